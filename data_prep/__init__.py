@@ -1,0 +1,1 @@
+"""From annotated photographs to sharded training records: candidates, labels, crops, shards."""

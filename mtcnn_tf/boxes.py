@@ -1,0 +1,72 @@
+"""Geometry of boxes as pure functions on NumPy arrays; see `faces` for the one box format.
+
+Every function takes boxes [..., 4] and returns float32. The cascade has the same few formulas as TensorFlow ops; tests
+hold the two against each other.
+"""
+
+import numpy as np
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """Areas [...] in square pixels; 0 for a box turned inside out."""
+    return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
+
+
+def _intersection(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """Areas shared by each box of `boxes_a` [N, 4] with each of `boxes_b` [M, 4]: [N, M]."""
+    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
+    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    sides = np.maximum(bottom_right - top_left, 0)
+    return sides[..., 0] * sides[..., 1]
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of `boxes_a` [N, 4] with each of `boxes_b` [M, 4]: [N, M], in 0–1."""
+    shared = _intersection(boxes_a, boxes_b)
+    return _ratio(shared, area(boxes_a)[:, None] + area(boxes_b)[None] - shared)
+
+
+def overlap(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """Intersection over the *smaller* of two boxes, [N, M] in 0–1: 1 where one box lies within the other."""
+    return _ratio(_intersection(boxes_a, boxes_b), np.minimum(area(boxes_a)[:, None], area(boxes_b)[None]))
+
+
+def square(boxes: np.ndarray) -> np.ndarray:
+    """The smallest squares round the same centres, [..., 4]."""
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+    half_sides = np.max(boxes[..., 2:] - boxes[..., :2], axis=-1, keepdims=True) / 2
+    return np.concatenate([centres - half_sides, centres + half_sides], axis=-1)
+
+
+def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
+    """The parts of the boxes that lie within a picture of `width` × `height` pixels, [..., 4]."""
+    return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+
+
+def _sides(boxes: np.ndarray) -> np.ndarray:
+    """Width, height, width, height of each box, [..., 4]: what offsets are measured in."""
+    return np.tile(boxes[..., 2:] - boxes[..., :2], 2)
+
+
+def encode(boxes: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Offsets [..., 4] that lead from `boxes` to `faces`: (true corner − box corner) / box side."""
+    return ((faces - boxes) / _sides(boxes)).astype(np.float32)
+
+
+def decode(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """The boxes [..., 4] that `offsets` lead to from `boxes`: the inverse of `encode`."""
+    return (boxes + offsets * _sides(boxes)).astype(np.float32)
+
+
+def encode_points(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [N, P, 2] relative to the boxes [N, 4]: (0, 0) is the box's top left corner, (1, 1) its bottom right."""
+    return ((points - boxes[:, None, :2]) / (boxes[:, None, 2:] - boxes[:, None, :2])).astype(np.float32)
+
+
+def decode_points(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points [N, P, 2] in pixels from points relative to the boxes [N, 4]: the inverse of `encode_points`."""
+    return (points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]).astype(np.float32)

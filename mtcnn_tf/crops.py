@@ -1,0 +1,63 @@
+"""Cuts square crops out of pictures: the same cutter trains and serves.
+
+A large face shrunk to 12 pixels by plain bilinear sampling is full of aliasing, and not the picture that the cascade's
+pyramid shows. Crops are therefore sampled from the nearest *halved* copy of the picture, in which a crop is between one
+and two times its final size; the cascade builds its pyramid from the same copies.
+"""
+
+import tensorflow as tf
+
+NUM_HALVINGS = 6
+
+
+def halvings(image: tf.Tensor) -> list[tf.Tensor]:
+    """The picture and its halved copies, each the 2×2 mean of the one before.
+
+    Args:
+        image: [H, W, 3] in 0–255, at least one pixel.
+
+    Returns:
+        `NUM_HALVINGS` tensors, the k-th float32 [ceil(H / 2^k), ceil(W / 2^k), 3]. One of its pixels covers 2^k pixels of
+        the picture in each direction, counted from the top left corner.
+    """
+    levels = [tf.cast(image, tf.float32)]
+    while len(levels) < NUM_HALVINGS:
+        levels.append(tf.nn.avg_pool2d(levels[-1][None], 2, 2, "SAME")[0])
+    return levels
+
+
+def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
+    """Index, int32, of the halved copy to sample from where a pixel of the result covers `shrinkage` pixels."""
+    level = tf.math.floor(tf.math.log(tf.maximum(shrinkage, 1.0)) / tf.math.log(2.0) + 1e-6)
+    return tf.minimum(tf.cast(level, tf.int32), NUM_HALVINGS - 1)
+
+
+def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int) -> tf.Tensor:
+    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255.
+
+    Args:
+        levels: What `halvings` returns.
+        boxes: float32 [N, 4] in pixels of the picture. What lies outside of the picture is black.
+        size: Side of the crops.
+    """
+    shrinkage = tf.reduce_max(boxes[:, 2:] - boxes[:, :2], axis=1) / size  # [N]
+    level_of_box = nearest_halving(shrinkage)
+    rows = [tf.where(level_of_box == k)[:, 0] for k in range(NUM_HALVINGS)]
+    crops = [_sample(level, tf.gather(boxes, rows[k]) / 2**k, size) for k, level in enumerate(levels)]
+    order = tf.concat(rows, axis=0)
+    return tf.scatter_nd(order[:, None], tf.concat(crops, axis=0), [tf.size(order, tf.int64), size, size, 3])
+
+
+def _sample(image: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
+    """Bilinear samples at the centres of a grid of `size` × `size` cells over each box: [N, size, size, 3].
+
+    `tf.image.crop_and_resize` takes `y1, x1, y2, x2` of the first and last sample as fractions of height − 1 and width − 1;
+    here alone xyxy pixels become that. A rim of one mirrored pixel keeps samples in the outermost half pixel inside.
+    """
+    image = tf.pad(image, [[1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    half_cells = (boxes[:, 2:] - boxes[:, :2]) / (2 * size)  # [N, 2] in x, y
+    first = boxes[:, :2] + half_cells + 0.5  # pixel centres are at .5, and the rim shifts by 1
+    last = boxes[:, 2:] - half_cells + 0.5
+    extent = tf.cast(tf.shape(image)[:2] - 1, tf.float32)
+    fractions = tf.concat([first[:, ::-1] / extent, last[:, ::-1] / extent], axis=1)
+    return tf.image.crop_and_resize(image[None], fractions, tf.zeros_like(boxes[:, 0], tf.int32), [size, size])

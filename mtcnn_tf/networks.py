@@ -1,0 +1,95 @@
+"""The three networks as functional Keras models.
+
+Layers follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released them: convolutions
+are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015, section 2.1, where both
+forms of slope are described: one for each channel, and one shared by a layer).
+
+Every network takes RGB pixels in 0–255 and returns a dict of
+
+* `face`: logits [..., 2] for "no face" and "face";
+* `offsets`: [..., 4], see `boxes.encode`;
+* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`.
+
+For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive field
+of 12 pixels and a stride of 2.
+"""
+
+import keras
+from keras import layers
+
+from mtcnn_tf import stages
+
+PIXEL_MEAN = 127.5
+PIXEL_SCALE = 128.0
+
+
+def build(stage: stages.Stage, shared_slopes: bool = True) -> keras.Model:
+    """The untrained network of `stage`.
+
+    Args:
+        stage: Which network.
+        shared_slopes: One PReLU slope for a layer, which serves twice as fast because it folds into the convolution;
+            otherwise one for each channel, as in the paper.
+    """
+    return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes)
+
+
+def pnet(shared_slopes: bool = True) -> keras.Model:
+    """P-Net, the proposal network: 12-pixel windows of pictures of any size."""
+    image, x = _input(None, stages.PNET.name)
+    x = _conv(x, 10, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
+    x = _conv(x, 16, 3, shared_slopes, "conv2")
+    x = _conv(x, 32, 3, shared_slopes, "conv3")
+    heads = {name: layers.Conv2D(size, 1, dtype="float32", name=name) for name, size in _HEADS.items()}
+    return keras.Model(image, {name: head(x) for name, head in heads.items()}, name=stages.PNET.name)
+
+
+def rnet(shared_slopes: bool = True) -> keras.Model:
+    """R-Net, the refinement network: 24-pixel crops."""
+    image, x = _input(stages.RNET.size, stages.RNET.name)
+    x = _conv(x, 28, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
+    x = _conv(x, 48, 3, shared_slopes, "conv2")
+    x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
+    x = _conv(x, 64, 2, shared_slopes, "conv3")
+    return _dense_heads(image, x, 128, shared_slopes, stages.RNET.name)
+
+
+def onet(shared_slopes: bool = True) -> keras.Model:
+    """O-Net, the output network: 48-pixel crops."""
+    image, x = _input(stages.ONET.size, stages.ONET.name)
+    x = _conv(x, 32, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
+    x = _conv(x, 64, 3, shared_slopes, "conv2")
+    x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
+    x = _conv(x, 64, 3, shared_slopes, "conv3")
+    x = layers.MaxPooling2D(2, 2, "same", name="pool3")(x)
+    x = _conv(x, 128, 2, shared_slopes, "conv4")
+    return _dense_heads(image, x, 256, shared_slopes, stages.ONET.name)
+
+
+_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
+
+
+def _input(size: int | None, name: str):
+    image = keras.Input((size, size, 3), name="image")
+    pixels = layers.Rescaling(1 / PIXEL_SCALE, -PIXEL_MEAN / PIXEL_SCALE, name=f"{name}_pixels")(image)
+    return image, pixels
+
+
+def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
+    x = layers.Conv2D(filters, kernel_size, name=name)(x)
+    return _prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
+
+
+def _dense_heads(image, x, units: int, shared_slopes: bool, name: str) -> keras.Model:
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(units, name="dense")(x)
+    x = _prelu([1] if shared_slopes else None, "dense_prelu")(x)
+    heads = {head: layers.Dense(size, dtype="float32", name=head)(x) for head, size in _HEADS.items()}
+    return keras.Model(image, heads, name=name)
+
+
+def _prelu(shared_axes, name: str) -> keras.Layer:
+    return layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=shared_axes, name=name)
