@@ -1,0 +1,70 @@
+# make demo   the whole line on an embedded sample set: records, training, export, detection
+# make test   lint, layer contract, tests
+# make clean  removes what `make demo` made;  make distclean  removes .venv too
+#
+# Both set up .venv first, with the first of python3, python3.13 … python3.10 that is suitable, or with PYTHON=…
+
+PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python3.10)
+IS_SUITABLE := import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
+RUN := .venv/bin/python
+READY := .venv/installed
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: demo test lint format setup clean distclean
+.DELETE_ON_ERROR:
+
+demo: setup
+	$(RUN) -m data_prep.sample_set --out_dir=demo/sample_set
+	for stage in pnet rnet onet; do \
+	    $(RUN) -m data_prep.build --stage=$$stage --dataset=wider_face:demo/sample_set/wider \
+	        --dataset=points:demo/sample_set/points --networks=demo/networks --out_dir=demo/records && \
+	    $(RUN) train.py --stage=$$stage --records_dir=demo/records --workdir=demo/networks \
+	        --epochs=3 --steps_per_epoch=100 || exit 1; \
+	done
+	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
+	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
+	@echo
+	@echo "The faces that were found: $(CURDIR)/demo/group.jpg"
+	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
+
+test: setup lint
+	$(RUN) -m pytest
+
+lint: setup
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	.venv/bin/lint-imports --no-cache
+
+format: setup
+	$(RUN) -m ruff check --fix
+	$(RUN) -m ruff format
+
+setup: $(READY)
+
+# The file $(READY) is written last, so that an installation that was interrupted is begun anew.
+$(READY): requirements.txt requirements-dev.txt
+	@for python in $(PYTHONS); do \
+	    if "$$python" -c '$(IS_SUITABLE)' 2>/dev/null; then suitable=$$python; break; fi; \
+	done; \
+	if [ -z "$$suitable" ]; then \
+	    echo "mtcnn_tf needs Python 3.10, 3.11, 3.12 or 3.13, but found none of them among" $(PYTHONS)":" \
+	        "install one, or name one with 'make PYTHON=/path/to/python'." >&2; exit 1; \
+	fi; \
+	echo "Setting up .venv with $$("$$suitable" --version); this downloads about 1 GB."; \
+	rm -rf .venv && "$$suitable" -m venv .venv >.venv.log 2>&1 || { \
+	    echo "$$suitable could not make the environment .venv: on Debian and Ubuntu, 'apt-get install python3-venv'" \
+	        "brings what it lacks (its own words are in .venv.log)." >&2; exit 1; }; \
+	rm -f .venv.log
+	@$(RUN) -m pip install --disable-pip-version-check --quiet -r requirements.txt -r requirements-dev.txt
+	@$(RUN) -c 'import cv2' 2>.venv/opencv.log || { \
+	    echo "OpenCV cannot be imported ($$(tail -n 1 .venv/opencv.log)): install the system's libraries it stands on;" \
+	        "on Debian and Ubuntu, 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
+	@$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $(READY)
+
+clean:
+	rm -rf demo
+
+distclean: clean
+	rm -rf .venv .venv.log
