@@ -1,0 +1,51 @@
+"""Reads annotated photographs: one module per format on disk, each with `read(directory, split)`.
+
+`wider_face`, `wider_face_landmarks`, `fddb`, `voc`, `coco` and `folder` are *complete*: a region of their pictures
+without a box is background, and negatives may be cut there. The point sets `points`, `mtfl` and `celeba` label one face
+a picture and show other people, too: `five_points.annotate`, through which all of them go, marks them not complete.
+A picture of which a face's line was damaged isn't complete in any format.
+
+Readers parse text. They open no picture: one that is missing, or a box outside of it, is found when it is opened.
+"""
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import celeba, coco, fddb, folder, mtfl, points, voc, wider_face, wider_face_landmarks
+
+_MODULES = {
+    "wider_face": wider_face,
+    "wider_face_landmarks": wider_face_landmarks,
+    "celeba": celeba,
+    "points": points,
+    "mtfl": mtfl,
+    "fddb": fddb,
+    "voc": voc,
+    "coco": coco,
+    "folder": folder,
+}
+NAMES = tuple(_MODULES)
+NAMES_WITH_CLASSES = ("voc", "coco")
+
+
+def read(
+    spec: str, split: str = "train", class_name: str | None = None
+) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations of the data set `spec`, in the order of its list, and the problems that were stepped over.
+
+    Args:
+        spec: `NAME:DIR`, where NAME is one of `NAMES`.
+        split: 'train', 'val' or 'test', as far as the format has them. `fddb` and `folder` have no splits.
+        class_name: For `voc` and `coco` the class that is a face, None for all; without meaning for the others.
+
+    Raises:
+        ValueError: An unknown name, split or class, or a set without a single picture that can be used.
+        FileNotFoundError: No such directory or list.
+    """
+    name, _, directory = spec.partition(":")
+    if name not in _MODULES or not directory:
+        raise ValueError(f"a data set is given as NAME:DIR with NAME one of {', '.join(NAMES)}, got {spec!r}")
+    options = {"class_name": class_name} if name in NAMES_WITH_CLASSES else {}
+    annotations, problems = _MODULES[name].read(directory, split, **options)
+    if not annotations:
+        first = f" (the first of {len(problems)} problems: {problems[0]})" if problems else ""
+        raise ValueError(f"{spec} should hold pictures for the split {split!r}, none was found{first}; check it")
+    return annotations, problems

@@ -1,0 +1,78 @@
+"""FDDB's ellipses: path without ending, count, then `major_radius minor_radius angle center_x center_y 1` per face.
+
+Jain, Learned-Miller, "FDDB: A Benchmark for Face Detection in Unconstrained Settings", 2010. The angle, in radians, is
+the major axis's to the picture's horizontal one. The ellipses reach from the chin to the top of the head, above the
+hairline where WIDER FACE's boxes end.
+"""
+
+import glob
+import os
+
+import numpy as np
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import listing
+
+LIST_NAMES = "FDDB-folds/FDDB-fold-*-ellipseList.txt"
+
+
+def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations with upright boxes round the ellipses, fold after fold in the order of the lists, and what was wrong.
+
+    A picture with a damaged line or count keeps its sound faces but is not complete.
+
+    Args:
+        directory: Holds `FDDB-folds` and `originalPics`.
+        split: Without meaning here: FDDB has folds, made for cross-validation, and every fold that is there is read.
+
+    Raises:
+        FileNotFoundError: No such directory, or no list of ellipses in it.
+    """
+    del split
+    listing.check_directory(directory)
+    paths = sorted(glob.glob(os.path.join(glob.escape(directory), LIST_NAMES)))
+    if not paths:
+        raise FileNotFoundError(f"FDDB needs lists {LIST_NAMES} in {directory}, none is there; check the directory")
+    annotations, problems = [], []
+    for path in paths:
+        pictures, stray = listing.group(listing.read_lines(path), _is_path, path)
+        problems += stray
+        for head, rows in pictures:
+            count, rows, wrong_count = listing.split_count(head, rows, path)
+            wrong_count += listing.check_count(count, len(rows), head, path)
+            boxes, wrong_rows, is_whole = _read_rows(rows, path)
+            problems += wrong_count + wrong_rows
+            image_path = os.path.join(directory, "originalPics", listing.native_path(head[1]) + ".jpg")
+            annotations.append(faces.Annotation(image_path, boxes, is_complete=is_whole and not wrong_count))
+    return annotations, problems
+
+
+def box_round_ellipse(major: float, minor: float, angle: float, x: float, y: float) -> np.ndarray:
+    """The smallest upright box [4] round an ellipse with two radii, an angle in radians and a centre.
+
+    Its point at the parameter t lies `major cos(angle) cos(t) − minor sin(angle) sin(t)` to the right of the centre, of
+    which the largest value is `hypot(major cos(angle), minor sin(angle))`; below the centre likewise.
+    """
+    half_width = np.hypot(major * np.cos(angle), minor * np.sin(angle))
+    half_height = np.hypot(major * np.sin(angle), minor * np.cos(angle))
+    return np.array([x - half_width, y - half_height, x + half_width, y + half_height])
+
+
+def _is_path(text: str) -> bool:
+    """Whether a line is a path, such as `2002/08/11/big/img_591`."""
+    return "/" in text
+
+
+def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list[faces.Problem], bool]:
+    """Boxes and problems of one picture's lines, and whether every line could be read."""
+    boxes, problems, is_whole = [], [], True
+    for number, text in rows:
+        numbers = listing.pixels(text.split())
+        if numbers is None or len(numbers) not in (5, 6):
+            problems.append(listing.problem(path, number, "an ellipse's line without its 5 or 6 numbers", text))
+            is_whole = False
+        elif min(numbers[:2]) <= 0 or not listing.has_area(box_round_ellipse(*numbers[:5])):
+            problems.append(listing.problem(path, number, "an ellipse without area", text))
+        else:
+            boxes.append(box_round_ellipse(*numbers[:5]))
+    return boxes, problems, is_whole

@@ -1,0 +1,27 @@
+"""A folder of pictures that are known to hold no faces: material for negatives."""
+
+import os
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import listing
+
+
+def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """A complete annotation without faces for every picture in `directory` and the folders in it, sorted by path.
+
+    Which files are pictures is told by their endings; hidden files and folders are passed over.
+
+    Args:
+        directory: Where to look.
+        split: Without meaning here: a folder has no lists, and every picture is given.
+
+    Raises:
+        FileNotFoundError: No such directory.
+    """
+    del split
+    listing.check_directory(directory)
+    paths = []
+    for parent, folder_names, names in os.walk(directory):
+        folder_names[:] = [name for name in folder_names if not name.startswith(".")]
+        paths += [os.path.join(parent, n) for n in names if listing.is_picture(n) and not n.startswith(".")]
+    return [faces.Annotation(path) for path in sorted(paths)], []

@@ -1,0 +1,138 @@
+"""What the list files of the data sets have in common: finding them, their lines, their numbers, their pictures."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from mtcnn_tf import faces
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif")
+
+MOST_PIXELS = 1e6
+"""A coordinate beyond this is a damaged number and no place in a picture."""
+
+Line = tuple[int, str]
+"""Number of a line in its file, counted from 1, and its text without blanks at the ends."""
+
+
+def is_picture(path: str) -> bool:
+    """Whether a path ends like a picture's."""
+    return path.lower().endswith(PICTURE_SUFFIXES)
+
+
+def check_directory(directory: str) -> None:
+    """Raises FileNotFoundError where `directory` isn't one."""
+    if not os.path.isdir(directory):
+        raise FileNotFoundError(f"a data set needs its directory, but {directory} is not there; check the path")
+
+
+def find_list(directory: str, lists: Mapping[str, Sequence[str]], split: str) -> str:
+    """Path of the list of `split`.
+
+    Args:
+        directory: Where the data set lies.
+        lists: Split → places, relative to `directory`, where its list may lie; the first that is there is taken.
+        split: Which one is wanted.
+
+    Raises:
+        ValueError: The format has no such split.
+        FileNotFoundError: The directory or the list isn't there. The message names the lists that are.
+    """
+    check_directory(directory)
+    if split not in lists:
+        raise ValueError(f"{directory} holds a format with the splits {', '.join(lists)}, got {split!r}; choose one")
+    present = {s: [p for p in lists[s] if os.path.isfile(os.path.join(directory, p))] for s in lists}
+    if not present[split]:
+        others = [name for name, places in present.items() if places]
+        raise FileNotFoundError(
+            f"the split {split!r} of {directory} needs its list {' or '.join(lists[split])}, which is not there; "
+            + (f"there are lists for: {', '.join(others)}" if others else "check the directory and its format")
+        )
+    return os.path.join(directory, present[split][0])
+
+
+def check_class_name(class_name: str | None, class_names: set[str], directory: str) -> None:
+    """Raises ValueError where a class was asked for that the set doesn't have."""
+    if class_name is not None and class_name not in class_names:
+        raise ValueError(
+            f"{directory} has no object of the class {class_name!r}; its classes are: "
+            + (", ".join(sorted(class_names)[:20]) or "none")
+        )
+
+
+def read_lines(path: str) -> list[Line]:
+    """The lines of a text file that aren't blank; byte order mark, CRLF and names not in UTF-8 are no obstacle."""
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        stripped = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    return [(number, text) for number, text in stripped if text]
+
+
+def pixels(values: Iterable) -> np.ndarray | None:
+    """Numbers that can be coordinates or flags, float64 [N]; None where one of `values` can't."""
+    try:
+        numbers = np.array([float(value) for value in values])
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return numbers if np.all(np.abs(numbers) <= MOST_PIXELS) else None  # False for NaN, too
+
+
+def has_area(box: np.ndarray) -> bool:
+    """Whether a box [4] still has an area when it is float32."""
+    x1, y1, x2, y2 = np.asarray(box, np.float32)
+    return bool(x2 > x1 and y2 > y1)
+
+
+def group(
+    lines: list[Line], is_head: Callable[[str], bool], path: str
+) -> tuple[list[tuple[Line, list[Line]]], list[faces.Problem]]:
+    """Each head line with the lines up to the next head, and a problem for every line before the first.
+
+    Lists that give a picture's path on one line and its faces on the lines below are read so. A record that is damaged
+    then harms no other: reading goes on at the next head.
+
+    Args:
+        lines: What `read_lines` returns.
+        is_head: Whether a line begins a picture.
+        path: The file, for the problems.
+    """
+    groups, problems = [], []
+    for number, text in lines:
+        if is_head(text):
+            groups.append(((number, text), []))
+        elif groups:
+            groups[-1][1].append((number, text))
+        else:
+            problems.append(problem(path, number, "a line before the first picture", text))
+    return groups, problems
+
+
+def split_count(head: Line, rows: list[Line], path: str) -> tuple[int | None, list[Line], list[faces.Problem]]:
+    """The count before a picture's faces (None where it is missing), the faces' lines, and what is wrong with it."""
+    if rows and re.fullmatch("[0-9]{1,9}", rows[0][1]):
+        return int(rows[0][1]), rows[1:], []
+    return None, rows, [problem(path, head[0], "no count of faces after the path", head[1])]
+
+
+def check_count(count: int | None, num_rows: int, head: Line, path: str) -> list[faces.Problem]:
+    """A problem where `count` is known and isn't the number of lines that follow it."""
+    if count in (None, num_rows):
+        return []
+    return [problem(path, head[0], "the count of faces does not match", f"{count} announced, {num_rows} lines follow")]
+
+
+def problem(path: str, number: int, what: str, text: str = "") -> faces.Problem:
+    """A problem in line `number` of the file `path`."""
+    return faces.Problem(f"{path}:{number}", what, ascii(text[:100]) if text else "")
+
+
+def split_row(text: str, num_numbers: int) -> tuple[str, np.ndarray | None]:
+    """Path and numbers of a line that has both; None for numbers that are missing or damaged. Paths may hold spaces."""
+    name, *numbers = text.rsplit(None, num_numbers)
+    return name, pixels(numbers) if len(numbers) == num_numbers else None
+
+
+def native_path(name: str) -> str:
+    """A path with this system's separators, whether it was written with slashes or backslashes."""
+    return name.replace("\\", "/").replace("/", os.sep)

@@ -1,0 +1,37 @@
+"""MTFL's lists: a path, `x1 … x5 y1 … y5` and four attributes (gender, smile, glasses, head pose) a line.
+
+Zhang, Luo, Loy, Tang, "Facial Landmark Detection by Deep Multi-task Learning", 2014. Mind the order: all x, then all y.
+There are no boxes: they come from the points, see `five_points.boxes_round`.
+"""
+
+import os
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import five_points, listing
+
+LISTS = {"train": ["training.txt"], "test": ["testing.txt"]}
+
+
+def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations in the order of the list, each with one face and never complete, and what was wrong in it.
+
+    Args:
+        directory: Holds `training.txt` or `testing.txt` and the folders that they name.
+        split: 'train' or 'test'.
+
+    Raises:
+        ValueError: Another split.
+        FileNotFoundError: No such directory or list.
+    """
+    path = listing.find_list(directory, LISTS, split)
+    image_paths, landmarks, wheres, problems = [], [], [], []
+    for number, text in listing.read_lines(path):
+        name, numbers = listing.split_row(text, 14)
+        if numbers is None:
+            problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
+            continue
+        image_paths.append(os.path.join(directory, listing.native_path(name)))
+        landmarks.append(numbers[:10].reshape(2, 5).T)
+        wheres.append(f"{path}:{number}")
+    annotations, without_extent = five_points.annotate(image_paths, landmarks, wheres)
+    return annotations, problems + without_extent

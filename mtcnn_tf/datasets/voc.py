@@ -1,0 +1,93 @@
+"""Pascal VOC: one XML file a picture in `Annotations`, the pictures in `JPEGImages`, lists in `ImageSets/Main`.
+
+Everingham et al., "The Pascal Visual Object Classes Challenge", 2010. Its boxes are pixels counted from 1 with the
+last one inside, so that `xmin ymin xmax ymax` becomes `xmin − 1, ymin − 1, xmax, ymax` with exclusive edges.
+"""
+
+import os
+from xml.etree import ElementTree
+
+import defusedxml
+import defusedxml.ElementTree
+import numpy as np
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import listing
+
+SPLITS = ("train", "val", "test")
+
+
+def read(
+    directory: str, split: str = "train", class_name: str | None = None
+) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations in the order of the list (sorted where there is none), and what was wrong in them.
+
+    Objects flagged difficult become `ignored`. A picture with an object that can't be read keeps its sound faces but is
+    not complete; a file that can't be read at all is a problem and gives no annotation.
+
+    Args:
+        directory: Holds `Annotations`, `JPEGImages` and perhaps `ImageSets/Main/{split}.txt`.
+        split: 'train', 'val' or 'test'. Without any such list, every XML file is read.
+        class_name: The class that is a face; other objects aren't. None: every object is a face.
+
+    Raises:
+        ValueError: Another split, or no object has the class.
+        FileNotFoundError: No such directory or list.
+    """
+    annotations, problems, class_names = [], [], set()
+    for path in _xml_paths(directory, split):
+        try:
+            root = defusedxml.ElementTree.parse(path).getroot()
+        except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
+            problems.append(faces.Problem(path, "an annotation that cannot be read", ascii(str(error)[:100])))
+            continue
+        class_names.update(obj.findtext("name", "").strip() for obj in root.iter("object"))
+        boxes, ignored, wrong_objects, is_whole = _read_objects(root, class_name, path)
+        problems += wrong_objects
+        image_path = os.path.join(directory, "JPEGImages", _picture_name(root, path))
+        annotations.append(faces.Annotation(image_path, boxes, ignored=ignored, is_complete=is_whole))
+    listing.check_class_name(class_name, class_names, directory)
+    return annotations, problems
+
+
+def _xml_paths(directory: str, split: str) -> list[str]:
+    annotation_dir = os.path.join(directory, "Annotations")
+    listing.check_directory(directory)
+    listing.check_directory(annotation_dir)
+    lists = {name: [f"ImageSets/Main/{name}.txt"] for name in SPLITS}
+    if split not in SPLITS or any(os.path.isfile(os.path.join(directory, p)) for (p,) in lists.values()):
+        lines = listing.read_lines(listing.find_list(directory, lists, split))
+        names = [listing.native_path(text) + ".xml" for _, text in lines]
+    else:
+        names = sorted(name for name in os.listdir(annotation_dir) if name.lower().endswith(".xml"))
+    return [os.path.join(annotation_dir, name) for name in names]
+
+
+def _picture_name(root: ElementTree.Element, path: str) -> str:
+    """The picture's file name, which some tools write as a whole path or without ending."""
+    name = os.path.basename(listing.native_path(root.findtext("filename", "").strip()))
+    return name if listing.is_picture(name) else os.path.splitext(os.path.basename(path))[0] + ".jpg"
+
+
+def _read_objects(
+    root: ElementTree.Element, class_name: str | None, path: str
+) -> tuple[list, list, list[faces.Problem], bool]:
+    """Boxes, ignored boxes and problems of one file, and whether every face in it could be read."""
+    boxes, ignored, problems, is_whole = [], [], [], True
+    for index, obj in enumerate(root.iter("object")):
+        if class_name is not None and obj.findtext("name", "").strip() != class_name:
+            continue
+        where = f"{path}: object {index}"
+        numbers = listing.pixels(obj.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax"))
+        if numbers is None:
+            problems.append(faces.Problem(where, "an object without the four numbers of its box"))
+            is_whole = False
+            continue
+        box = numbers - np.array([1, 1, 0, 0])
+        if not listing.has_area(box):
+            problems.append(faces.Problem(where, "a box without area", str(numbers.tolist())))
+        elif obj.findtext("difficult", "").strip() == "1":
+            ignored.append(box)
+        else:
+            boxes.append(box)
+    return boxes, ignored, problems, is_whole

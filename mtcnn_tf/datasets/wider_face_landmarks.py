@@ -1,0 +1,112 @@
+"""WIDER FACE with five points: RetinaFace's `label.txt` and SCRFD's `labelv2.txt`.
+
+Deng et al., "RetinaFace", 2020 (arXiv 1905.00641); Guo et al., SCRFD, 2021 (arXiv 2105.04714). Each picture has a line
+that begins with `#`, and a line for each face:
+
+* label.txt: `# path`, then `x y w h`, five times `x y flag` and a score, or `x y w h` alone (the validation list).
+* labelv2.txt: `# path width height`, then `x1 y1 x2 y2` and five times `x y flag`; `x1 y1 x2 y2` alone where no points
+  are known; `x1 y1 x2 y2 flag` for a region to ignore (flag 1).
+
+A point's flag is −1 where it was not annotated, otherwise 0 (seen) or 1 (hidden, its place guessed): both are kept.
+"""
+
+import os
+
+import numpy as np
+
+from mtcnn_tf import faces
+from mtcnn_tf.datasets import five_points, listing, wider_face
+
+LISTS = {
+    split: [
+        f"{split}/labelv2.txt",
+        f"labelv2/{split}/labelv2.txt",
+        f"{split}/label.txt",
+        *(["wider_face_split/label_machine_landmarks.txt"] if split == "train" else []),
+    ]
+    for split in ("train", "val")
+}
+
+
+def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations in the order of the list, and what was wrong in it.
+
+    label.txt leaves out the faces that WIDER FACE flags invalid. Where WIDER FACE's own list lies in the same
+    directory, they are taken from there and become `ignored`, so that nobody cuts negatives on them.
+
+    Args:
+        directory: Holds one of the lists in `LISTS`. Pictures lie in `images` beside the list, or else where WIDER FACE
+            has them, in `WIDER_train/images` or `WIDER_val/images`.
+        split: 'train' or 'val'.
+
+    Raises:
+        ValueError: Another split.
+        FileNotFoundError: No such directory or list.
+    """
+    path = listing.find_list(directory, LISTS, split)
+    beside = os.path.join(os.path.dirname(path), "images")
+    image_dir = beside if os.path.isdir(beside) else wider_face.image_dir(directory, split)
+    invalid, problems = _invalid_faces(directory, split)
+    pictures, stray = listing.group(listing.read_lines(path), lambda text: text.startswith("#"), path)
+    problems += stray
+    annotations = []
+    for (number, head), rows in pictures:
+        name, has_corners = _parse_head(head)
+        if name is None:
+            problems.append(listing.problem(path, number, "a picture's line without its path", head))
+            continue
+        name = listing.native_path(name)
+        boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, has_corners, path)
+        ignored += list(invalid.get(name, []))
+        problems += wrong_rows
+        landmarks = five_points.in_picture_order(points) if points else None
+        annotations.append(faces.Annotation(os.path.join(image_dir, name), boxes, landmarks, ignored, is_whole))
+    return annotations, problems
+
+
+def _invalid_faces(directory: str, split: str) -> tuple[dict[str, np.ndarray], list[faces.Problem]]:
+    """Picture's relative path → the faces to ignore in WIDER FACE's own list, where it is there."""
+    if not os.path.isfile(os.path.join(directory, wider_face.LISTS[split][0])):
+        return {}, []
+    annotations, problems = wider_face.read(directory, split)
+    image_dir = wider_face.image_dir(directory, split)
+    return {os.path.relpath(a.image_path, image_dir): a.ignored for a in annotations if len(a.ignored)}, problems
+
+
+def _parse_head(head: str) -> tuple[str | None, bool]:
+    """A picture's path, and whether its boxes are given by their corners: so it is where a size follows the path."""
+    name = head[1:].strip()
+    if listing.is_picture(name):
+        return name, False
+    name, size = listing.split_row(name, 2)
+    return (name, True) if size is not None and listing.is_picture(name) else (None, False)
+
+
+def _read_rows(
+    rows: list[listing.Line], has_corners: bool, path: str
+) -> tuple[list, list, list, list[faces.Problem], bool]:
+    """Boxes, their points, ignored boxes and problems of one picture's lines, and whether every line could be read."""
+    boxes, points, ignored, problems, is_whole = [], [], [], [], True
+    for number, text in rows:
+        numbers = listing.pixels(text.split())
+        if numbers is None or len(numbers) not in ((4, 5, 19) if has_corners else (4, 19, 20)):
+            problems.append(listing.problem(path, number, "a face's line with a wrong number of numbers", text))
+            is_whole = False
+            continue
+        box = numbers[:4] if has_corners else np.concatenate([numbers[:2], numbers[:2] + numbers[2:4]])
+        if not listing.has_area(box):
+            problems.append(listing.problem(path, number, "a box without area", text))
+        elif len(numbers) == 5 and numbers[4] == 1:
+            ignored.append(box)
+        else:
+            boxes.append(box)
+            points.append(_points(numbers[4:19]))
+    return boxes, points, ignored, problems, is_whole
+
+
+def _points(numbers: np.ndarray) -> np.ndarray:
+    """Five points [5, 2] from five times `x y flag`; NaN where the flag is −1 or there are no numbers."""
+    if len(numbers) < 15:
+        return np.full((5, 2), np.nan)
+    triples = numbers.reshape(5, 3)
+    return np.where(triples[:, 2:] < 0, np.nan, triples[:, :2])
