@@ -13,9 +13,9 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 
 def _intersection(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
-    """Areas shared by each box of `boxes_a` [N, 4] with each of `boxes_b` [M, 4]: [N, M]."""
-    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
+    """Areas shared by `boxes_a` and `boxes_b`, whose leading axes broadcast."""
+    top_left = np.maximum(boxes_a[..., :2], boxes_b[..., :2])
+    bottom_right = np.minimum(boxes_a[..., 2:], boxes_b[..., 2:])
     sides = np.maximum(bottom_right - top_left, 0)
     return sides[..., 0] * sides[..., 1]
 
@@ -24,15 +24,21 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
+def paired_iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
+    """Intersection over union of the boxes at the same place in `boxes_a` and `boxes_b`, [...] in 0–1."""
+    shared = _intersection(boxes_a, boxes_b)
+    return _ratio(shared, area(boxes_a) + area(boxes_b) - shared)
+
+
 def iou(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     """Intersection over union of each of `boxes_a` [N, 4] with each of `boxes_b` [M, 4]: [N, M], in 0–1."""
-    shared = _intersection(boxes_a, boxes_b)
-    return _ratio(shared, area(boxes_a)[:, None] + area(boxes_b)[None] - shared)
+    return paired_iou(boxes_a[:, None], boxes_b[None])
 
 
 def overlap(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     """Intersection over the *smaller* of two boxes, [N, M] in 0–1: 1 where one box lies within the other."""
-    return _ratio(_intersection(boxes_a, boxes_b), np.minimum(area(boxes_a)[:, None], area(boxes_b)[None]))
+    boxes_a, boxes_b = boxes_a[:, None], boxes_b[None]
+    return _ratio(_intersection(boxes_a, boxes_b), np.minimum(area(boxes_a), area(boxes_b)))
 
 
 def square(boxes: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The three networks as functional Keras models.
 
 Layers follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released them: convolutions
-are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015, section 2.1, where both
-forms of slope are described: one for each channel, and one shared by a layer).
+are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015, section 2.1, where
+both forms of slope are described: one for each channel, and one shared by a layer).
 
 Every network takes RGB pixels in 0–255 and returns a dict of
 
@@ -10,8 +10,8 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 * `offsets`: [..., 4], see `boxes.encode`;
 * `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`.
 
-For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive field
-of 12 pixels and a stride of 2.
+For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
+field of 12 pixels and a stride of 2.
 """
 
 import keras

@@ -1,0 +1,145 @@
+"""Builds the training records of one stage from annotated pictures.
+
+    python -m data_prep.build --stage=pnet --dataset=wider_face:DIR --dataset=points:DIR --out_dir=records
+    python -m data_prep.build --stage=rnet --dataset=… --out_dir=records --networks=networks
+
+A build that was stopped goes on where it stopped when the same command is given again.
+"""
+
+import os
+import sys
+
+from absl import app, flags
+
+from data_prep import building, examples, labels, shards
+from mtcnn_tf import datasets, kinds, stages
+
+_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
+_DATASET = flags.DEFINE_multi_string(
+    "dataset",
+    None,
+    f"NAME:DIR, repeatable; the training part of a data set in one of the formats {', '.join(datasets.NAMES)}.",
+    required=True,
+)
+_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
+_NETWORKS = flags.DEFINE_string("networks", None, "rnet, onet: the folder of the networks trained so far.")
+_RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
+_NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same records.", lower_bound=0)
+_VALIDATION_SHARE = flags.DEFINE_float(
+    "validation_share", 0.05, "Share of the pictures held out.", lower_bound=0, upper_bound=0.9
+)
+_MAX_PICTURES = flags.DEFINE_integer("max_pictures", None, "Take so many pictures of each data set.", lower_bound=1)
+
+_NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives a picture.", lower_bound=0)
+_NEGATIVES_NEAR_FACE = flags.DEFINE_integer(
+    "negatives_near_face", 5, "pnet: squares tried near each face.", lower_bound=0
+)
+_MAX_MINED_NEGATIVES = flags.DEFINE_integer(
+    "max_mined_negatives", 60, "rnet, onet: background proposals kept a picture.", lower_bound=0
+)
+_TRIALS_PER_FACE = flags.DEFINE_integer(
+    "trials_per_face", None, "Jittered squares a face; by default 20 for pnet, 5 for rnet and onet.", lower_bound=0
+)
+_LANDMARK_TRIALS_PER_FACE = flags.DEFINE_integer(
+    "landmark_trials_per_face", 20, "Jittered landmark crops a face.", lower_bound=0
+)
+_MIN_SCALE = flags.DEFINE_float(
+    "min_scale", 0.8, "Shortest jittered side over the face's shorter side.", lower_bound=0.1
+)
+_MAX_SCALE = flags.DEFINE_float(
+    "max_scale", 1.25, "Longest jittered side over the face's longer side.", lower_bound=0.1
+)
+_MAX_SHIFT = flags.DEFINE_float("max_shift", 0.2, "Farthest shift over the face's side.", lower_bound=0)
+_MAX_ROTATION = flags.DEFINE_float("max_rotation", 5, "Landmark crops: largest rotation in degrees.", lower_bound=0)
+_POSITIVE_IOU = flags.DEFINE_float("positive_iou", 0.65, "From this IoU on a square is a face.", 0, 1)
+_PART_IOU = flags.DEFINE_float("part_iou", 0.4, "From this IoU on a square is part of a face.", 0, 1)
+_NEGATIVE_IOU = flags.DEFINE_float("negative_iou", 0.3, "Below this IoU with every face a square is background.", 0, 1)
+_MIN_FACE_SIZE = flags.DEFINE_float(
+    "min_face_size", 20, "Faces with a shorter side in pixels give no positives.", lower_bound=1
+)
+
+_THRESHOLDS = flags.DEFINE_list(
+    "thresholds", None, "rnet, onet: score thresholds of the stages so far, instead of those found by recall."
+)
+_CALIBRATION_PICTURES = flags.DEFINE_integer(
+    "calibration_pictures", 200, "rnet, onet: pictures on which thresholds are found by recall.", lower_bound=1
+)
+
+
+def recipe() -> examples.Recipe:
+    """The recipe that the flags describe."""
+    trials = _TRIALS_PER_FACE.value
+    if trials is None:
+        trials = 20 if _STAGE.value == stages.PNET.name else 5
+    return examples.Recipe(
+        negatives=_NEGATIVES.value,
+        negatives_near_face=_NEGATIVES_NEAR_FACE.value,
+        trials_per_face=trials,
+        landmark_trials_per_face=_LANDMARK_TRIALS_PER_FACE.value,
+        min_scale=_MIN_SCALE.value,
+        max_scale=_MAX_SCALE.value,
+        max_shift=_MAX_SHIFT.value,
+        max_rotation=_MAX_ROTATION.value,
+        max_mined_negatives=_MAX_MINED_NEGATIVES.value,
+        rules=labels.Rules(_POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value),
+    )
+
+
+def main(argv: list[str]) -> None:
+    """Checks the flags, builds, and says what came of it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
+    is_mining = _STAGE.value != stages.PNET.name
+    if is_mining != (_NETWORKS.value is not None):
+        raise app.UsageError(
+            f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far"
+            if is_mining
+            else "--stage=pnet draws its boxes by chance; leave out --networks"
+        )
+    config = building.Config(
+        stage=_STAGE.value,
+        datasets=tuple(_DATASET.value),
+        networks=_NETWORKS.value,
+        recipe=recipe(),
+        seed=_SEED.value,
+        num_shards=_NUM_SHARDS.value,
+        validation_share=_VALIDATION_SHARE.value,
+        max_pictures=_MAX_PICTURES.value,
+        class_name=_CLASS_NAME.value,
+        thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
+        calibration_pictures=_CALIBRATION_PICTURES.value,
+    )
+    try:
+        manifest = building.build(config, _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        sys.exit(f"build: {error}")
+    _summarize(manifest)
+
+
+def _summarize(manifest: dict) -> None:
+    for stage in (manifest["mining"] or {}).get("calibration", ()):
+        print(
+            f"{stage['stage']}: threshold {stage['threshold']:.4f} keeps {stage['recall']:.1%} of the faces, "
+            f"{stage['proposals']:.0f} proposals a picture"
+        )
+    for split in shards.SPLITS:
+        counts = ", ".join(f"{manifest['examples'][split][name]:,} {name}" for name in kinds.NAMES)
+        print(f"{split}: {manifest['pictures'][split]:,} pictures gave {counts}")
+    if manifest["problems"]:
+        what = ", ".join(f"{count:,} × {name}" for name, count in manifest["problems"].items())
+        print(f"stepped over: {what}; listed in {os.path.join(_OUT_DIR.value, _STAGE.value, building.PROBLEMS)}")
+
+
+def run() -> None:
+    """Runs the program."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,269 @@
+"""A whole build: data sets → training records of one stage, resumable, see `build`."""
+
+import collections
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import tqdm
+
+import mtcnn_tf
+from data_prep import examples, jobs, labels, mining, shards
+from mtcnn_tf import datasets, faces, images, kinds, stages
+
+PROBLEMS = "problems.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what is in the records.
+
+    Attributes:
+        stage: The name of the stage.
+        datasets: `NAME:DIR` of each data set, see `datasets.read`.
+        networks: The folder of the networks trained so far; None for P-Net.
+        recipe: How many of what.
+        seed: Seed of everything drawn by chance.
+        num_shards: Files for each kind.
+        validation_share: Share of the pictures held out.
+        max_pictures: Take so many pictures of each data set, drawn by the seed; None for all.
+        class_name: The class of VOC and COCO annotations to take; None for all.
+        thresholds: Score thresholds of the stages so far; None to find them by recall.
+        calibration_pictures: On how many training pictures.
+    """
+
+    stage: str
+    datasets: tuple[str, ...]
+    networks: str | None = None
+    recipe: examples.Recipe = examples.Recipe()
+    seed: int = 0
+    num_shards: int = 16
+    validation_share: float = 0.05
+    max_pictures: int | None = None
+    class_name: str | None = None
+    thresholds: tuple[float, ...] | None = None
+    calibration_pictures: int = 200
+
+
+def build(config: Config, out_dir: str, num_workers: int, restart: bool = False) -> dict:
+    """Builds the records of a stage in `out_dir`/STAGE and returns their manifest.
+
+    A build that was stopped goes on where it stopped; one that is finished is left alone.
+
+    Args:
+        config: What to build.
+        out_dir: Where the folders of the stages lie.
+        num_workers: Processes. Changes nothing in the records.
+        restart: Throw away what is there.
+
+    Raises:
+        ValueError: The data holds no usable face, or the folder holds records built otherwise, or another build is at
+            work in it.
+        FileNotFoundError: A data set or network is missing.
+        OSError: A file could not be written.
+    """
+    stage_dir = pathlib.Path(out_dir) / config.stage
+    with _only_build_in(stage_dir):
+        if restart:
+            _clear(stage_dir)
+        shards.remove_partial(stage_dir)
+        annotations, problems = _read_datasets(config)
+        settings = _settings(config, annotations)
+        manifest = _manifest_of_same_build(stage_dir, settings)
+        if manifest is None:
+            manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
+        shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
+    return manifest
+
+
+@contextlib.contextmanager
+def _only_build_in(stage_dir: pathlib.Path) -> Iterator[None]:
+    stage_dir.mkdir(parents=True, exist_ok=True)
+    with open(stage_dir / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another build is at work in {stage_dir}; wait for it or take another folder") from None
+        yield
+
+
+def _clear(stage_dir: pathlib.Path) -> None:
+    for name in (shards.UNFINISHED, *shards.SPLITS):
+        shutil.rmtree(stage_dir / name, ignore_errors=True)
+    for name in (shards.MANIFEST, PROBLEMS):
+        (stage_dir / name).unlink(missing_ok=True)
+
+
+def _read_datasets(config: Config) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    annotations, problems = [], []
+    for spec in config.datasets:
+        found, met = datasets.read(spec, "train", config.class_name)
+        if config.max_pictures is not None and len(found) > config.max_pictures:
+            rows = np.random.default_rng(config.seed).choice(len(found), config.max_pictures, replace=False)
+            found = [found[row] for row in np.sort(rows)]
+        annotations += found
+        problems += met
+    min_size = config.recipe.rules.min_face_size
+    if not any(labels.usable_mask(annotation, min_size).any() for annotation in annotations):
+        raise ValueError(
+            f"expected annotated faces of at least {min_size:g} pixels in {', '.join(config.datasets)}, found none in "
+            f"{len(annotations)} pictures; check the folders or lower --min_face_size"
+        )
+    return annotations, problems
+
+
+def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
+    """What must be equal for two builds to give the same records, as plain values."""
+    digest = hashlib.sha256()
+    for annotation in annotations:
+        digest.update(f"{annotation.image_path} {annotation.is_complete}".encode())
+        for array in (annotation.boxes, annotation.landmarks, annotation.ignored):
+            digest.update(array.tobytes())
+    networks = {}
+    if config.networks is not None:
+        for stage in stages.ALL[: stages.ALL.index(stages.BY_NAME[config.stage])]:
+            path = pathlib.Path(config.networks) / stage.network_file
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"{config.stage} learns from what {stage.name} proposes, and there is no {path}; "
+                    f"train it first: python train.py --stage={stage.name} --workdir={config.networks}"
+                )
+            networks[stage.name] = shards.sha256(path)
+    described = {**dataclasses.asdict(config), "version": mtcnn_tf.__version__}
+    described |= {"annotations_sha256": digest.hexdigest(), "networks_sha256": networks}
+    return json.loads(json.dumps(described))
+
+
+def _manifest_of_same_build(stage_dir: pathlib.Path, settings: dict) -> dict | None:
+    """The finished manifest, None if there is none yet; raises ValueError if what is there was built otherwise."""
+    for path in (stage_dir / shards.MANIFEST, stage_dir / shards.UNFINISHED / shards.MANIFEST):
+        if not path.is_file():
+            continue
+        there = json.loads(path.read_text())
+        different = [name for name, value in settings.items() if there["settings"].get(name) != value]
+        if different:
+            raise ValueError(
+                f"{stage_dir} holds records built with other settings ({', '.join(different)}); "
+                "take another --out_dir, or --restart to build anew"
+            )
+        return there if path.parent == stage_dir else None
+    shards.write_json(stage_dir / shards.UNFINISHED / shards.MANIFEST, {"settings": settings})
+    return None
+
+
+def _make(config, stage_dir, annotations, problems, settings, num_workers) -> dict:
+    all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
+    mining_report = _mining(config, stage_dir, all_jobs)
+    miner = mining_report and mining.Miner(**mining_report["miner"])
+    done = dict(_finished(stage_dir, all_jobs))
+    pending = [job for job in all_jobs if _name(job) not in done]
+    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner)
+    with _progress(all_jobs, pending, done) as on_picture:
+        for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
+            shards.write_json(_marker(stage_dir, job), result)
+            done[_name(job)] = result
+
+    results = [done[_name(job)] for job in all_jobs]
+    problems = problems + [faces.Problem(**problem) for result in results for problem in result["problems"]]
+    manifest = {
+        "stage": config.stage,
+        "settings": settings,
+        "mining": mining_report,
+        "pictures": {
+            split: sum(len(job.pictures) for job in all_jobs if job.split == split) for split in shards.SPLITS
+        },
+        "examples": {split: _count(all_jobs, results, split) for split in shards.SPLITS},
+        "problems": dict(collections.Counter(problem.what for problem in problems)),
+        "shards": [entry for result in results for entry in result["shards"]],
+    }
+    if not manifest["examples"]["train"]["positive"]:
+        raise ValueError(
+            f"no picture of {', '.join(config.datasets)} gave a positive example; "
+            f"{len(problems)} problems, the first: {problems[0] if problems else 'none'}"
+        )
+    shards.write_text(stage_dir / PROBLEMS, "".join(f"{problem}\n" for problem in problems))
+    shards.write_json(stage_dir / shards.MANIFEST, manifest)
+    return manifest
+
+
+def _mining(config: Config, stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> dict | None:
+    """The miner and how its thresholds were found; None for P-Net. Found once a build."""
+    stage = stages.BY_NAME[config.stage]
+    if stage is stages.PNET:
+        return None
+    path = stage_dir / shards.UNFINISHED / "mining.json"
+    if not path.is_file():
+        min_size = config.recipe.rules.min_face_size
+        if config.thresholds is not None:
+            last_stage = stages.ALL[stages.ALL.index(stage) - 1].name
+            miner, calibration = mining.Miner(config.networks, last_stage, config.thresholds, min_size), []
+        else:
+            pictures = _calibration_pictures(config, all_jobs)
+            miner, calibration = mining.calibrate(config.networks, stage, pictures, min_size)
+        shards.write_json(path, {"miner": dataclasses.asdict(miner), "calibration": calibration})
+    return json.loads(path.read_text())
+
+
+def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training pictures of complete sets, with their usable faces."""
+    pictures = []
+    for _, annotation in (picture for job in all_jobs if job.split == "train" for picture in job.pictures):
+        usable_mask = labels.usable_mask(annotation, config.recipe.rules.min_face_size)
+        if not (annotation.is_complete and usable_mask.any()) or len(pictures) == config.calibration_pictures:
+            continue
+        with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
+            pictures.append((images.read(annotation.image_path), annotation.boxes[usable_mask]))
+    if not pictures:
+        raise ValueError("found no picture with faces to find the thresholds on; give --thresholds")
+    return pictures
+
+
+def _name(job: jobs.Job) -> str:
+    return f"{job.split}-{job.shard:05d}"
+
+
+def _marker(stage_dir: pathlib.Path, job: jobs.Job) -> pathlib.Path:
+    return stage_dir / shards.UNFINISHED / f"{_name(job)}.json"
+
+
+def _finished(stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple[str, dict]]:
+    """Names and results of the jobs that an earlier run finished and whose files are still whole."""
+    for job in all_jobs:
+        path = _marker(stage_dir, job)
+        if path.is_file():
+            result = json.loads(path.read_text())
+            if all(shards.is_whole(stage_dir, entry) for entry in result["shards"]):
+                yield _name(job), result
+
+
+@contextlib.contextmanager
+def _progress(all_jobs, pending, done):
+    """A progress bar over pictures, with the number of examples of each kind; silent where there is no terminal."""
+    num_pictures = sum(len(job.pictures) for job in all_jobs)
+    num_done = num_pictures - sum(len(job.pictures) for job in pending)
+    counts = collections.Counter()
+    for result in done.values():
+        for entry in result["shards"]:
+            counts[entry["kind"]] += entry["examples"]
+    with tqdm.tqdm(total=num_pictures, initial=num_done, unit=" pictures", disable=None) as bar:
+
+        def on_picture(of_picture: dict[str, int]) -> None:
+            counts.update(of_picture)
+            bar.set_postfix({name: counts[name] for name in kinds.NAMES}, refresh=False)
+            bar.update()
+
+        yield on_picture
+
+
+def _count(all_jobs: list[jobs.Job], results: list[dict], split: str) -> dict[str, int]:
+    counts = dict.fromkeys(kinds.NAMES, 0)
+    for job, result in zip(all_jobs, results, strict=True):
+        for entry in result["shards"] if job.split == split else ():
+            counts[entry["kind"]] += entry["examples"]
+    return counts

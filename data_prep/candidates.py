@@ -1,0 +1,78 @@
+"""Boxes to look at, drawn by chance: square [N, 4] in pixels of the picture, float32.
+
+The published recipe draws them in three ways. R-Net and O-Net look at what the cascade so far proposes instead of the
+first two.
+"""
+
+import numpy as np
+
+MIN_SIZE = 12
+"""Side of the smallest square worth looking at: what P-Net sees."""
+
+
+def anywhere(rng: np.random.Generator, width: int, height: int, count: int) -> np.ndarray:
+    """Squares anywhere in the picture, with sides from 12 pixels to half the shorter side.
+
+    A picture whose shorter side is less than 24 pixels gives none.
+    """
+    sides = _sides(rng, width, height, count)
+    left = rng.uniform(0, width - sides)
+    top = rng.uniform(0, height - sides)
+    return _squares(left, top, sides)
+
+
+def near(rng: np.random.Generator, faces: np.ndarray, width: int, height: int, count: int) -> np.ndarray:
+    """`count` squares near each face [N, 4]: they touch or nearly touch it, and lie within the picture.
+
+    Sides are drawn as in `anywhere`, the top left corner from one side before the face's to the face's end. Squares
+    that reach outside of the picture are dropped.
+    """
+    faces = np.repeat(faces, count, axis=0)
+    sides = _sides(rng, width, height, len(faces))
+    faces = faces[: len(sides)]
+    left = np.maximum(rng.uniform(faces[:, 0] - sides, faces[:, 2]), 0)
+    top = np.maximum(rng.uniform(faces[:, 1] - sides, faces[:, 3]), 0)
+    return inside(_squares(left, top, sides), width, height)
+
+
+def jittered(
+    rng: np.random.Generator,
+    faces: np.ndarray,
+    count: int,
+    scale: tuple[float, float],
+    shift: float,
+) -> np.ndarray:
+    """`count` squares round each face [N, 4], face by face: [N · count, 4].
+
+    Args:
+        rng: Source of chance.
+        faces: Boxes with an area.
+        count: Squares a face.
+        scale: The side lies between `scale[0]` times the face's shorter and `scale[1]` times its longer side.
+        shift: The centre moves by at most this share of the face's width and height.
+    """
+    faces = np.repeat(faces, count, axis=0)
+    extent = faces[:, 2:] - faces[:, :2]
+    sides = rng.uniform(scale[0] * extent.min(axis=1), scale[1] * extent.max(axis=1))
+    centres = (faces[:, :2] + faces[:, 2:]) / 2 + rng.uniform(-shift, shift, extent.shape) * extent
+    corners = centres - sides[:, None] / 2
+    return _squares(corners[:, 0], corners[:, 1], sides)
+
+
+def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Those of the boxes that lie within the picture."""
+    return boxes[inside_mask(boxes, width, height)]
+
+
+def inside_mask(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Which of the boxes lie within the picture: bool [N]."""
+    return (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
+
+
+def _sides(rng: np.random.Generator, width: int, height: int, count: int) -> np.ndarray:
+    longest = min(width, height) / 2
+    return rng.uniform(MIN_SIZE, longest, count if longest >= MIN_SIZE else 0)
+
+
+def _squares(left: np.ndarray, top: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    return np.stack([left, top, left + sides, top + sides], axis=1).astype(np.float32)

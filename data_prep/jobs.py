@@ -1,0 +1,163 @@
+"""The work of a build, cut into jobs that run on all cores: one job makes one shard of every kind.
+
+A job depends on nothing but its pictures, the settings and the seed, so that neither the number of workers nor a kill
+in between changes a byte of the result.
+"""
+
+import concurrent.futures
+import dataclasses
+import multiprocessing
+import multiprocessing.connection
+import os
+import pathlib
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from data_prep import examples, mining, shards
+from mtcnn_tf import faces, images, records, stages
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One shard to make.
+
+    Attributes:
+        split: "train" or "validation".
+        shard: Its number.
+        num_shards: How many shards the split has.
+        pictures: Index in the whole data and annotation of each picture.
+    """
+
+    split: str
+    shard: int
+    num_shards: int
+    pictures: list[tuple[int, faces.Annotation]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What all jobs of a build share.
+
+    Attributes:
+        stage_dir: Where the shards go.
+        stage_name: Whose examples.
+        recipe: How many of what.
+        seed: Seed of the whole build.
+        miner: The cascade so far; None for P-Net.
+    """
+
+    stage_dir: pathlib.Path
+    stage_name: str
+    recipe: examples.Recipe
+    seed: int
+    miner: mining.Miner | None
+
+
+def split_pictures(
+    annotations: list[faces.Annotation], num_shards: int, validation_share: float, seed: int
+) -> list[Job]:
+    """Jobs that cover all pictures, some of them held out for validation.
+
+    A picture's place depends on a hash of its name and the seed: the same pictures are held out for every stage. A
+    share above 0 holds out at least one picture.
+    """
+    keys = [_key(annotation.image_path, seed) for annotation in annotations]
+    order = np.argsort(keys, kind="stable")
+    num_held_out = int(np.ceil(validation_share * len(order)))
+    jobs = []
+    for split, rows in (("train", order[num_held_out:]), ("validation", order[:num_held_out])):
+        num = min(max(1, round(num_shards * len(rows) / len(order))), len(rows))
+        for shard in range(num):
+            pictures = [(int(row), annotations[row]) for row in rows[shard::num]]
+            jobs.append(Job(split, shard, num, pictures))
+    return jobs
+
+
+def _key(image_path: str, seed: int) -> int:
+    """A number that depends on the file and its folder's name, not on where the data set lies."""
+    return zlib.crc32("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]]).encode())
+
+
+def run(
+    pending: list[Job], settings: Settings, num_workers: int, on_picture: Callable[[dict[str, int]], None]
+) -> Iterator[tuple[Job, dict]]:
+    """Runs the jobs on `num_workers` processes; yields each with what `_run_job` returned, as it ends.
+
+    Args:
+        pending: What is to be done.
+        settings: What all jobs share.
+        num_workers: Processes.
+        on_picture: Called after each picture with its number of examples of each kind.
+    """
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    progress = context.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(progress, on_picture), daemon=True)
+    listener.start()
+    executor = concurrent.futures.ProcessPoolExecutor(num_workers, context, _start_worker, (settings, progress))
+    try:
+        futures = {executor.submit(_run_job, job): job for job in pending}
+        for future in concurrent.futures.as_completed(futures):
+            yield futures[future], future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+        progress.put(None)
+        listener.join()
+
+
+def _listen(progress, on_picture) -> None:
+    while (counts := progress.get()) is not None:
+        on_picture(counts)
+
+
+_worker: "_Worker"
+
+
+@dataclasses.dataclass
+class _Worker:
+    settings: Settings
+    progress: multiprocessing.SimpleQueue
+    propose: mining.Propose | None
+
+
+def _start_worker(settings: Settings, progress) -> None:
+    """Prepares a process: one thread for each library, since there is a process for each core."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    mining.use_one_thread()
+    global _worker
+    _worker = _Worker(settings, progress, settings.miner.load() if settings.miner else None)
+
+
+def _end_with_parent() -> None:
+    """Ends this process when the build is killed, so that no orphan goes on writing."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _run_job(job: Job) -> dict:
+    """Makes one shard. Returns its manifest entries and the problems met: `{"shards": […], "problems": […]}`."""
+    settings = _worker.settings
+    stage = stages.BY_NAME[settings.stage_name]
+    problems, made = [], []
+    for index, annotation in job.pictures:
+        of_picture, found = _examples_of(index, annotation, stage, settings)
+        problems += found
+        made += of_picture
+        _worker.progress.put(records.num_per_kind(of_picture[0]) if of_picture else {})
+    merged = records.concatenate(made) if made else records.no_examples(stage.size)
+    order = np.random.default_rng([settings.seed, job.shard, shards.SPLITS.index(job.split)]).permutation(len(merged))
+    entries = shards.write(settings.stage_dir, job.split, job.shard, job.num_shards, merged[order])
+    return {"shards": entries, "problems": [dataclasses.asdict(problem) for problem in problems]}
+
+
+def _examples_of(index, annotation, stage, settings) -> tuple[list[records.Examples], list[faces.Problem]]:
+    """The picture's examples as a list of one (or none, where it can't be read), and its problems."""
+    try:
+        image = images.read(annotation.image_path)
+    except (ValueError, OSError) as error:
+        return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
+    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])
+    rng = np.random.default_rng([settings.seed, index])
+    return [examples.of_picture(image, fitted, stage, settings.recipe, rng, _worker.propose)], problems

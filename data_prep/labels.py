@@ -1,0 +1,69 @@
+"""What a box is, by its overlap with the annotated faces, and what a network should say of it."""
+
+import dataclasses
+
+import numpy as np
+
+from mtcnn_tf import boxes as box_geometry
+from mtcnn_tf import faces, kinds
+
+DROPPED = -1
+"""Kind of a box that is neither clearly a face nor clearly none."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """The overlaps that separate the kinds (Zhang et al. 2016, section III.A).
+
+    Attributes:
+        positive_iou: From here on a box is a face.
+        part_iou: From here on, to `positive_iou`, it is part of a face.
+        negative_iou: Below this, against *every* face, it is background.
+        min_face_size: Faces whose shorter side is smaller, in pixels, give no positives or parts; negatives still keep
+            away from them.
+    """
+
+    positive_iou: float = 0.65
+    part_iou: float = 0.4
+    negative_iou: float = 0.3
+    min_face_size: float = 20.0
+
+
+def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+    """Kind and box offsets of each box.
+
+    A box belongs to the face with which it shares the largest IoU. A negative is far from all faces and from the
+    ignored regions as well; for those the overlap counts that is measured over the smaller of the two, because a box
+    within a large unusable region has a small IoU with it. A picture whose faces are not all annotated gives no
+    negatives.
+
+    Args:
+        boxes: [N, 4].
+        annotation: The picture's faces.
+        rules: Where the kinds part.
+
+    Returns:
+        Kinds, int [N], `DROPPED` where a box should not be learnt from; offsets to the face, float32 [N, 4], zero where
+        there is none.
+    """
+    found = np.full(len(boxes), DROPPED)
+    offsets = np.zeros((len(boxes), 4), np.float32)
+    best_iou = np.zeros(len(boxes), np.float32)
+    if len(annotation.boxes) and len(boxes):
+        iou = box_geometry.iou(boxes, annotation.boxes)
+        nearest = iou.argmax(axis=1)
+        best_iou = iou.max(axis=1)
+        is_large = usable_mask(annotation, rules.min_face_size)[nearest]
+        found[is_large & (best_iou >= rules.part_iou)] = kinds.PART
+        found[is_large & (best_iou >= rules.positive_iou)] = kinds.POSITIVE
+        on_face_mask = found != DROPPED
+        offsets[on_face_mask] = box_geometry.encode(boxes[on_face_mask], annotation.boxes[nearest[on_face_mask]])
+    if annotation.is_complete:
+        unusable = box_geometry.overlap(boxes, annotation.ignored).max(axis=1, initial=0)
+        found[(best_iou < rules.negative_iou) & (unusable < rules.negative_iou)] = kinds.NEGATIVE
+    return found, offsets
+
+
+def usable_mask(annotation: faces.Annotation, min_face_size: float) -> np.ndarray:
+    """Which faces are large enough to learn from: bool [N]."""
+    return (annotation.boxes[:, 2:] - annotation.boxes[:, :2]).min(axis=1, initial=np.inf) >= min_face_size

@@ -1,0 +1,108 @@
+"""The cascade trained so far as a source of candidates: what it proposes is what the next stage must tell apart."""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from mtcnn_tf import boxes as box_geometry
+from mtcnn_tf import cascade, stages
+
+LOWEST_THRESHOLD = 0.02
+"""No threshold is set lower, whatever recall is asked for: proposals would be countless and mostly noise."""
+FOUND_IOU = 0.5
+"""A proposal finds a face from this IoU on, as in evaluation."""
+
+Propose = Callable[[np.ndarray], np.ndarray]
+"""Picture uint8 [H, W, 3] → boxes [N, 4]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Miner:
+    """What a process needs to know to load the cascade so far.
+
+    Attributes:
+        networks_dir: Where the trained networks lie.
+        last_stage: The name of the last stage that is applied.
+        thresholds: A score threshold for each stage applied.
+        min_face_size: Smallest face to propose, in pixels.
+    """
+
+    networks_dir: str
+    last_stage: str
+    thresholds: tuple[float, ...]
+    min_face_size: float
+
+    def load(self) -> Propose:
+        """A function that proposes boxes for a picture."""
+        so_far = cascade.load(self.networks_dir, self.last_stage)
+        return lambda image: _propose(so_far, image, self)[0]
+
+
+def _propose(so_far: cascade.Cascade, image: np.ndarray, miner: Miner) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes [N, 4] and scores [N] of the proposals."""
+    boxes, scores = so_far.propose(image, miner.last_stage, miner.min_face_size, miner.thresholds)
+    return np.asarray(boxes), np.asarray(scores)
+
+
+def use_one_thread() -> None:
+    """Keeps TensorFlow and OpenCV of this process on one core. Must come before TensorFlow's first operation."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    cv2.setNumThreads(1)
+
+
+def calibrate(
+    networks_dir: str,
+    mined_for: stages.Stage,
+    pictures: Iterable[tuple[np.ndarray, np.ndarray]],
+    min_face_size: float,
+) -> tuple[Miner, list[dict]]:
+    """Thresholds at which the cascade so far keeps the wanted share of the faces, stage by stage.
+
+    Args:
+        networks_dir: Where the trained networks lie.
+        mined_for: The stage that will learn; all stages before it are calibrated.
+        pictures: Pictures uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
+        min_face_size: Smallest face to propose, in pixels.
+
+    Returns:
+        The miner, and for each stage its name, threshold, the recall reached and the mean number of proposals.
+    """
+    miner, report = Miner(networks_dir, "", (), min_face_size), []
+    for stage in stages.ALL[: stages.ALL.index(mined_for)]:
+        miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
+        so_far = cascade.load(networks_dir, stage.name)
+        proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]
+        best = np.concatenate([best_scores(*proposal) for proposal in proposals])
+        threshold = threshold_for_recall(best, stage.keep_recall)
+        miner = dataclasses.replace(miner, thresholds=(*miner.thresholds[:-1], threshold))
+        report.append(
+            {
+                "stage": stage.name,
+                "threshold": threshold,
+                "recall": float(np.mean(best >= threshold)),
+                "proposals": float(np.mean([np.sum(scores >= threshold) for _, scores, _ in proposals])),
+            }
+        )
+    return miner, report
+
+
+def best_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each wanted face [N, 4] the best score of a proposal that finds it: [N], 0 where none does."""
+    found_mask = box_geometry.iou(wanted, boxes) >= FOUND_IOU
+    return np.where(found_mask, scores, 0).max(axis=1, initial=0)
+
+
+def threshold_for_recall(best: np.ndarray, recall: float) -> float:
+    """The highest threshold, rounded down to four decimals, at which `recall` of the faces survive.
+
+    Args:
+        best: For each face the best score that finds it, see `best_scores`; at least one face.
+        recall: The share to keep. Where it can't be had the lowest sensible threshold is returned.
+    """
+    descending = np.sort(best)[::-1]
+    last_kept = descending[int(np.ceil(recall * len(descending))) - 1]
+    return float(max(np.floor(last_kept * 1e4) / 1e4, LOWEST_THRESHOLD))

@@ -1,0 +1,119 @@
+"""Random changes of a batch of examples: dict → dict, each with a stateless seed.
+
+A batch is what `records.parse` returns. Colour is changed on pixels in 0–255, before the networks' first layer rescales
+them. All changes are made on whole batches, because a 12-pixel crop costs less to change than an op costs to start.
+"""
+
+import tensorflow as tf
+
+from mtcnn_tf import faces
+
+MAX_BRIGHTNESS = 32.0
+"""Brightness moves by at most this many of 255 levels."""
+CONTRAST = (0.7, 1.3)
+SATURATION = (0.5, 1.5)
+MAX_HUE = 0.3
+"""Hue turns by at most this many radians."""
+SOFTENED_SHARE = 0.2
+"""Share of a batch's crops that are blurred."""
+NOISY_SHARE = 0.2
+"""Share of a batch's crops that get noise."""
+MAX_NOISE = 8.0
+"""Largest standard deviation of the noise, of 255 levels."""
+
+Batch = dict[str, tf.Tensor]
+
+
+def augment(batch: Batch, seed: tf.Tensor) -> Batch:
+    """The batch, each crop mirrored by chance, changed in colour, some softened and some made noisy.
+
+    Args:
+        batch: See `records.parse`.
+        seed: int64 [2]; the same seed gives the same changes.
+
+    Returns:
+        The batch with `image` as float32 in 0–255.
+    """
+    seeds = tf.random.split(seed, 4)
+    batch = mirror(batch, tf.random.stateless_uniform(tf.shape(batch["kind"]), seeds[0]) < 0.5)
+    image = colour(tf.cast(batch["image"], tf.float32), seeds[1])
+    image = _on_some(image, SOFTENED_SHARE, seeds[2], lambda crops, _: soften(crops))
+    image = _on_some(image, NOISY_SHARE, seeds[3], add_noise)
+    return {**batch, "image": image}
+
+
+def mirror(batch: Batch, mirrored_mask: tf.Tensor) -> Batch:
+    """The batch with the crops of `mirrored_mask` [B] mirrored: pixels, offsets and landmarks together."""
+    image, offsets, landmarks = batch["image"], batch["offsets"], batch["landmarks"]
+    mirrored_offsets = tf.gather(offsets, [2, 1, 0, 3], axis=1) * [-1.0, 1.0, -1.0, 1.0]
+    points = tf.gather(tf.reshape(landmarks, [-1, 5, 2]), faces.MIRROR_ORDER, axis=1)
+    mirrored_landmarks = tf.reshape(points * [-1.0, 1.0] + [1.0, 0.0], [-1, 10])
+    return {
+        **batch,
+        "image": tf.where(mirrored_mask[:, None, None, None], image[:, :, ::-1], image),
+        "offsets": tf.where(mirrored_mask[:, None], mirrored_offsets, offsets),
+        "landmarks": tf.where(mirrored_mask[:, None], mirrored_landmarks, landmarks),
+    }
+
+
+def colour(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Crops float32 [B, S, S, 3] with brightness, contrast, saturation and hue changed, each crop by its own amounts.
+
+    The four changes are linear in the pixels, so that together they are one 3×3 matrix and one shift for each crop.
+    """
+    num_crops = tf.shape(image)[0]
+    chance = tf.random.stateless_uniform([4, num_crops], seed, -1.0, 1.0)
+    brightness = chance[0] * MAX_BRIGHTNESS
+    contrast = _between(CONTRAST, chance[1])
+    matrix = _saturate(_between(SATURATION, chance[2])) @ _turn_hue(chance[3] * MAX_HUE)
+    matrix *= contrast[:, None, None]
+    mean = tf.reduce_mean(image @ _LUMA[:, None], axis=[1, 2, 3])
+    shift = (1 - contrast) * mean + brightness
+    pixels = tf.reshape(image, [num_crops, -1, 3]) @ tf.transpose(matrix, [0, 2, 1]) + shift[:, None, None]
+    return tf.reshape(tf.clip_by_value(pixels, 0.0, 255.0), tf.shape(image))
+
+
+def soften(image: tf.Tensor) -> tf.Tensor:
+    """Crops [B, S, S, 3] blurred by the 3×3 binomial kernel (1, 2, 1) / 4 in both directions; edges are mirrored."""
+    rim = tf.pad(image, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+    rows = (rim[:, :-2] + 2 * rim[:, 1:-1] + rim[:, 2:]) / 4
+    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 4
+
+
+def add_noise(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Crops [B, S, S, 3] with normal noise, each crop of its own strength up to `MAX_NOISE`; in 0–255."""
+    seeds = tf.random.split(seed)
+    strength = tf.random.stateless_uniform([tf.shape(image)[0], 1, 1, 1], seeds[0], 0.0, MAX_NOISE)
+    return tf.clip_by_value(image + strength * tf.random.stateless_normal(tf.shape(image), seeds[1]), 0.0, 255.0)
+
+
+def _on_some(image: tf.Tensor, share: float, seed: tf.Tensor, change) -> tf.Tensor:
+    """The crops with `change(crops, seed)` made on a random `share` of them."""
+    num_crops = tf.shape(image)[0]
+    order = tf.argsort(tf.random.stateless_uniform([num_crops], seed))
+    rows = order[: tf.cast(share * tf.cast(num_crops, tf.float32), tf.int32)]
+    return tf.tensor_scatter_nd_update(image, rows[:, None], change(tf.gather(image, rows), seed))
+
+
+_LUMA = tf.constant([0.299, 0.587, 0.114])
+_YIQ = tf.constant([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+"""From RGB to the NTSC colour space: one row of brightness, two of colour."""
+
+
+def _between(limits: tuple[float, float], chance: tf.Tensor) -> tf.Tensor:
+    """`chance` in −1–1 stretched to lie between the limits."""
+    low, high = limits
+    return (low + high) / 2 + chance * (high - low) / 2
+
+
+def _saturate(saturation: tf.Tensor) -> tf.Tensor:
+    """Matrices [B, 3, 3] that move colours away from grey (above 1) or towards it."""
+    grey = tf.ones([3, 1]) * _LUMA
+    return saturation[:, None, None] * tf.eye(3) + (1 - saturation[:, None, None]) * grey
+
+
+def _turn_hue(angle: tf.Tensor) -> tf.Tensor:
+    """Matrices [B, 3, 3] that turn colours by `angle` [B] round the grey axis."""
+    cosine, sine, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
+    turn = tf.reshape(tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=1), [-1, 3, 3])
+    return tf.linalg.inv(_YIQ) @ turn @ _YIQ

@@ -1,0 +1,115 @@
+"""Training examples as bytes: writer and parser side by side.
+
+A record is a `tf.train.Example` that any TensorFlow program can read:
+
+* `image`: size × size × 3 raw RGB bytes (JPEG would blur a 12-pixel crop);
+* `kind`: one int64, see `kinds`;
+* `offsets`: four floats, see `boxes.encode`; zero where the kind carries none;
+* `landmarks`: ten floats, five `x, y` relative to the crop; zero where the kind carries none.
+
+All fields have a fixed length, so all records of one kind and size differ in the payload bytes alone. `serialize` fills
+these into copies of one template, thirty times faster than a protocol buffer made for each example.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from mtcnn_tf import kinds
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Training examples of any kinds.
+
+    Attributes:
+        images: uint8 [N, S, S, 3].
+        kinds: int [N], see `kinds`.
+        offsets: float32 [N, 4]; zero where the kind carries none.
+        landmarks: float32 [N, 10]; zero where the kind carries none.
+    """
+
+    images: np.ndarray
+    kinds: np.ndarray
+    offsets: np.ndarray
+    landmarks: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
+    def __getitem__(self, rows) -> "Examples":
+        return Examples(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
+
+def no_examples(size: int) -> Examples:
+    """No examples, for crops of `size` pixels."""
+    images = np.zeros((0, size, size, 3), np.uint8)
+    return Examples(images, np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros((0, 10), np.float32))
+
+
+def concatenate(parts: list[Examples]) -> Examples:
+    """The examples of all `parts` (at least one), in order."""
+    names = [field.name for field in dataclasses.fields(Examples)]
+    return Examples(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def num_per_kind(examples: Examples) -> dict[str, int]:
+    """How many examples of each kind there are, by the kind's name."""
+    counts = np.bincount(examples.kinds, minlength=len(kinds.NAMES))
+    return {name: int(count) for name, count in zip(kinds.NAMES, counts, strict=True)}
+
+
+def serialize(examples: Examples) -> np.ndarray:
+    """The records as bytes: uint8 [N, L], one row a record.
+
+    Raises:
+        ValueError: The examples are not all of one kind.
+    """
+    if len(np.unique(examples.kinds)) > 1:
+        raise ValueError(f"expected examples of one kind, got {np.unique(examples.kinds)}; serialize kind by kind")
+    if not len(examples):
+        return np.zeros((0, 0), np.uint8)
+    pixels = examples.images.reshape(len(examples), -1)
+    template, starts = _template(int(examples.kinds[0]), pixels.shape[1])
+    rows = np.tile(template, (len(examples), 1))
+    payloads = {"image": pixels, "offsets": _as_bytes(examples.offsets), "landmarks": _as_bytes(examples.landmarks)}
+    for name, payload in payloads.items():
+        rows[:, starts[name] : starts[name] + payload.shape[1]] = payload
+    return rows
+
+
+def _as_bytes(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, "<f4").view(np.uint8)
+
+
+def _template(kind: int, num_pixel_bytes: int) -> tuple[np.ndarray, dict[str, int]]:
+    """One record whose payloads are marks, and where in it each payload starts."""
+    marks = {"image": b"\x01" * num_pixel_bytes, "offsets": b"\x02" * 16, "landmarks": b"\x03" * 40}
+    features = {
+        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[marks["image"]])),
+        "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[kind])),
+    }
+    for name in ("offsets", "landmarks"):
+        floats = tf.train.FloatList(value=np.frombuffer(marks[name], "<f4"))
+        features[name] = tf.train.Feature(float_list=floats)
+    record = tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString(deterministic=True)
+    return np.frombuffer(record, np.uint8), {name: record.index(mark) for name, mark in marks.items()}
+
+
+def parse(serialized: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
+    """A batch as a dict: `image` uint8 [B, S, S, 3], `kind` int32 [B], `offsets` [B, 4], `landmarks` [B, 10].
+
+    Args:
+        serialized: string [B].
+        size: Side of the crops. A record of another size raises `tf.errors.InvalidArgumentError`.
+    """
+    features = {
+        "image": tf.io.FixedLenFeature([], tf.string),
+        "kind": tf.io.FixedLenFeature([], tf.int64),
+        "offsets": tf.io.FixedLenFeature([4], tf.float32),
+        "landmarks": tf.io.FixedLenFeature([10], tf.float32),
+    }
+    batch = tf.io.parse_example(serialized, features)
+    pixels = tf.io.decode_raw(batch["image"], tf.uint8)
+    return {**batch, "image": tf.reshape(pixels, [-1, size, size, 3]), "kind": tf.cast(batch["kind"], tf.int32)}
