@@ -129,8 +129,10 @@ def problem(path: str, number: int, what: str, text: str = "") -> faces.Problem:
 
 def split_row(text: str, num_numbers: int) -> tuple[str, np.ndarray | None]:
     """Path and numbers of a line that has both; None for numbers that are missing or damaged. Paths may hold spaces."""
-    name, *numbers = text.rsplit(None, num_numbers)
-    return name, pixels(numbers) if len(numbers) == num_numbers else None
+    words = text.rsplit(None, num_numbers)
+    if len(words) <= num_numbers:
+        return text, None
+    return words[0], pixels(words[1:])
 
 
 def native_path(name: str) -> str:

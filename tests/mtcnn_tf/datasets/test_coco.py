@@ -1,0 +1,125 @@
+import json
+
+import numpy as np
+import pytest
+
+from mtcnn_tf.datasets import coco
+
+FACE = np.array([[100, 100], [140, 102], [121, 125], [104, 142], [137, 143]])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(
+        annotations=(), categories=({"id": 1, "name": "face"},), images=None, place="annotations/faces_train.json"
+    ):
+        images = images or [{"id": 7, "file_name": "b/x.jpg"}, {"id": 3, "file_name": "a.jpg"}]
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        content = {"images": images, "annotations": list(annotations), "categories": list(categories)}
+        path.write_text(json.dumps(content))
+        return str(tmp_path)
+
+    return write
+
+
+def a_face(bbox=(1, 2, 10, 20), image_id=7, **more):
+    return {"image_id": image_id, "category_id": 1, "bbox": list(bbox), **more}
+
+
+def test_boxes_crowds_order_and_subfolders(write, tmp_path):
+    annotations, problems = coco.read(write([a_face(), a_face((5, 5, 3, 3), iscrowd=1), a_face((0, 0, 1.5, 2))]))
+    assert not problems
+    assert [a.image_path for a in annotations] == [str(tmp_path / "b" / "x.jpg"), str(tmp_path / "a.jpg")]
+    np.testing.assert_array_equal(annotations[0].boxes, [[1, 2, 11, 22], [0, 0, 1.5, 2]])
+    np.testing.assert_array_equal(annotations[0].ignored, [[5, 5, 8, 8]])
+    assert annotations[1].boxes.shape == (0, 4)
+    assert all(a.is_complete for a in annotations)
+
+
+@pytest.mark.parametrize("place", ["images", "images/train", "train", "train2017", "."])
+def test_finds_the_pictures(write, tmp_path, place):
+    directory = write([a_face()])
+    (tmp_path / place / "b").mkdir(parents=True)
+    (tmp_path / place / "b" / "x.jpg").touch()
+    annotations, _ = coco.read(directory)
+    assert annotations[0].image_path == str(tmp_path / place / "b" / "x.jpg")
+
+
+NAMES = [
+    (["nose", "left_eye", "right_eye", "left_ear", "mouth_left", "mouth_right"], [2, 1, 0, 5, 4]),  # the person's sides
+    (["Left Eyebrow", "eyeLeft", "eyeRight", "NoseTip", "LeftMouthCorner", "RightMouthCorner"], [2, 1, 3, 5, 4]),
+    (["r_eye", "l_eye", "nose", "r_lip", "l_lip"], [0, 1, 2, 3, 4]),
+    (["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"], [0, 1, 2, 3, 4]),  # the picture's sides
+]
+
+
+@pytest.mark.parametrize(("names", "positions"), NAMES)
+def test_keypoints_come_in_the_pictures_order(write, names, positions):
+    values = np.tile([7, 7, 2], (len(names), 1))
+    values[positions, :2] = FACE
+    category = {"id": 1, "name": "face", "keypoints": names}
+    annotations, problems = coco.read(write([a_face(keypoints=values.ravel().tolist())], [category]))
+    assert not problems
+    np.testing.assert_array_equal(annotations[0].landmarks[0], FACE)
+
+
+def test_keypoints_unlabelled_missing_or_damaged(write):
+    category = {"id": 1, "name": "face", "keypoints": ["right_eye", "left_eye", "nose"]}
+    seen = [100, 100, 2, 0, 0, 0, 121, 125, 1]
+    faces = [a_face(keypoints=seen), a_face(keypoints=seen[:-1]), a_face(keypoints=[*seen[:-1], "x"]), a_face()]
+    (annotation, _), problems = coco.read(write(faces, [category]))
+    nan = [np.nan, np.nan]
+    np.testing.assert_array_equal(annotation.landmarks[0], [[100, 100], nan, [121, 125], nan, nan])
+    assert np.isnan(annotation.landmarks[1:]).all()
+    assert [p.what for p in problems] == ["keypoints that cannot be read"] * 2
+    assert len(annotation.boxes) == 4
+
+
+def test_class_names(write):
+    categories = [{"id": 1, "name": "face"}, {"id": 2, "name": "dog"}]
+    directory = write([a_face(), {**a_face((0, 0, 3, 3)), "category_id": 2}], categories)
+    assert len(coco.read(directory)[0][0].boxes) == 2
+    assert coco.read(directory, class_name="dog")[0][0].boxes.tolist() == [[0, 0, 3, 3]]
+    with pytest.raises(ValueError, match="dog, face"):
+        coco.read(directory, class_name="cat")
+
+
+@pytest.mark.parametrize("bbox", [None, [1, 2, 3], ["x", 2, 3, 4], [1, 2, 10**400, 4], {"x": 1}, [1, 2, [3], 4]])
+def test_damaged_boxes_are_problems(write, bbox):
+    annotations, problems = coco.read(write([a_face(), {**a_face(), "bbox": bbox}]))
+    assert [p.what for p in problems] == ["a face without the four numbers of its box"]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, True)]
+
+
+def test_other_problems(write):
+    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 8}, {"file_name": "c.jpg"}]
+    faces = [a_face((1, 1, 0, 5)), a_face(image_id=99), a_face(image_id=[1]), a_face(image_id="7")]
+    annotations, problems = coco.read(write(faces, images=images))
+    assert [p.what for p in problems] == ["a picture without file_name or an id of its own"] * 3 + [
+        "a box without area",
+        "a face in no known picture",
+        "a face in no known picture",
+    ]
+    assert [len(a.boxes) for a in annotations] == [1]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense", '{"images": [1], "annotations": []}', "[" * 100_000])
+def test_not_coco(tmp_path, content):
+    (tmp_path / "all.json").write_text(content)
+    with pytest.raises(ValueError, match="all.json should hold COCO's JSON"):
+        coco.read(str(tmp_path))
+
+
+def test_which_file(write, tmp_path):
+    directory = write([a_face()])
+    with pytest.raises(FileNotFoundError, match="faces_train.json"):
+        coco.read(directory, "val")  # the only file, but another split's
+    with pytest.raises(ValueError, match="train, val, test"):
+        coco.read(directory, "dev")
+    write(place="annotations/more_train.json")
+    with pytest.raises(ValueError, match="several fit"):
+        coco.read(directory)
+    (tmp_path / "annotations" / "more_train.json").unlink()
+    (tmp_path / "annotations" / "faces_train.json").rename(tmp_path / "all.json")
+    assert len(coco.read(directory, "val")[0]) == 2

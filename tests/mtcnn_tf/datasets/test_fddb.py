@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtcnn_tf.datasets import fddb
+
+
+@given(st.floats(1, 300), st.floats(1, 300), st.floats(-7, 7), st.floats(-50, 500), st.floats(-50, 500))
+def test_box_touches_the_sampled_ellipse(major, minor, angle, x, y):
+    t = np.linspace(0, 2 * np.pi, 20_001)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    outline = np.stack([major * np.cos(t), minor * np.sin(t)], axis=1) @ turn + [x, y]
+    expected = np.concatenate([outline.min(0), outline.max(0)])
+    np.testing.assert_allclose(fddb.box_round_ellipse(major, minor, angle, x, y), expected, atol=1e-4)
+
+
+@pytest.fixture
+def folds_dir(tmp_path):
+    (tmp_path / "FDDB-folds").mkdir()
+    return tmp_path / "FDDB-folds"
+
+
+def test_reads_folds_in_order(folds_dir):
+    (folds_dir / "FDDB-fold-10-ellipseList.txt").write_text("2003/b/img_2\n1\n30 20 0 100 90  1\n")
+    (folds_dir / "FDDB-fold-09-ellipseList.txt").write_text(f"2002/a/img_1\n1\n30 20 {np.pi / 2} 100 90  1\n")
+    (folds_dir / "FDDB-fold-09.txt").write_text("2002/a/img_1\n")
+    annotations, problems = fddb.read(str(folds_dir.parent))
+    assert not problems
+    pictures = folds_dir.parent / "originalPics"
+    assert [a.image_path for a in annotations] == [
+        str(pictures / "2002" / "a" / "img_1.jpg"),
+        str(pictures / "2003" / "b" / "img_2.jpg"),
+    ]
+    np.testing.assert_allclose(annotations[0].boxes, [[80, 60, 120, 120]], atol=1e-4)
+    np.testing.assert_allclose(annotations[1].boxes, [[70, 70, 130, 110]], atol=1e-4)
+    assert all(a.is_complete for a in annotations)
+
+
+def test_problems(folds_dir):
+    (folds_dir / "FDDB-fold-01-ellipseList.txt").write_text(
+        "a/1\n2\n30 20 0 100 90 1\nb/2\n1\n30 x 0 100 90 1\nc/3\n2\n30 0 0 9 9 1\n30 20 0 100 90\n"
+    )
+    annotations, problems = fddb.read(str(folds_dir.parent))
+    assert sorted(p.what for p in problems) == [
+        "an ellipse without area",
+        "an ellipse's line without its 5 or 6 numbers",
+        "the count of faces does not match",
+    ]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, True)]
+
+
+def test_no_folds(tmp_path):
+    with pytest.raises(FileNotFoundError, match="ellipseList"):
+        fddb.read(str(tmp_path))

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from mtcnn_tf.datasets import voc
+
+
+def an_object(name, edges, difficult=0):
+    box = "".join(f"<{k}>{v}</{k}>" for k, v in zip(("xmin", "ymin", "xmax", "ymax"), edges, strict=False))
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{box}</bndbox></object>"
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "Annotations").mkdir()
+
+    def write(name, *objects, filename=None, head=""):
+        text = f"{head}<annotation><filename>{filename or name + '.jpg'}</filename>{''.join(objects)}</annotation>"
+        (tmp_path / "Annotations" / f"{name}.xml").write_text(text)
+        return str(tmp_path)
+
+    return write
+
+
+def test_pixels_counted_from_one_become_edges(write):
+    (annotation,), problems = voc.read(write("a", an_object("face", (1, 1, 10, 20))))
+    assert not problems
+    np.testing.assert_array_equal(annotation.boxes, [[0, 0, 10, 20]])
+    assert annotation.is_complete
+
+
+def test_one_pixel_has_an_area_and_less_has_none(write):
+    directory = write("a", an_object("face", (5, 5, 5, 5)), an_object("face", (5, 5, 4, 9)))
+    (annotation,), problems = voc.read(directory)
+    np.testing.assert_array_equal(annotation.boxes, [[4, 4, 5, 5]])
+    assert [p.what for p in problems] == ["a box without area"]
+
+
+def test_classes_and_difficult_objects(write):
+    directory = write(
+        "a", an_object("face", (1, 1, 5, 5)), an_object("dog", (1, 1, 7, 7)), an_object("face", "1199", 1)
+    )
+    (only_faces,), _ = voc.read(directory, class_name="face")
+    assert only_faces.boxes.tolist() == [[0, 0, 5, 5]]
+    assert only_faces.ignored.tolist() == [[0, 0, 9, 9]]
+    (everything,), _ = voc.read(directory)
+    assert len(everything.boxes) == 2
+    with pytest.raises(ValueError, match="'cat'.*dog, face"):
+        voc.read(directory, class_name="cat")
+
+
+def test_objects_without_box_are_problems(write):
+    bad = ["<object><name>face</name></object>", an_object("face", (1, 2, 3)), an_object("face", (1, 2, 3, "x"))]
+    (annotation,), problems = voc.read(write("a", *bad, an_object("face", (1, 1, 5, 5))))
+    assert [p.what for p in problems] == ["an object without the four numbers of its box"] * 3
+    assert len(annotation.boxes) == 1
+    assert not annotation.is_complete
+
+
+def test_entity_bombs_and_broken_files_are_refused(write):
+    bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
+    write("bomb", "<object><name>&b;</name></object>", head=bomb)
+    write("broken", "<object>")
+    annotations, problems = voc.read(write("good", an_object("face", (1, 1, 5, 5))))
+    assert [p.what for p in problems] == ["an annotation that cannot be read"] * 2
+    assert len(annotations) == 1
+
+
+def test_names_of_pictures(write, tmp_path):
+    write("a", filename="C:\\photos\\x.png")
+    annotations, _ = voc.read(write("b", filename="b"))
+    assert [a.image_path for a in annotations] == [str(tmp_path / "JPEGImages" / n) for n in ("x.png", "b.jpg")]
+
+
+def test_lists_give_the_order(write, tmp_path):
+    for name in "abc":
+        directory = write(name, an_object("face", (1, 1, 5, 5)))
+    assert [a.image_path[-5:] for a in voc.read(directory, "val")[0]] == ["a.jpg", "b.jpg", "c.jpg"]
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("c\na\nmissing\n")
+    annotations, problems = voc.read(directory, "train")
+    assert [a.image_path[-5:] for a in annotations] == ["c.jpg", "a.jpg"]
+    assert len(problems) == 1
+    with pytest.raises(FileNotFoundError, match="lists for: train"):
+        voc.read(directory, "val")
+    with pytest.raises(ValueError, match="train, val, test"):
+        voc.read(directory, "dev")
