@@ -1,0 +1,16 @@
+"""Trains one stage: from batches to `WORKDIR/{stage}.keras`, in a way that survives any interruption.
+
+In a notebook:
+
+    training.fit(training.Config(epochs=5, steps_per_epoch=500), stages.PNET, train, validation_batches, "runs/first")
+
+where `train(seed=…)` gives the batches of one epoch. Epoch e (from 0) has the seed `config.seed + e`, so that its
+batches are the same whether or not the training was interrupted before. Beside the network, `WORKDIR/{stage}/` holds
+`checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
+"""
+
+from mtcnn_tf.training.callbacks import Interrupted
+from mtcnn_tf.training.run import fit
+from mtcnn_tf.training.settings import PRECISIONS, STRATEGIES, Config, OtherRunError
+
+__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit"]

@@ -1,0 +1,53 @@
+"""The history of a training as a table and as a plot."""
+
+import csv
+import os
+import pathlib
+
+from matplotlib import figure
+
+_PANELS = {
+    "loss": ("loss", "face_loss", "box_loss", "landmark_loss"),
+    "face": ("face_accuracy", "precision", "recall", "auc", "recall_at_precision"),
+    "box IoU": ("box_iou",),
+    "landmark error, % of inter-ocular distance": ("landmark_error",),
+    "learning rate": ("learning_rate",),
+    "examples per second": ("examples_per_second",),
+}
+
+
+def write_csv(rows: list[dict], path: pathlib.Path):
+    """Writes a line for each row, with a column for every name that any row has; what is unknown stays empty."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def write_plot(rows: list[dict], path: pathlib.Path, title: str):
+    """Draws the figures over the epochs, solid for training and dashed for validation, as a PNG."""
+    page = figure.Figure(figsize=(14, 8), layout="constrained")
+    page.suptitle(title)
+    for axes, (label, names) in zip(page.subplots(2, 3).flat, _PANELS.items(), strict=True):
+        for colour, name in enumerate(names):
+            for prefix, style in (("", "-"), ("val_", "--")):
+                known = [row for row in rows if prefix + name in row]
+                if known:
+                    axes.plot(
+                        [row["epoch"] for row in known],
+                        [row[prefix + name] for row in known],
+                        style,
+                        color=f"C{colour}",
+                        label=prefix + name,
+                        marker="." if len(known) < 3 else None,
+                    )
+        axes.set(xlabel="epoch", title=label)
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend(fontsize="x-small")
+    partial = path.with_name(f".{path.name}.partial")
+    page.savefig(partial, format="png", dpi=80)
+    os.replace(partial, path)

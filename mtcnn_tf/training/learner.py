@@ -1,0 +1,113 @@
+"""A network with its loss and its optimizer, on the devices it will be trained on; and back to a plain network."""
+
+import contextlib
+import os
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from mtcnn_tf import losses, metrics, networks, stages
+from mtcnn_tf.training import settings
+
+_LAST_RATE = 0.01
+"""The learning rate ends at this share of its highest value."""
+_NOT_DECAYED = ("bias", "alpha")
+"""Weight decay would pull a PReLU's slope (alpha) towards plain ReLU, and a bias towards nothing in particular."""
+
+
+def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, keras.Model]:
+    """The network of `stage`, and the compiled model that trains it.
+
+    Sets Keras's global random seed.
+
+    Raises:
+        ValueError: The optimizer is unknown or doesn't take its options, or `init_from` is another network.
+    """
+    keras.utils.set_random_seed(config.seed)
+    with _strategy(config.strategy).scope(), _precision(config.precision):
+        network = networks.build(stage, shared_slopes=config.shared_slopes)
+        if config.init_from:
+            _copy_weights(config.init_from, network)
+        model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
+        model.compile(_optimizer(config), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+    return network, model
+
+
+def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path):
+    """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
+    with _precision("float32"):
+        plain = networks.build(stage, shared_slopes=config.shared_slopes)
+    plain.set_weights(network.get_weights())
+    partial = path.with_name(f".partial-{path.name}")
+    plain.save(partial)
+    os.replace(partial, path)
+
+
+def tally(model: keras.Model) -> metrics.Tally:
+    """The figures that the loss layer of `model` keeps."""
+    return next(layer for layer in model.layers if isinstance(layer, losses.OhemLoss)).tally
+
+
+def learning_rate(model: keras.Model) -> float:
+    """The learning rate of the next step."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    return float(optimizer.learning_rate)
+
+
+def _strategy(name: str) -> tf.distribute.Strategy:
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+@contextlib.contextmanager
+def _precision(policy: str):
+    """A context in which new layers compute in `policy`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _optimizer(config: settings.Config) -> keras.Optimizer:
+    num_steps = config.epochs * config.steps_per_epoch
+    warmup_steps = int(config.warmup * num_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(warmup_steps, 1) if warmup_steps else config.learning_rate,
+        decay_steps=num_steps - warmup_steps,
+        alpha=_LAST_RATE,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    options = {"weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm or None}
+    options |= config.optimizer_options
+    try:
+        optimizer = type(keras.optimizers.get(config.optimizer))(learning_rate=schedule, **options)
+    except (ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Keras has no optimizer {config.optimizer!r} that takes {sorted(options)}: {reason}"
+        ) from error
+    if config.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    return optimizer
+
+
+def _copy_weights(path: str, network: keras.Model):
+    """Starts `network` with the weights of a .keras file."""
+    source = keras.saving.load_model(path, compile=False)
+    shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
+    found = {variable.path: tuple(variable.shape) for variable in source.variables}
+    if shapes != found:
+        differing = sorted(name for name in {**shapes, **found} if shapes.get(name) != found.get(name))
+        raise ValueError(
+            f"init_from must be a network like {network.name} with the same form of slopes, {path} differs in "
+            f"{', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
+        )
+    network.set_weights(source.get_weights())

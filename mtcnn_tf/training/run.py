@@ -1,0 +1,195 @@
+"""One training from its start, or from where it stopped, to its end."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from mtcnn_tf import stages
+from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validation
+
+
+def fit(
+    config: settings.Config,
+    stage: stages.Stage,
+    train: Callable[..., tf.data.Dataset],
+    validation_batches: tf.data.Dataset | None,
+    workdir: str | os.PathLike,
+    facts: Mapping[str, Any] | None = None,
+    restart: bool = False,
+    report: Callable[[str], None] = print,
+) -> list[dict]:
+    """The history, a dict of figures for each epoch, of a training that ends with the best network in `workdir`.
+
+    The best network is that of the epoch with the lowest `val_loss`: the weighted sum of the three validation losses,
+    the one figure that sees all three tasks. Called again with the same arguments it goes on where it stopped.
+
+    Args:
+        config: How to train.
+        stage: What to train.
+        train: Called as `train(seed=…)`, gives at least `steps_per_epoch` batches, the same ones for the same seed. A
+            batch is a dict of `image` float32 [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets`
+            float32 [B, 4] and `landmarks` float32 [B, 10].
+        validation_batches: Such batches, a finite dataset. None measures nothing and keeps the last network.
+        workdir: The three stages may share it.
+        facts: More that must be the same when the training goes on, such as where the examples come from.
+        restart: Forget what this stage did in `workdir` so far.
+        report: Takes the lines that tell how it goes.
+
+    Raises:
+        OtherRunError: `workdir` holds a training of this stage with other settings.
+        FloatingPointError: The loss became NaN or infinite; the last good states are kept.
+        Interrupted: Ctrl-C or SIGTERM; the state is saved.
+        ValueError: There are too few batches, `init_from` doesn't fit, or no checkpoint can be read.
+    """
+    return _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report).fit(train, validation_batches, restart)
+
+
+class _Run:
+    """One call of `fit`: what it works on, and where the files are."""
+
+    def __init__(
+        self,
+        config: settings.Config,
+        stage: stages.Stage,
+        workdir: pathlib.Path,
+        facts: dict,
+        report: Callable[[str], None],
+    ):
+        self.config, self.stage, self.report = config, stage, report
+        self.weights = config.loss_weights or stage.loss_weights
+        self.network_path = workdir / stage.network_file
+        self.dir = workdir / stage.name
+        self.checkpoints_dir = self.dir / "checkpoints"
+        self.description = settings.describe(config, stage, facts)
+        self.progress = checkpoints.Progress()
+
+    def fit(self, train: Callable, validation_batches: tf.data.Dataset | None, restart: bool) -> list[dict]:
+        """See the function `fit`."""
+        self._open_dir(restart)
+        self.network, self.model = learner.build(self.config, self.stage)
+        self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.model, self.progress)
+        if self.checkpoints.restore(self.report):
+            self._report_restored()
+        validator = None
+        if validation_batches is not None:
+            validator = validation.Validator(self.network, validation_batches, self.weights, self.config.hard_share)
+        with callbacks.StopRequest() as stop, contextlib.closing(board.Board(self.dir / "tensorboard")) as self.board:
+            self.board.write_text("configuration", _flat(self.description), self._num_steps())
+            self.board.flush()
+            self.watch = callbacks.Watch(
+                self.progress,
+                self.checkpoints.restore_running_metrics,
+                self._save,
+                self.config.checkpoint_minutes,
+                stop,
+            )
+            while self.progress.epoch < self.config.epochs:
+                row = self._train_epoch(train)
+                if validator:
+                    row |= {f"val_{name}": value for name, value in validator.measure().items()}
+                self._finish_epoch(row, validator)
+        return self.progress.rows
+
+    def _open_dir(self, restart: bool):
+        """Makes the folder, or makes sure that what it holds is this very training."""
+        path = self.dir / "config.json"
+        if restart:
+            for old in ("checkpoints", "tensorboard"):
+                shutil.rmtree(self.dir / old, ignore_errors=True)
+            for old in (path, self.dir / "history.csv", self.dir / "history.png"):
+                old.unlink(missing_ok=True)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        if path.exists() and checkpoints.paths(self.checkpoints_dir):
+            settings.check_same(self.description, path)
+        else:
+            settings.write(self.description, path)
+
+    def _report_restored(self):
+        if self.progress.epoch >= self.config.epochs:
+            self.report(f"{self.stage.name} is finished after {self.progress.epoch} epochs: {self.network_path}")
+        else:
+            self.report(f"Going on in epoch {self.progress.epoch + 1} after step {self.progress.step}.")
+
+    def _num_steps(self) -> int:
+        """Number of steps from the start of the training."""
+        return self.progress.epoch * self.config.steps_per_epoch + self.progress.step
+
+    def _save(self):
+        self.checkpoints.save(self._num_steps())
+
+    def _train_epoch(self, train: Callable) -> dict:
+        """The figures of an epoch, or of the rest of one that was interrupted."""
+        first_step, num_steps = self.progress.step, self.config.steps_per_epoch
+        seconds, waited = 0.0, 0.0
+        if first_step < num_steps:
+            batches = train(seed=self.config.seed + self.progress.epoch).skip(first_step).take(num_steps - first_step)
+            batches, waiting = callbacks.measure_waiting(batches)
+            started = time.perf_counter()
+            description = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
+            with contextlib.closing(callbacks.Bar(description, first_step, num_steps)) as bar:
+                self.model.fit(
+                    batches,
+                    steps_per_epoch=num_steps - first_step,
+                    verbose=0,
+                    shuffle=False,
+                    callbacks=[self.watch, bar],
+                )
+            seconds, waited = time.perf_counter() - started, float(waiting)
+        else:
+            self.checkpoints.restore_running_metrics()
+        if self.progress.step < num_steps:
+            raise ValueError(f"an epoch needs {num_steps} batches, train gave only {self.progress.step}")
+        figures = {name: float(value) for name, value in self.model.get_metrics_result().items()}
+        for name in learner.tally(self.model).absent():
+            del figures[name]
+        num_examples = (num_steps - first_step) * self.config.batch_size
+        return {
+            "epoch": self.progress.epoch + 1,
+            **figures,
+            "learning_rate": learner.learning_rate(self.model),
+            "examples_per_second": num_examples / seconds if seconds else 0.0,
+            "input_waiting": waited / seconds if seconds else 0.0,
+        }
+
+    def _finish_epoch(self, row: dict, validator: validation.Validator | None):
+        """Keeps the network if it is the best one so far, and writes everything that an epoch leaves behind."""
+        best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
+        is_best = row.get("val_loss", 0.0) <= best.get("val_loss", 0.0)
+        self.progress.rows.append(row)
+        self.progress.epoch, self.progress.step = row["epoch"], 0
+        if is_best:
+            learner.save(self.network, self.config, self.stage, self.network_path)
+            self.progress.best_epoch = row["epoch"]
+        self._save()
+        history.write_csv(self.progress.rows, self.dir / "history.csv")
+        history.write_plot(self.progress.rows, self.dir / "history.png", self.stage.name)
+        step = self._num_steps()
+        self.board.write_row({name: value for name, value in row.items() if name != "epoch"}, step)
+        self.board.write_network(self.network, step)
+        if validator:
+            self.board.write_validation(validator, step)
+        self.board.flush()
+        self.report(_line(row, self.config.epochs, is_best))
+
+
+def _line(row: dict, num_epochs: int, is_best: bool) -> str:
+    """What one line can tell of an epoch."""
+    names = ("loss", "val_loss", "val_face_accuracy", "val_recall_at_precision", "val_box_iou", "val_landmark_error")
+    figures = [f"{name} {row[name]:.4g}" for name in names if name in row]
+    speed = f"{row['examples_per_second']:.0f} examples/s, {row['input_waiting']:.0%} waiting"
+    return f"epoch {row['epoch']}/{num_epochs}: {', '.join(figures)}, {speed}" + (" (best so far)" if is_best else "")
+
+
+def _flat(description: Mapping) -> dict:
+    """Nested settings as `config.epochs`: value."""
+    flat = {}
+    for name, value in description.items():
+        inner = {f"{name}.{key}": x for key, x in value.items()} if isinstance(value, Mapping) else {name: value}
+        flat |= inner
+    return flat

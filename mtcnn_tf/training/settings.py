@@ -1,0 +1,126 @@
+"""How to train, and whether a training that goes on is still the same one."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import mtcnn_tf
+from mtcnn_tf import losses, stages
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+STRATEGIES = ("one_device", "mirrored", "multi_worker")
+_FREE = {"free": True}
+"""Marks what may change when a training goes on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How to train.
+
+    Attributes:
+        epochs: Number of epochs; the learning rate's schedule spans them all.
+        steps_per_epoch: Number of batches that make an epoch, after which there is a validation.
+        batch_size: Examples in a batch, over all devices; `train` must give batches of this size.
+        learning_rate: Highest learning rate, at the end of the warm-up; from there a cosine leads to a hundredth of it.
+        warmup: The share of all steps that the warm-up takes.
+        optimizer: Any of Keras's, by name.
+        optimizer_options: More arguments for it, for instance {"momentum": 0.9}.
+        weight_decay: Decoupled weight decay of kernels; biases and slopes have none.
+        clip_norm: Longest gradient over all weights together; 0 clips nothing.
+        loss_weights: Weights of the three losses; None stands for the stage's own.
+        hard_share: The share of the face rows that the loss sees, the hardest ones.
+        precision: One of `PRECISIONS`; what is kept is float32 in any case.
+        strategy: One of `STRATEGIES`.
+        shared_slopes: See `networks.build`.
+        init_from: A .keras file of the same stage to start from.
+        seed: Decides first weights and, through `train`, the batches.
+        checkpoint_minutes: How often to save within an epoch.
+    """
+
+    epochs: int = 30
+    steps_per_epoch: int = 1000
+    batch_size: int = 384
+    learning_rate: float = 2e-3
+    warmup: float = 0.03
+    optimizer: str = "adamw"
+    optimizer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    weight_decay: float = 0.01
+    clip_norm: float = 5.0
+    loss_weights: stages.LossWeights | None = None
+    hard_share: float = losses.HARD_SHARE
+    precision: str = "float32"
+    strategy: str = "one_device"
+    shared_slopes: bool = True
+    init_from: str | None = None
+    seed: int = 0
+    checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
+
+    def __post_init__(self):
+        for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("weight_decay", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"warmup is a share of all steps, at least 0 and below 1, got {self.warmup}")
+        if not 0 < self.hard_share <= 1:
+            raise ValueError(f"hard_share must be above 0 and at most 1, got {self.hard_share}")
+        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}")
+        if self.init_from and not pathlib.Path(self.init_from).is_file():
+            raise FileNotFoundError(f"init_from must be a .keras file, there is none at {self.init_from}")
+
+
+class OtherRunError(ValueError):
+    """The working folder holds a training with other settings."""
+
+
+def describe(config: Config, stage: stages.Stage, facts: Mapping[str, Any]) -> dict:
+    """Everything that a training depends on, ready for JSON: settings, `facts` about its examples, and versions."""
+    weights = config.loss_weights or stage.loss_weights
+    plain = dataclasses.asdict(dataclasses.replace(config, loss_weights=weights))
+    versions = {"mtcnn_tf": mtcnn_tf.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
+    versions |= {"numpy": np.__version__, "python": platform.python_version()}
+    return json.loads(json.dumps({"stage": stage.name, "config": plain, "facts": dict(facts), "versions": versions}))
+
+
+def check_same(description: dict, path: pathlib.Path):
+    """Compares with the description of the training that `path` holds.
+
+    Raises:
+        OtherRunError: Something that must stay the same differs.
+    """
+    before, now = (_essential(json.loads(path.read_text())), _essential(description))
+    differences = [
+        f"{name} was {before.get(name)!r} and is now {now.get(name)!r}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]
+    if differences:
+        raise OtherRunError(
+            f"{path.parent} holds a training with other settings ({'; '.join(differences)}): "
+            "give these again to go on, choose another workdir, or restart to forget it"
+        )
+
+
+def write(description: dict, path: pathlib.Path):
+    """Writes the description as JSON."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(description, indent=2) + "\n")
+    os.replace(partial, path)
+
+
+def _essential(description: dict) -> dict:
+    free = {field.name for field in dataclasses.fields(Config) if field.metadata.get("free")}
+    kept = {name: value for name, value in description["config"].items() if name not in free}
+    return {**kept, **description["facts"]}

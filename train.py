@@ -1,0 +1,149 @@
+"""Trains one stage.
+
+    python train.py --stage=pnet --records_dir=records --workdir=runs/first
+
+The same command again goes on after an interruption. `mtcnn_tf/training` tells what a training writes, --helpshort
+lists the flags, and --flagfile=FILE reads them from a file.
+"""
+
+import ast
+import functools
+import math
+import os
+import sys
+
+from absl import app, flags
+
+from mtcnn_tf import input_pipeline, kinds, stages, training
+
+_DEFAULTS = training.Config()
+
+_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train.", required=True)
+_RECORDS_DIR = flags.DEFINE_string("records_dir", None, "What data_prep.build wrote.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Where to write; the stages share it, so that mining and export find their networks.",
+    required=True,
+)
+_RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in workdir so far.")
+_INIT_FROM = flags.DEFINE_string("init_from", None, "A .keras file of the same stage to start from.")
+
+_MIX = flags.DEFINE_string("mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch.")
+_AUGMENT = flags.DEFINE_bool("augment", True, "Mirror, colours, a little blur and noise.")
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Examples in a batch, over all devices.")
+_EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Number of epochs.")
+_STEPS_PER_EPOCH = flags.DEFINE_integer(
+    "steps_per_epoch", None, "Batches in an epoch; by default as many as hold the number of examples in the records."
+)
+
+_OPTIMIZER = flags.DEFINE_string("optimizer", _DEFAULTS.optimizer, "Any of Keras's optimizers.")
+_OPTIMIZER_OPTIONS = flags.DEFINE_multi_string("optimizer_option", [], "More for it: NAME=VALUE, such as momentum=0.9.")
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Highest learning rate.")
+_WARMUP = flags.DEFINE_float("warmup", _DEFAULTS.warmup, "Share of all steps in which the learning rate rises.")
+_WEIGHT_DECAY = flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Decoupled weight decay of kernels.")
+_CLIP_NORM = flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Longest gradient; 0 clips nothing.")
+
+_FACE_WEIGHT = flags.DEFINE_float("face_weight", None, "Weight of the face loss; by default the stage's.")
+_BOX_WEIGHT = flags.DEFINE_float("box_weight", None, "Weight of the box loss; by default the stage's.")
+_LANDMARK_WEIGHT = flags.DEFINE_float("landmark_weight", None, "Weight of the landmark loss; by default the stage's.")
+_HARD_SHARE = flags.DEFINE_float("hard_share", _DEFAULTS.hard_share, "Share of the face rows that the loss sees.")
+
+_SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
+_PRECISION = flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.")
+_STRATEGY = flags.DEFINE_enum("strategy", _DEFAULTS.strategy, training.STRATEGIES, "Which devices to train on.")
+_SEED = flags.DEFINE_integer("seed", _DEFAULTS.seed, "Decides first weights and the order of the examples.")
+_CHECKPOINT_MINUTES = flags.DEFINE_float(
+    "checkpoint_minutes", _DEFAULTS.checkpoint_minutes, "How often to save within an epoch."
+)
+
+
+def _mix(text: str) -> dict[str, int]:
+    """The shares of a mix such as 3:1:1:2, by the name of the kind."""
+    shares = [int(share) for share in text.split(":") if share.isdecimal()]
+    if len(shares) != len(kinds.NAMES) or not any(shares) or text.count(":") != len(shares) - 1:
+        raise app.UsageError(f"--mix wants four shares negative:positive:part:landmark such as 3:1:1:2, got {text!r}")
+    return dict(zip(kinds.NAMES, shares, strict=True))
+
+
+def _optimizer_options(texts: list[str]) -> dict:
+    options = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            options[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError) as error:
+            raise app.UsageError(f"--optimizer_option wants NAME=VALUE such as momentum=0.9, got {text!r}") from error
+    return options
+
+
+def _loss_weights(stage: stages.Stage) -> stages.LossWeights:
+    flags_and_defaults = (
+        (_FACE_WEIGHT.value, stage.loss_weights.face),
+        (_BOX_WEIGHT.value, stage.loss_weights.box),
+        (_LANDMARK_WEIGHT.value, stage.loss_weights.landmarks),
+    )
+    return stages.LossWeights(*(default if value is None else value for value, default in flags_and_defaults))
+
+
+def _config(stage: stages.Stage, num_examples: int) -> training.Config:
+    """The flags as a `Config`."""
+    steps_per_epoch = _STEPS_PER_EPOCH.value
+    if steps_per_epoch is None:
+        steps_per_epoch = math.ceil(num_examples / max(_BATCH_SIZE.value, 1))
+    return training.Config(
+        epochs=_EPOCHS.value,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=_BATCH_SIZE.value,
+        learning_rate=_LEARNING_RATE.value,
+        warmup=_WARMUP.value,
+        optimizer=_OPTIMIZER.value,
+        optimizer_options=_optimizer_options(_OPTIMIZER_OPTIONS.value),
+        weight_decay=_WEIGHT_DECAY.value,
+        clip_norm=_CLIP_NORM.value,
+        loss_weights=_loss_weights(stage),
+        hard_share=_HARD_SHARE.value,
+        precision=_PRECISION.value,
+        strategy=_STRATEGY.value,
+        shared_slopes=_SLOPES.value == "layer",
+        init_from=_INIT_FROM.value,
+        seed=_SEED.value,
+        checkpoint_minutes=_CHECKPOINT_MINUTES.value,
+    )
+
+
+def _train(stage: stages.Stage):
+    records_dir = os.path.abspath(_RECORDS_DIR.value)
+    mix = _mix(_MIX.value)
+    num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
+    config = _config(stage, sum(num_examples["train"].values()))
+    batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
+    validation_batches = None
+    if sum(num_examples["validation"].values()):
+        validation_batches = batches("validation", repeat=False)
+    training.fit(
+        config,
+        stage,
+        functools.partial(batches, "train", augment=_AUGMENT.value),
+        validation_batches,
+        _WORKDIR.value,
+        facts={"records_dir": records_dir, "num_examples": num_examples, "mix": mix, "augment": _AUGMENT.value},
+        restart=_RESTART.value,
+    )
+
+
+def main(argv: list[str]):
+    """Trains, and turns errors into one sentence and an exit status."""
+    if len(argv) > 1:
+        raise app.UsageError(f"there are only flags, got {' '.join(argv[1:])!r}")
+    try:
+        _train(stages.BY_NAME[_STAGE.value])
+    except training.Interrupted as stop:
+        print(f"train.py: {stop}; the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + stop.signal_number)
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+        sys.exit(f"train.py: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)
