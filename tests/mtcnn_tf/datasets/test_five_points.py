@@ -33,6 +33,14 @@ def test_order_with_unknown_points(unknown):
     np.testing.assert_array_equal(five_points.in_picture_order([face, swapped]), [face, expected])
 
 
+@pytest.mark.parametrize("unknown", [[0, 1], [3, 4]])
+def test_the_nose_tells_where_down_is_without_eyes_or_mouth(unknown):
+    face = turned(FACE, 170)
+    face[unknown] = np.nan
+    ordered = five_points.in_picture_order([face, face[list(faces.MIRROR_ORDER)]])
+    np.testing.assert_allclose(ordered, [face, face], rtol=1e-6)
+
+
 def test_order_of_nothing_known_and_of_no_faces():
     assert np.isnan(five_points.in_picture_order(faces.no_landmarks(2))).all()
     assert five_points.in_picture_order([]).shape == (0, 5, 2)
@@ -51,6 +59,7 @@ def test_box_is_shaped_like_wider_faces():
     assert (x2 - x1) / (y2 - y1) == pytest.approx(3.545 / 4.428, rel=1e-4)
     relative = boxes.encode_points(box[None], FACE[None])[0]
     assert ((relative > 0.1) & (relative < 0.9)).all()
+    assert relative[[0, 1, 3, 4], 1].mean() == pytest.approx(0.5 + 0.225 / 4.428, rel=1e-3)
     aside = FACE.copy()
     aside[2, 0] -= 15  # the face looks to the left: more of the cheek is seen on the right
     assert five_points.boxes_round([aside])[0, [0, 2]].mean() > box[[0, 2]].mean() + 10

@@ -45,6 +45,12 @@ def test_picture_without_faces_with_and_without_dummy_line(read_text, dummy):
     assert all(a.is_complete for a in annotations)
 
 
+def test_line_of_zeros_is_a_dummy_only_after_the_count_0(read_text):
+    (annotation,), problems = read_text("a.jpg\n1\n0 0 0 0 0 0 0 0 0 0\n")
+    assert whats(problems) == ["a box without area"]
+    assert annotation.is_complete
+
+
 def test_invalid_faces_are_ignored_regions(read_text):
     (annotation,), problems = read_text("a.jpg\n2\n1 1 5 5 0 0 0 1 0 0\n3 3 5 5 0 0 0 0 0 0\n")
     assert not problems

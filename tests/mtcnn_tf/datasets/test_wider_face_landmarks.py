@@ -42,6 +42,12 @@ def test_labelv2_txt_has_corners_and_ignored_regions(tmp_path):
     assert annotation.image_path == str(tmp_path / "train" / "images" / "a" / "b.jpg")
 
 
+def test_labelv2_flag_0_is_a_face(tmp_path):
+    write(tmp_path / "train" / "labelv2.txt", "# a.jpg 640 480\n1 2 3 4 0\n")
+    (annotation,), _ = wider_face_landmarks.read(str(tmp_path))
+    assert (len(annotation.boxes), len(annotation.ignored)) == (1, 0)
+
+
 def test_single_points_may_be_unknown(tmp_path):
     row = f"5 4 25 34 -1 -1 -1 {WITH_FLAGS.split(' ', 3)[3]}"
     write(tmp_path / "val" / "labelv2.txt", f"# a.jpg 640 480\n{row}\n")
