@@ -1,0 +1,270 @@
+"""The cascade as one graph: P-Net proposes boxes on a pyramid of scales, R-Net and O-Net look at crops of what is left.
+
+Zhang et al. 2016, section II.A. Thresholds of the non-maximum suppression are those of the authors' released code.
+
+The pyramid is sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
+meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
+"""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from mtcnn_tf import crops, inference, stages
+
+THRESHOLDS = (0.6, 0.7, 0.7)
+"""Scores that a box must exceed after P-Net, R-Net and O-Net, where none were calibrated."""
+MIN_FACE_SIZE = 20.0
+SCALE_FACTOR = 0.709
+"""Ratio of a scale to the one before: the square root of a half, as in the authors' code."""
+
+NMS_PNET_SCALE, NMS_PNET, NMS_RNET = 0.5, 0.7, 0.7
+"""Largest intersection over union of two proposals: of one scale, of all scales, and after R-Net."""
+NMS_ONET = 0.7
+"""Largest intersection over the *smaller* of two faces."""
+
+PNET_STRIDE = 2
+
+_SEARCH = (
+    tf.TensorSpec([None, None, 3], tf.uint8, "image"),
+    tf.TensorSpec([], tf.float32, "min_face_size"),
+    tf.TensorSpec([3], tf.float32, "thresholds"),
+    tf.TensorSpec([], tf.float32, "scale_factor"),
+)
+
+
+class Cascade(tf.Module):
+    """The networks joined to a detector, as TensorFlow functions that can be saved.
+
+    `until_pnet`, `until_rnet` and `until_onet` take
+
+    * `image`: uint8 [H, W, 3], RGB, at least one pixel;
+    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. A picture less wide or high than this
+      is searched for a face that fills it. A picture is enlarged only where this is below 12, P-Net's window, and what is
+      then still less than 12 pixels wide or high holds no face;
+    * `thresholds`: float32 [3], in 0–1;
+    * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1);
+
+    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of O-Net alone, `landmarks` [N, 5, 2]. Boxes of
+    P-Net and R-Net are after regression and may reach out of the picture; those of O-Net are clipped to it.
+
+    Attributes:
+        thresholds: The thresholds that were calibrated for these networks, float32 [3].
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, keras.Model],
+        thresholds: tuple[float, float, float] = THRESHOLDS,
+        max_proposals_per_scale: int = 4096,
+        max_proposals: int = 2048,
+    ):
+        """Freezes the networks.
+
+        Args:
+            networks: Name of a stage → its trained network; later stages may be missing.
+            thresholds: Defaults to save with the networks.
+            max_proposals_per_scale: The best that many windows of a scale compete in non-maximum suppression.
+            max_proposals: The best that many boxes go on to R-Net. Both bound time and memory on a picture on which
+                P-Net fires everywhere.
+        """
+        super().__init__(name="cascade")
+        self.networks = {name: inference.Network(network) for name, network in networks.items()}
+        self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
+        self._max_per_scale = max_proposals_per_scale
+        self._max_proposals = max_proposals
+
+    @classmethod
+    def from_workdir(cls, workdir: str | os.PathLike, until: str = "onet", **kwargs) -> "Cascade":
+        """The cascade of the networks trained in `workdir`, up to and with stage `until`.
+
+        Raises:
+            FileNotFoundError: A stage has not been trained yet.
+        """
+        names = list(stages.BY_NAME)
+        return cls({name: load_network(workdir, name) for name in names[: names.index(until) + 1]}, **kwargs)
+
+    @tf.function(input_signature=_SEARCH, autograph=False)
+    def until_pnet(self, image, min_face_size, thresholds, scale_factor):
+        """P-Net's proposals."""
+        return self._propose(crops.halvings(image), min_face_size, thresholds[0], scale_factor)
+
+    @tf.function(input_signature=_SEARCH, autograph=False)
+    def until_rnet(self, image, min_face_size, thresholds, scale_factor):
+        """What R-Net leaves of P-Net's proposals."""
+        levels = crops.halvings(image)
+        proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
+        return self._refine(levels, proposals["boxes"], thresholds[1])
+
+    @tf.function(input_signature=_SEARCH, autograph=False)
+    def until_onet(self, image, min_face_size, thresholds, scale_factor):
+        """The faces."""
+        levels = crops.halvings(image)
+        proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
+        refined = self._refine(levels, proposals["boxes"], thresholds[1])
+        return self._finish(levels, refined["boxes"], thresholds[2])
+
+    def _propose(self, levels, min_face_size, threshold, scale_factor):
+        """P-Net's boxes after regression, and their scores."""
+        first_scale, num_scales = _pyramid(tf.shape(levels[0]), min_face_size, scale_factor)
+
+        def add_scale(i, found):
+            scale = first_scale * scale_factor ** tf.cast(i, tf.float32)
+            return i + 1, tf.concat([found, self._scan(levels, scale, threshold)], axis=0)
+
+        _, found = tf.while_loop(
+            lambda i, _: i < num_scales,
+            add_scale,
+            (tf.constant(0), tf.zeros([0, 9])),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 9])),
+        )
+        found = tf.gather(found, tf.image.non_max_suppression(found[:, :4], found[:, 4], self._max_proposals, NMS_PNET))
+        windows, logits, offsets = tf.split(found, [4, 1, 4], axis=1)
+        boxes, logits = _drop_empty(decode(windows, offsets), logits[:, 0])
+        return {"boxes": boxes, "scores": tf.sigmoid(logits)}
+
+    def _scan(self, levels, scale, threshold):
+        """Windows of one scale that look like faces: float32 [N, 9] of window, logit, offsets."""
+        halving = crops.nearest_halving(1 / scale)
+        # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
+        step = tf.bitwise.left_shift(1, halving)
+        covered = tf.cast((tf.shape(levels[0])[:2] + step - 1) // step * step, tf.float32)
+        size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
+        resize = [lambda level=level: tf.image.resize(level, tf.cast(size, tf.int32)) for level in levels]
+        pixels = tf.switch_case(halving, resize)
+        outputs = self._network("pnet")(pixels[None])
+
+        cells = tf.where(outputs.logits[0] > _logit(threshold))  # [N, 2] of row, column
+        logits = tf.gather_nd(outputs.logits[0], cells)
+        best = tf.math.top_k(logits, tf.minimum(self._max_per_scale, tf.size(logits)))
+        logits, cells = best.values, tf.gather(cells, best.indices)
+        corners = tf.cast(cells[:, ::-1] * PNET_STRIDE, tf.float32)
+        windows = tf.concat([corners, corners + stages.PNET.size], axis=1) * tf.tile((covered / size)[::-1], [2])
+        found = tf.concat([windows, logits[:, None], tf.gather_nd(outputs.offsets[0], cells)], axis=1)
+        return tf.gather(found, tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE))
+
+    def _refine(self, levels, boxes, threshold):
+        """R-Net's boxes after regression, and their scores."""
+        boxes, outputs = self._look(stages.RNET, levels, boxes, threshold)
+        keep = tf.image.non_max_suppression(boxes, outputs.logits, self._max_proposals, NMS_RNET)
+        boxes = decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
+        boxes, logits = _drop_empty(boxes, tf.gather(outputs.logits, keep))
+        return {"boxes": boxes, "scores": tf.sigmoid(logits)}
+
+    def _finish(self, levels, boxes, threshold):
+        """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
+        boxes, outputs = self._look(stages.ONET, levels, boxes, threshold)
+        landmarks = decode_points(boxes, tf.reshape(outputs.landmarks, [-1, 5, 2]))
+        boxes, logits, landmarks = _drop_empty(decode(boxes, outputs.offsets), outputs.logits, landmarks)
+        order = tf.argsort(logits, direction="DESCENDING", stable=True)
+        order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
+        boxes, logits, landmarks = (tf.gather(values, order) for values in (boxes, logits, landmarks))
+        boxes, logits, landmarks = _drop_empty(clip(boxes, tf.shape(levels[0])), logits, landmarks)
+        return {"boxes": boxes, "scores": tf.sigmoid(logits), "landmarks": landmarks}
+
+    def _look(self, stage, levels, boxes, threshold):
+        """The squares round `boxes` that the stage's network takes for faces, and what it says of each."""
+        boxes = square(boxes)
+        # TensorFlow's fused convolutions refuse an empty batch.
+        outputs = tf.cond(
+            tf.size(boxes) > 0,
+            lambda: self._network(stage.name)(crops.cut(levels, boxes, stage.size)),
+            lambda: inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, 10])),
+        )
+        keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
+        return tf.gather(boxes, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
+
+    def _network(self, name: str) -> inference.Network:
+        if name not in self.networks:
+            raise ValueError(
+                f"expected a cascade with {name}, got one of {', '.join(self.networks)}; stop before {name}"
+            )
+        return self.networks[name]
+
+
+def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
+    """The trained network of the stage called `name`.
+
+    Raises:
+        FileNotFoundError: `workdir` holds none.
+    """
+    path = os.path.join(workdir, stages.BY_NAME[name].network_file)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f"expected a trained network at {path!r}, found no file; make it with "
+            f"`python train.py --stage={name} --workdir={os.fspath(workdir)}`"
+        )
+    return keras.saving.load_model(path, compile=False)
+
+
+def decode(boxes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
+    """`boxes.decode` in TensorFlow: boxes [N, 4] and offsets [N, 4] to boxes [N, 4]."""
+    return boxes + offsets * tf.tile(boxes[:, 2:] - boxes[:, :2], [1, 2])
+
+
+def decode_points(boxes: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """`boxes.decode_points` in TensorFlow: boxes [N, 4] and relative points [N, P, 2] to points [N, P, 2]."""
+    return points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]
+
+
+def square(boxes: tf.Tensor) -> tf.Tensor:
+    """`boxes.square` in TensorFlow: [N, 4] to [N, 4]."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half_sides = tf.reduce_max(boxes[:, 2:] - boxes[:, :2], axis=1, keepdims=True) / 2
+    return tf.concat([centres - half_sides, centres + half_sides], axis=1)
+
+
+def clip(boxes: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """`boxes.clip` in TensorFlow, to a picture of `shape` (H, W, …): [N, 4] to [N, 4]."""
+    height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
+    return tf.clip_by_value(boxes, 0.0, tf.stack([width, height, width, height]))
+
+
+def suppress_overlap(boxes: tf.Tensor, max_overlap: float) -> tf.Tensor:
+    """Mask [N] of the boxes that survive greedy suppression by intersection over the smaller.
+
+    Greedy suppression is the one mask in which a box survives just if no surviving box before it covers it. Applying that
+    rule to all boxes at once settles at least one more box each time, and in practice all of them in a few rounds.
+
+    Args:
+        boxes: float32 [N, 4], best first.
+        max_overlap: Larger overlaps, in 0–1, are suppressed.
+    """
+    top_left = tf.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    bottom_right = tf.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0), axis=-1)
+    areas = tf.reduce_prod(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    is_covered = shared > max_overlap * tf.minimum(areas[:, None], areas[None])  # [better, worse]
+    is_covered &= tf.range(tf.size(areas))[:, None] < tf.range(tf.size(areas))[None]
+
+    def apply_rule(keep, _):
+        return ~tf.reduce_any(is_covered & keep[:, None], axis=0), keep
+
+    everything = tf.ones_like(areas, tf.bool)
+    keep, _ = tf.while_loop(
+        lambda keep, before: tf.reduce_any(keep != before), apply_rule, apply_rule(everything, None)
+    )
+    return keep
+
+
+def _pyramid(shape, min_face_size, scale_factor):
+    """The first scale and the number of scales, each `scale_factor` times the one before, that P-Net scans."""
+    size = float(stages.PNET.size)
+    shorter_side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
+    wanted = size / min_face_size
+    first_scale = tf.minimum(tf.maximum(wanted, size / shorter_side), tf.maximum(wanted, 1.0))
+    # How often the shorter side can shrink and still be `size` pixels; the small number stands against rounding.
+    num_shrinkings = tf.math.log(shorter_side * first_scale / size) / -tf.math.log(scale_factor)
+    return first_scale, tf.cast(tf.floor(num_shrinkings + 1e-4), tf.int32) + 1
+
+
+def _logit(probability):
+    """Where the sigmoid is `probability`: minus infinity at 0, infinity at 1."""
+    return tf.math.log(probability) - tf.math.log1p(-probability)
+
+
+def _drop_empty(boxes, *others):
+    """`boxes` and what belongs to them, without those that have no area: a wild regression turns boxes inside out."""
+    keep = tf.where(tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1))[:, 0]
+    return [tf.gather(values, keep) for values in (boxes, *others)]
