@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 from collections.abc import Iterator
@@ -122,7 +123,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     """What must be equal for two builds to give the same records, as plain values."""
     digest = hashlib.sha256()
     for annotation in annotations:
-        digest.update(f"{annotation.image_path} {annotation.is_complete}".encode())
+        digest.update(os.fsencode(f"{annotation.image_path} {annotation.is_complete}"))
         for array in (annotation.boxes, annotation.landmarks, annotation.ignored):
             digest.update(array.tobytes())
     networks = {}

@@ -78,7 +78,7 @@ def split_pictures(
 
 def _key(image_path: str, seed: int) -> int:
     """A number that depends on the file and its folder's name, not on where the data set lies."""
-    return zlib.crc32("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]]).encode())
+    return zlib.crc32(os.fsencode("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]])))
 
 
 def run(

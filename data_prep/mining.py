@@ -1,7 +1,7 @@
 """The cascade trained so far as a source of candidates: what it proposes is what the next stage must tell apart."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -37,14 +37,16 @@ class Miner:
 
     def load(self) -> Propose:
         """A function that proposes boxes for a picture."""
-        so_far = cascade.load(self.networks_dir, self.last_stage)
+        so_far = cascade.Cascade.from_workdir(self.networks_dir, self.last_stage)
         return lambda image: _propose(so_far, image, self)[0]
 
 
 def _propose(so_far: cascade.Cascade, image: np.ndarray, miner: Miner) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [N, 4] and scores [N] of the proposals."""
-    boxes, scores = so_far.propose(image, miner.last_stage, miner.min_face_size, miner.thresholds)
-    return np.asarray(boxes), np.asarray(scores)
+    search = {"pnet": so_far.until_pnet, "rnet": so_far.until_rnet}[miner.last_stage]
+    thresholds = np.resize(np.float32(miner.thresholds), 3)  # those of later stages are not used
+    found = search(image, miner.min_face_size, thresholds, cascade.SCALE_FACTOR)
+    return found["boxes"].numpy(), found["scores"].numpy()
 
 
 def use_one_thread() -> None:
@@ -57,7 +59,7 @@ def use_one_thread() -> None:
 def calibrate(
     networks_dir: str,
     mined_for: stages.Stage,
-    pictures: Iterable[tuple[np.ndarray, np.ndarray]],
+    pictures: Sequence[tuple[np.ndarray, np.ndarray]],
     min_face_size: float,
 ) -> tuple[Miner, list[dict]]:
     """Thresholds at which the cascade so far keeps the wanted share of the faces, stage by stage.
@@ -74,7 +76,7 @@ def calibrate(
     miner, report = Miner(networks_dir, "", (), min_face_size), []
     for stage in stages.ALL[: stages.ALL.index(mined_for)]:
         miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
-        so_far = cascade.load(networks_dir, stage.name)
+        so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]
         best = np.concatenate([best_scores(*proposal) for proposal in proposals])
         threshold = threshold_for_recall(best, stage.keep_recall)

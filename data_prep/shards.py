@@ -63,7 +63,7 @@ def write_json(path: pathlib.Path, content) -> None:
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
     with _whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 @contextlib.contextmanager

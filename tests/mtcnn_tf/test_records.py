@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mtcnn_tf import kinds, records
+
+
+def some_examples(num, size, kind=None, seed=0):
+    rng = np.random.default_rng(seed)
+    return records.Examples(
+        rng.integers(0, 256, (num, size, size, 3), dtype=np.uint8),
+        rng.integers(0, 4, num) if kind is None else np.full(num, kind),
+        rng.normal(size=(num, 4)).astype(np.float32),
+        rng.normal(size=(num, 10)).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("size", [12, 24, 48])
+@pytest.mark.parametrize("kind", range(4))
+def test_round_trip(size, kind):
+    examples = some_examples(5, size, kind)
+    parsed = records.parse(tf.constant([row.tobytes() for row in records.serialize(examples)]), size)
+    np.testing.assert_array_equal(parsed["image"], examples.images)
+    np.testing.assert_array_equal(parsed["kind"], examples.kinds)
+    np.testing.assert_array_equal(parsed["offsets"], examples.offsets)
+    np.testing.assert_array_equal(parsed["landmarks"], examples.landmarks)
+
+
+def test_records_are_what_a_protocol_buffer_writes():
+    """The oracle: TensorFlow's own message, built field by field."""
+    examples = some_examples(3, 12, kinds.LANDMARK)
+    for row, image, offsets, landmarks in zip(
+        records.serialize(examples), examples.images, examples.offsets, examples.landmarks, strict=True
+    ):
+        message = tf.train.Example.FromString(row.tobytes())
+        feature = message.features.feature
+        assert set(feature) == {"image", "kind", "offsets", "landmarks"}
+        assert feature["image"].bytes_list.value == [image.tobytes()]
+        assert feature["kind"].int64_list.value == [kinds.LANDMARK]
+        np.testing.assert_array_equal(np.float32(feature["offsets"].float_list.value), offsets)
+        np.testing.assert_array_equal(np.float32(feature["landmarks"].float_list.value), landmarks)
+
+
+def test_pixels_that_look_like_marks_survive():
+    examples = some_examples(3, 12, kinds.PART)
+    for value in (1, 2, 3):
+        examples.images[value - 1] = value
+    parsed = records.parse(tf.constant([row.tobytes() for row in records.serialize(examples)]), 12)
+    np.testing.assert_array_equal(parsed["image"], examples.images)
+
+
+def test_mixed_kinds_and_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="one kind"):
+        records.serialize(some_examples(20, 12))
+    rows = records.serialize(some_examples(2, 24, 1))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        records.parse(tf.constant([row.tobytes() for row in rows]), 48)
+
+
+def test_concatenate_select_and_count():
+    whole = records.concatenate([some_examples(4, 12, 0), some_examples(3, 12, 2), records.no_examples(12)])
+    assert records.num_per_kind(whole) == {"negative": 4, "positive": 0, "part": 3, "landmark": 0}
+    assert len(whole[whole.kinds == 2]) == 3
+    assert records.serialize(records.no_examples(12)).shape[0] == 0
