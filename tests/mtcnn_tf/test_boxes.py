@@ -7,8 +7,8 @@ from mtcnn_tf import boxes
 
 
 @st.composite
-def some_boxes(draw, count=st.integers(1, 6)):
-    num = draw(count)
+def some_boxes(draw, count=None):
+    num = count or draw(st.integers(1, 6))
     values = st.floats(-100, 100, width=32)
     corners = draw(hnp.arrays(np.float32, (num, 2), elements=values))
     sides = draw(hnp.arrays(np.float32, (num, 2), elements=st.floats(1, 100, width=32)))
@@ -51,13 +51,13 @@ def test_a_box_without_area_overlaps_nothing():
     assert boxes.iou(np.zeros((0, 4), np.float32), flat).shape == (0, 1)
 
 
-@hypothesis.given(some_boxes(st.just(3)), some_boxes(st.just(3)))
+@hypothesis.given(some_boxes(3), some_boxes(3))
 def test_decode_inverts_encode(a, faces):
     np.testing.assert_allclose(boxes.decode(a, boxes.encode(a, faces)), faces, atol=1e-2)
     assert not boxes.encode(a, a).any()
 
 
-@hypothesis.given(some_boxes(st.just(4)))
+@hypothesis.given(some_boxes(4))
 def test_points_round_trip_and_unit_square(a):
     points = np.random.default_rng(0).uniform(-100, 100, (4, 5, 2)).astype(np.float32)
     np.testing.assert_allclose(boxes.decode_points(a, boxes.encode_points(a, points)), points, atol=1e-2)

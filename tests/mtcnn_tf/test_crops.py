@@ -7,7 +7,7 @@ from mtcnn_tf import crops
 
 
 def ramp(width, height):
-    """A picture whose red is x and whose green is y of each pixel's centre, so that a sample tells where it was taken."""
+    """A picture whose red is x and green y of each pixel's centre: a sample tells where it was taken."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.float32)
 
@@ -42,9 +42,9 @@ def test_a_crop_of_its_own_size_is_the_picture_itself():
 def test_a_crop_shrunk_by_a_power_of_two_is_the_mean_over_areas(factor):
     image = np.random.default_rng(1).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     side = 12 * factor
-    expected = cv2.resize(image[32 : 32 + side, 16 : 16 + side].astype(np.float32), (12, 12),
-    interpolation=cv2.INTER_AREA) np.testing.assert_allclose(cut(image, [[16, 32, 16 + side, 32 + side]], 12)[0],
-    expected, atol=0.5)
+    area = image[32 : 32 + side, 16 : 16 + side].astype(np.float32)
+    expected = cv2.resize(area, (12, 12), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(cut(image, [[16, 32, 16 + side, 32 + side]], 12)[0], expected, atol=0.5)
 
 
 def test_fine_stripes_do_not_alias():
