@@ -12,6 +12,7 @@ import math
 import os
 import sys
 
+import tensorflow as tf
 from absl import app, flags
 
 from mtcnn_tf import input_pipeline, kinds, stages, training
@@ -141,8 +142,13 @@ def main(argv: list[str]):
     except training.Interrupted as stop:
         print(f"train.py: {stop}; the same command goes on from there", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except KeyboardInterrupt:
+        print("train.py: stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
+    except tf.errors.OpError as error:
+        sys.exit(f"train.py: {error.message.splitlines()[0]}; the same command goes on from the last checkpoint")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ def _squared_distances(predicted: tf.Tensor, true: tf.Tensor, mask: tf.Tensor) -
 def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> tf.Tensor:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
     losses = row_losses(predictions, targets, hard_share)
+    predictions = {name: tf.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
     face_mask = of_kinds(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]

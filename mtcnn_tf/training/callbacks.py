@@ -83,14 +83,17 @@ class Watch(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             raise FloatingPointError(f"the loss became {logs['loss']} in epoch {self._progress.epoch + 1}, step {step}")
         self._progress.step = step
-        if self._stop.signal_number:
-            self._save()
-            raise Interrupted(
-                f"stopped in epoch {self._progress.epoch + 1} after step {step}", self._stop.signal_number
-            )
+        self.stop_if_asked()
         if time.monotonic() - self._saved_at > 60 * self._minutes:
             self._save()
             self._saved_at = time.monotonic()
+
+    def stop_if_asked(self):
+        """Saves and raises `Interrupted` if a stop was requested."""
+        if self._stop.signal_number:
+            self._save()
+            where = f"in epoch {self._progress.epoch + 1} after step {self._progress.step}"
+            raise Interrupted(f"stopped and saved {where}", self._stop.signal_number)
 
 
 class Bar(keras.callbacks.Callback):

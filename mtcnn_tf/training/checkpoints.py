@@ -67,11 +67,9 @@ class Checkpoints:
         """Writes where the training stands after `num_steps` in total, and removes the oldest checkpoint.
 
         Raises:
-            FloatingPointError: A weight isn't finite: such a state isn't worth going on from.
+            FloatingPointError: A weight isn't finite.
         """
-        for variable in self._model.variables:
-            if not np.all(np.isfinite(variable.numpy())):
-                raise FloatingPointError(f"the weights {variable.path} are not finite after step {num_steps}")
+        check_finite(self._model)
         self._progress.running = [np.asarray(variable).tolist() for variable in _running(self._model)]
         self._dir.mkdir(parents=True, exist_ok=True)
         self._checkpoint.write(str(self._dir / f"step-{num_steps:09d}"))
@@ -100,6 +98,13 @@ class Checkpoints:
         """Sets the model's metrics, which Keras resets before every epoch, to what they were at the checkpoint."""
         for variable, value in zip(_running(self._model), self._progress.running, strict=True):
             variable.assign(value)
+
+
+def check_finite(model: keras.Model):
+    """Raises `FloatingPointError` when a weight isn't finite: such a state isn't worth keeping."""
+    for variable in model.trainable_variables:
+        if not np.all(np.isfinite(variable.numpy())):
+            raise FloatingPointError(f"the weights {variable.path} became NaN or infinite")
 
 
 def paths(checkpoints_dir: pathlib.Path) -> list[pathlib.Path]:

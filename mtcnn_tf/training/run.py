@@ -90,11 +90,19 @@ class _Run:
                 stop,
             )
             while self.progress.epoch < self.config.epochs:
-                row = self._train_epoch(train)
-                if validator:
-                    row |= {f"val_{name}": value for name, value in validator.measure().items()}
-                self._finish_epoch(row, validator)
+                self.watch.stop_if_asked()
+                try:
+                    self._finish_epoch(self._train_epoch(train), validator)
+                except FloatingPointError as error:
+                    raise FloatingPointError(f"{error}; {self._way_out()}") from error
         return self.progress.rows
+
+    def _way_out(self) -> str:
+        """What is left after the loss or a weight has become NaN, and what to do."""
+        kept = checkpoints.paths(self.checkpoints_dir)
+        left = [f"the last good state is {kept[0]}"] if kept else []
+        left += [f"the best network so far is {self.network_path}"] if self.progress.best_epoch else []
+        return "; ".join([*left, "restart with a lower learning rate, or with shorter gradients (clip_norm)"])
 
     def _open_dir(self, restart: bool):
         """Makes the folder, or makes sure that what it holds is this very training."""
@@ -158,7 +166,13 @@ class _Run:
         }
 
     def _finish_epoch(self, row: dict, validator: validation.Validator | None):
-        """Keeps the network if it is the best one so far, and writes everything that an epoch leaves behind."""
+        """Validates, keeps the network if it is the best so far, and writes everything that an epoch leaves behind.
+
+        The checkpoint comes last: killed before it, the training does this epoch's rest again, with the same results.
+        """
+        checkpoints.check_finite(self.model)
+        if validator:
+            row |= {f"val_{name}": value for name, value in validator.measure().items()}
         best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
         is_best = row.get("val_loss", 0.0) <= best.get("val_loss", 0.0)
         self.progress.rows.append(row)
@@ -166,7 +180,6 @@ class _Run:
         if is_best:
             learner.save(self.network, self.config, self.stage, self.network_path)
             self.progress.best_epoch = row["epoch"]
-        self._save()
         history.write_csv(self.progress.rows, self.dir / "history.csv")
         history.write_plot(self.progress.rows, self.dir / "history.png", self.stage.name)
         step = self._num_steps()
@@ -175,6 +188,7 @@ class _Run:
         if validator:
             self.board.write_validation(validator, step)
         self.board.flush()
+        self._save()
         self.report(_line(row, self.config.epochs, is_best))
 
 

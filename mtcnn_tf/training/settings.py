@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import platform
@@ -65,10 +66,10 @@ class Config:
 
     def __post_init__(self):
         for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "checkpoint_minutes"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("weight_decay", "clip_norm"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps, at least 0 and below 1, got {self.warmup}")
@@ -77,6 +78,8 @@ class Config:
         for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}")
+        if self.loss_weights and not all(0 <= x < math.inf for x in dataclasses.astuple(self.loss_weights)):
+            raise ValueError(f"loss_weights must be 0 or more, got {self.loss_weights}")
         if self.init_from and not pathlib.Path(self.init_from).is_file():
             raise FileNotFoundError(f"init_from must be a .keras file, there is none at {self.init_from}")
 
