@@ -1,3 +1,29 @@
-"""mtcnn_tf: the MTCNN face detector and aligner, trained, measured and served with TensorFlow 2 and Keras 3."""
+"""mtcnn_tf: the MTCNN face detector and aligner, trained, measured and served with TensorFlow 2 and Keras 3.
+
+`load` returns a detector, a function from a picture to `Detections`:
+
+    import mtcnn_tf
+
+    detector = mtcnn_tf.load()
+    detections = detector(image)  # image: RGB, uint8 [H, W, 3]
+    detections.boxes, detections.scores, detections.landmarks
+
+Importing the package alone is light: TensorFlow is loaded together with the detector.
+"""
+
+import importlib
 
 __version__ = "0.1.0"
+__all__ = ["Detections", "load"]
+
+_HOMES = {"Detections": "mtcnn_tf.faces", "load": "mtcnn_tf.detector"}
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

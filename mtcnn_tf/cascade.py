@@ -40,14 +40,14 @@ class Cascade(tf.Module):
     `until_pnet`, `until_rnet` and `until_onet` take
 
     * `image`: uint8 [H, W, 3], RGB, at least one pixel;
-    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. A picture less wide or high than this
-      is searched for a face that fills it. A picture is enlarged only where this is below 12, P-Net's window, and what is
-      then still less than 12 pixels wide or high holds no face;
+    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. A picture less wide or high than
+      this is searched for a face that fills it. A picture is enlarged only where this is below 12, P-Net's window, and
+      what is then still less than 12 pixels wide or high holds no face;
     * `thresholds`: float32 [3], in 0–1;
     * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1);
 
-    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of O-Net alone, `landmarks` [N, 5, 2]. Boxes of
-    P-Net and R-Net are after regression and may reach out of the picture; those of O-Net are clipped to it.
+    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of O-Net alone, `landmarks` [N, 5, 2].
+    Boxes of P-Net and R-Net are after regression and may reach out of the picture; those of O-Net are clipped to it.
 
     Attributes:
         thresholds: The thresholds that were calibrated for these networks, float32 [3].
@@ -68,8 +68,13 @@ class Cascade(tf.Module):
             max_proposals_per_scale: The best that many windows of a scale compete in non-maximum suppression.
             max_proposals: The best that many boxes go on to R-Net. Both bound time and memory on a picture on which
                 P-Net fires everywhere.
+
+        Raises:
+            ValueError: `thresholds` are not three numbers in 0–1, or a network is not as `networks` builds it.
         """
         super().__init__(name="cascade")
+        if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
+            raise ValueError(f"expected three thresholds in 0–1, one for each network, got {tuple(thresholds)}")
         self.networks = {name: inference.Network(network) for name, network in networks.items()}
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
         self._max_per_scale = max_proposals_per_scale
@@ -140,9 +145,13 @@ class Cascade(tf.Module):
         best = tf.math.top_k(logits, tf.minimum(self._max_per_scale, tf.size(logits)))
         logits, cells = best.values, tf.gather(cells, best.indices)
         corners = tf.cast(cells[:, ::-1] * PNET_STRIDE, tf.float32)
-        windows = tf.concat([corners, corners + stages.PNET.size], axis=1) * tf.tile((covered / size)[::-1], [2])
+        windows = tf.concat([corners, corners + stages.PNET.size], axis=1)
+        # Windows 4 pixels apart have an intersection over union of exactly NMS_PNET_SCALE: only in whole pixels of this
+        # scale does rounding not decide which of them stay.
+        keep = tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE)
+        windows *= tf.tile((covered / size)[::-1], [2])
         found = tf.concat([windows, logits[:, None], tf.gather_nd(outputs.offsets[0], cells)], axis=1)
-        return tf.gather(found, tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE))
+        return tf.gather(found, keep)
 
     def _refine(self, levels, boxes, threshold):
         """R-Net's boxes after regression, and their scores."""
@@ -177,9 +186,8 @@ class Cascade(tf.Module):
 
     def _network(self, name: str) -> inference.Network:
         if name not in self.networks:
-            raise ValueError(
-                f"expected a cascade with {name}, got one of {', '.join(self.networks)}; stop before {name}"
-            )
+            held = ", ".join(self.networks)
+            raise ValueError(f"expected a cascade with {name}, got one of {held} alone; stop before {name}")
         return self.networks[name]
 
 
@@ -224,8 +232,8 @@ def clip(boxes: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 def suppress_overlap(boxes: tf.Tensor, max_overlap: float) -> tf.Tensor:
     """Mask [N] of the boxes that survive greedy suppression by intersection over the smaller.
 
-    Greedy suppression is the one mask in which a box survives just if no surviving box before it covers it. Applying that
-    rule to all boxes at once settles at least one more box each time, and in practice all of them in a few rounds.
+    Greedy suppression is the one mask in which a box survives just if no surviving box before it covers it. Applying
+    that rule to all boxes at once settles at least one more box each time, and in practice all of them in a few rounds.
 
     Args:
         boxes: float32 [N, 4], best first.
@@ -241,10 +249,8 @@ def suppress_overlap(boxes: tf.Tensor, max_overlap: float) -> tf.Tensor:
     def apply_rule(keep, _):
         return ~tf.reduce_any(is_covered & keep[:, None], axis=0), keep
 
-    everything = tf.ones_like(areas, tf.bool)
-    keep, _ = tf.while_loop(
-        lambda keep, before: tf.reduce_any(keep != before), apply_rule, apply_rule(everything, None)
-    )
+    start = apply_rule(tf.ones_like(areas, tf.bool), None)
+    keep, _ = tf.while_loop(lambda keep, before: tf.reduce_any(keep != before), apply_rule, start)
     return keep
 
 

@@ -1,11 +1,19 @@
 """The detector: a picture in, `faces.Detections` out; how it is saved and loaded."""
 
 import os
+import shutil
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import cascade, faces, stages
+
+MODEL_NAME = "cascade"
+"""The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
+
+_SAVED_MODEL_FILE = "saved_model.pb"
+_WEIGHTS_DIR = os.path.join(os.path.dirname(__file__), "weights")
 
 
 class Detector:
@@ -35,11 +43,11 @@ class Detector:
         """The faces in a picture, best score first.
 
         Args:
-            image: RGB, grey or RGBA (its alpha is dropped), [H, W, 3], [H, W], [H, W, 1] or [H, W, 4]; uint8, uint16, or
-                float in 0–1.
+            image: RGB, grey or RGBA (its alpha is dropped), [H, W, 3], [H, W], [H, W, 1] or [H, W, 4]; uint8, uint16,
+                or float in 0–1.
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
-            thresholds: Scores in 0–1 that a box must exceed after each of the three networks; by default those that were
-                calibrated for them.
+            thresholds: Scores in 0–1 that a box must exceed after each of the three networks; by default those that
+                were calibrated for them.
             scale_factor: Ratio of neighbouring scales of the pyramid, in (0, 1).
             max_faces: At most that many.
             until: "pnet" or "rnet" stops there. Their boxes have no landmarks (NaN) and may reach out of the picture;
@@ -58,8 +66,8 @@ class Detector:
             raise ValueError(f"max_faces must be None or at least 0, got {max_faces}")
         if until not in stages.BY_NAME:
             raise ValueError(f"until must be one of {', '.join(stages.BY_NAME)}, got {until!r}")
-        run = getattr(self._cascade, f"until_{until}")
-        found = run(image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
+        search = (image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
+        found = getattr(self._cascade, f"until_{until}")(*map(tf.constant, search))
         found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
@@ -80,7 +88,7 @@ def as_rgb(image: np.ndarray | tf.Tensor) -> np.ndarray:
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.uint16:
-        return ((image + 128.0) / 257).astype(np.uint8)
+        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if np.issubdtype(image.dtype, np.floating):
         if not (image.min() >= 0 and image.max() <= 1):
             raise ValueError(
@@ -100,3 +108,119 @@ def _checked_thresholds(thresholds) -> np.ndarray:
 def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs) -> Detector:
     """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
     return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
+
+
+def load(path: str | os.PathLike | None = None) -> Detector:
+    """The detector at `path`.
+
+    Args:
+        path: A folder that `save` wrote to, its `cascade`, or one version in there (otherwise the highest is taken); or
+            one in which the three networks were trained. By default the weights that come with the package.
+
+    Raises:
+        FileNotFoundError: There is no detector at `path`.
+    """
+    if path is None and not os.path.isdir(_WEIGHTS_DIR):
+        raise FileNotFoundError(
+            "expected trained weights in the package, found none; train networks (train.py) and name their folder: "
+            "mtcnn_tf.load(path)"
+        )
+    path = os.fspath(_WEIGHTS_DIR if path is None else path)
+    for model_dir in (os.path.join(path, MODEL_NAME), path):
+        versions = _versions(model_dir)
+        if versions:
+            return _load_version(os.path.join(model_dir, str(max(versions))))
+    if os.path.isfile(os.path.join(path, _SAVED_MODEL_FILE)):
+        return _load_version(path)
+    if any(os.path.isfile(os.path.join(path, stage.network_file)) for stage in stages.ALL):
+        return from_workdir(path)
+    raise FileNotFoundError(
+        f"expected a detector that export.py wrote, or three trained networks, in {path!r}, found neither; "
+        "train (train.py) or check the path"
+    )
+
+
+def save(
+    the_cascade: cascade.Cascade, export_dir: str | os.PathLike, check: Callable[[str], None] = lambda path: None
+) -> str:
+    """Writes the cascade as the next version under `export_dir`/cascade; returns its folder. See `save_version`."""
+    return save_version(the_cascade, os.path.join(export_dir, MODEL_NAME), signatures(the_cascade), check)
+
+
+def save_version(
+    module: tf.Module, model_dir: str | os.PathLike, entries: dict, check: Callable[[str], None] = lambda path: None
+) -> str:
+    """Writes a SavedModel as the next version under `model_dir`; returns its folder, `model_dir`/N.
+
+    TensorFlow Serving takes up the highest number as soon as it sees it: the folder gets its number last.
+
+    Args:
+        module: What the SavedModel holds.
+        model_dir: Folder of all versions of this model.
+        entries: Signatures by name.
+        check: Called with the folder before it gets its number. If it raises, nothing stays.
+    """
+    os.makedirs(model_dir, exist_ok=True)
+    partial_dir = os.path.join(model_dir, f".partial-{os.getpid()}")
+    try:
+        tf.saved_model.save(module, partial_dir, entries)
+        check(partial_dir)
+        version_dir = os.path.join(model_dir, str(max(_versions(model_dir), default=0) + 1))
+        os.rename(partial_dir, version_dir)
+    finally:
+        shutil.rmtree(partial_dir, ignore_errors=True)
+    return version_dir
+
+
+def signatures(the_cascade: cascade.Cascade) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """The entries of the saved cascade, by name.
+
+    * `serving_default`: `image_bytes`, a batch of JPEG or PNG files (string [B]), to `boxes` [B, N, 4], `scores` [B, N]
+      and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32 [B]); the rest is zero. EXIF
+      orientation is not looked at.
+    * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
+      [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
+    """
+
+    @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
+    def detect(image, min_face_size, thresholds):
+        return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
+
+    def detect_encoded(encoded):
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        found = detect(tf.ensure_shape(image, [None, None, 3]), cascade.MIN_FACE_SIZE, the_cascade.thresholds)
+        return found["boxes"], found["scores"], found["landmarks"]
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def serve(image_bytes):
+        rows = tuple(
+            tf.RaggedTensorSpec(shape, tf.float32, ragged_rank=0) for shape in ([None, 4], [None], [None, 5, 2])
+        )
+        boxes, scores, landmarks = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
+        return {
+            "boxes": boxes.to_tensor(),
+            "scores": scores.to_tensor(),
+            "landmarks": landmarks.to_tensor(),
+            "num_faces": tf.cast(scores.row_lengths(), tf.int32),
+        }
+
+    return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
+
+
+def _versions(model_dir: str) -> list[int]:
+    """The numbers of the SavedModels in `model_dir`."""
+    names = os.listdir(model_dir) if os.path.isdir(model_dir) else []
+    return [
+        int(name)
+        for name in names
+        if name.isdecimal() and os.path.isfile(os.path.join(model_dir, name, _SAVED_MODEL_FILE))
+    ]
+
+
+def _load_version(path: str) -> Detector:
+    saved = tf.saved_model.load(path)
+    if not hasattr(saved, "until_onet"):
+        raise ValueError(
+            f"expected a whole cascade, got another SavedModel in {path!r}; name the folder of the cascade"
+        )
+    return Detector(saved)

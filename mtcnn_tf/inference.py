@@ -1,9 +1,10 @@
 """A trained Keras network as plain TensorFlow operations, arranged for speed: same numbers, less work.
 
-* A PReLU whose slope a layer shares becomes `leaky_relu` with a constant slope, which oneDNN fuses into the convolution
-  before it. A slope for each channel stays a PReLU.
-* The heads become one convolution or matrix product, with one face logit (the difference of the two) in place of two, so
-  that no softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is `logit > log(t / (1 - t))`.
+* A PReLU whose slope a layer shares becomes `leaky_relu` with a constant slope, which oneDNN fuses into the
+  convolution before it. A slope for each channel stays a PReLU.
+* The heads become one convolution or matrix product, with one face logit (the difference of the two) in place of two,
+  so that no softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is
+  `logit > log(t / (1 - t))`.
 """
 
 from collections.abc import Callable
@@ -35,9 +36,7 @@ class Network(tf.Module):
     def __init__(self, model: keras.Model):
         super().__init__(name=model.name)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks")]
-        trunk = [
-            layer for layer in model.layers if layer not in heads and not isinstance(layer, keras.layers.InputLayer)
-        ]
+        trunk = [layer for layer in model.layers if layer not in heads]
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
         self._steps = [self._step(layer) for layer in trunk] + [self._merged_heads(heads)]
 
@@ -51,10 +50,10 @@ class Network(tf.Module):
 
     def _step(self, layer: keras.Layer) -> Callable[[tf.Tensor], tf.Tensor]:
         if getattr(layer, "activation", keras.activations.linear) is not keras.activations.linear:
-            raise ValueError(
-                f"expected layers without an activation of their own, got {layer.name!r} with one; use PReLU"
-            )
+            raise ValueError(f"expected activations to be layers, got {layer.name!r} with one of its own; use PReLU")
         match layer:
+            case keras.layers.InputLayer():
+                return tf.identity
             case keras.layers.Rescaling():
                 return lambda x: x * layer.scale + layer.offset
             case keras.layers.Conv2D():

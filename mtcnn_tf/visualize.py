@@ -1,0 +1,60 @@
+"""Pictures of what was found, and of what is learnt from."""
+
+import cv2
+import numpy as np
+
+from mtcnn_tf import faces
+
+BOX_COLOUR = (40, 220, 80)
+POINT_COLOURS = ((255, 80, 80), (80, 120, 255), (255, 220, 60), (255, 80, 220), (60, 220, 255))
+"""One for each landmark, in the order of `faces.LANDMARK_NAMES`; RGB."""
+
+
+def draw(image: np.ndarray, detections: faces.Detections) -> np.ndarray:
+    """A copy of the picture with boxes, scores and landmarks drawn in, uint8 [H, W, 3].
+
+    Lines grow with the picture, points with the face. Unknown landmarks (NaN) are left out.
+
+    Args:
+        image: RGB, uint8 [H, W, 3].
+        detections: What was found in it.
+    """
+    drawing = np.ascontiguousarray(image).copy()
+    thickness = max(1, round(max(drawing.shape[:2]) / 600))
+    # The best face last, so that it lies on top.
+    for box, score, points in list(zip(detections.boxes, detections.scores, detections.landmarks, strict=True))[::-1]:
+        x1, y1, x2, y2 = (round(float(edge)) for edge in box)
+        cv2.rectangle(drawing, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, thickness)
+        at = (x1, y1 - 2 * thickness if y1 > 12 * thickness else y2 + 11 * thickness)
+        cv2.putText(
+            drawing, f"{score:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.35 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA
+        )
+        radius = max(1, round((x2 - x1) / 40))
+        for point, colour in zip(points, POINT_COLOURS, strict=True):
+            if np.isfinite(point).all():
+                x, y = (round(float(coordinate)) for coordinate in point)
+                cv2.circle(drawing, (x, y), radius, colour, cv2.FILLED, cv2.LINE_AA)
+    return drawing
+
+
+def contact_sheet(crops: np.ndarray, columns: int = 16, gap: int = 2) -> np.ndarray:
+    """The crops in rows of `columns`, from left to right, on white: uint8 [H, W, 3].
+
+    Args:
+        crops: RGB, uint8 [N, S, S, 3], at least one.
+        columns: How many side by side.
+        gap: Pixels between neighbours, and round the sheet.
+
+    Raises:
+        ValueError: There is no crop, or no column.
+    """
+    if crops.ndim != 4 or len(crops) == 0 or columns < 1:
+        raise ValueError(f"a contact sheet needs crops [N, S, S, 3] and a column, got {crops.shape} and {columns}")
+    columns = min(columns, len(crops))
+    rows = -(-len(crops) // columns)
+    height, width = crops.shape[1] + gap, crops.shape[2] + gap
+    sheet = np.full((rows * height + gap, columns * width + gap, 3), 255, np.uint8)
+    for i, crop in enumerate(crops):
+        top, left = gap + i // columns * height, gap + i % columns * width
+        sheet[top : top + crop.shape[0], left : left + crop.shape[1]] = crop
+    return sheet
