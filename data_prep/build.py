@@ -23,7 +23,7 @@ _DATASET = flags.DEFINE_multi_string(
 )
 _CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
-_NETWORKS = flags.DEFINE_string("networks", None, "rnet, onet: the folder of the networks trained so far.")
+_NETWORKS = flags.DEFINE_string("networks", None, "rnet, onet: the folder of the networks trained so far (pnet draws its boxes by chance).")
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
 _NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)
@@ -93,16 +93,12 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     is_mining = _STAGE.value != stages.PNET.name
-    if is_mining != (_NETWORKS.value is not None):
-        raise app.UsageError(
-            f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far"
-            if is_mining
-            else "--stage=pnet draws its boxes by chance; leave out --networks"
-        )
+    if is_mining and _NETWORKS.value is None:
+        raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
     config = building.Config(
         stage=_STAGE.value,
         datasets=tuple(_DATASET.value),
-        networks=_NETWORKS.value,
+        networks=_NETWORKS.value if is_mining else None,
         recipe=recipe(),
         seed=_SEED.value,
         num_shards=_NUM_SHARDS.value,

@@ -71,7 +71,7 @@ def inside_mask(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
 def _sides(rng: np.random.Generator, width: int, height: int, count: int) -> np.ndarray:
     longest = min(width, height) / 2
-    return rng.uniform(MIN_SIZE, longest, count if longest >= MIN_SIZE else 0)
+    return rng.uniform(MIN_SIZE, max(MIN_SIZE, longest), count if longest >= MIN_SIZE else 0)
 
 
 def _squares(left: np.ndarray, top: np.ndarray, sides: np.ndarray) -> np.ndarray:

@@ -1,0 +1,187 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import conftest
+import cv2
+import numpy as np
+import pytest
+
+from data_prep import building, shards
+from mtcnn_tf import images, input_pipeline, kinds, networks, stages
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def config_of(*dataset_specs, **changes):
+    return building.Config(
+        **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_share": 0.2} | changes
+    )
+
+
+def contents(directory):
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def command(dataset, out_dir, *more):
+    return [
+        sys.executable, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
+        "--num_shards=4", "--validation_share=0.2", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def specs(wider_dir, points_dir):
+    return f"wider_face:{wider_dir}", f"points:{points_dir}"
+
+
+@pytest.fixture(scope="module")
+def built(specs, tmp_path_factory):
+    """An undisturbed build by one worker, and its manifest."""
+    out_dir = tmp_path_factory.mktemp("built")
+    return out_dir, building.build(config_of(*specs), str(out_dir), num_workers=1)
+
+
+def test_the_manifest_tells_what_is_there(built):
+    out_dir, manifest = built
+    stage_dir = out_dir / "pnet"
+    assert json.loads((stage_dir / "manifest.json").read_text()) == manifest
+    assert manifest["pictures"] == {"train": 14, "validation": 4}
+    assert not manifest["problems"] and not (stage_dir / "unfinished").exists()
+    on_disk = {name for name in contents(stage_dir) if name.endswith(".tfrecord")}
+    assert on_disk == {shard["file"] for shard in manifest["shards"]}
+    assert all(shards.is_whole(stage_dir, shard) for shard in manifest["shards"])
+    for split in ("train", "validation"):
+        counted = dict.fromkeys(manifest["examples"][split], 0)
+        for batch in input_pipeline.batches(str(out_dir), stages.PNET, split, 64, repeat=False):
+            for kind in batch["kind"].numpy():
+                counted[kinds.NAMES[kind]] += 1
+        assert counted == manifest["examples"][split]
+        assert all(counted.values())
+
+
+def test_any_number_of_workers_gives_the_same_bytes(built, specs, tmp_path):
+    building.build(config_of(*specs), str(tmp_path), num_workers=3)
+    assert contents(tmp_path) == contents(built[0])
+
+
+def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
+    flags = [f"--dataset={specs[1]}", "--num_workers=1"]
+    process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
+    unfinished = tmp_path / "pnet" / "unfinished"
+    deadline = time.monotonic() + 120
+    while not list(unfinished.glob("*-0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert list(unfinished.glob("*-0*.json")), "the build was killed before its first shard was done"
+    assert not (tmp_path / "pnet" / "manifest.json").exists()
+    with pytest.raises(FileNotFoundError, match="finished pnet records"):
+        input_pipeline.read_manifest(str(tmp_path), stages.PNET)
+
+    # A finished shard is damaged and a half-written one is left: neither is taken for whole.
+    marker = json.loads(sorted(unfinished.glob("*-0*.json"))[0].read_text())
+    damaged = tmp_path / "pnet" / max(marker["shards"], key=lambda shard: shard["examples"])["file"]
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    (damaged.parent / "negative-00001-of-00004.tfrecord.99.part").write_bytes(b"half")
+    building.build(config_of(*specs), str(tmp_path), num_workers=2)
+    assert contents(tmp_path) == contents(built[0])
+
+
+def test_a_finished_build_is_left_alone(built, specs):
+    before = {path: path.stat().st_mtime_ns for path in built[0].rglob("*.tfrecord")}
+    assert building.build(config_of(*specs), str(built[0]), num_workers=1) == built[1]
+    assert before == {path: path.stat().st_mtime_ns for path in built[0].rglob("*.tfrecord")}
+
+
+def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
+    before = contents(built[0])
+    with pytest.raises(ValueError, match=r"\(seed\).*--restart"):
+        building.build(config_of(*specs, seed=1), str(built[0]), num_workers=1)
+    assert contents(built[0]) == before
+
+
+def test_two_builds_into_one_folder_are_refused(built, specs):
+    with building._only_build_in(built[0] / "pnet"), pytest.raises(ValueError, match="another build"):
+        building.build(config_of(*specs), str(built[0]), num_workers=1)
+
+
+def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
+    directory = conftest.write_wider_face(tmp_path / "wider", 8)
+    pictures = directory / "WIDER_train" / "images" / "0--Test"
+    (pictures / "000.png").unlink()
+    (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
+    cv2.imwrite(str(pictures / "002.png"), conftest.draw_picture(2)[..., 0])
+    cv2.imwrite(str(pictures / "003.png"), conftest.draw_picture(3).astype(np.uint16) * 257)
+    images.write(pictures / "004.png", conftest.draw_picture(4)[:60, :60])
+    manifest = building.build(config_of(f"wider_face:{directory}"), str(tmp_path / "out"), num_workers=1)
+    assert manifest["problems"] == {"unreadable picture": 2, "box outside the picture": 1}
+    report = (tmp_path / "out" / "pnet" / "problems.txt").read_text()
+    for name in ("000.png", "001.png", "004.png"):
+        assert name in report
+    assert "002.png" not in report and "003.png" not in report
+
+
+def test_no_usable_face_is_an_error(specs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    images.write(tmp_path / "empty" / "a.png", conftest.draw_picture(0))
+    with pytest.raises(ValueError, match="expected annotated faces.*found none in 1 pictures"):
+        building.build(config_of(f"folder:{tmp_path / 'empty'}"), str(tmp_path / "out"), num_workers=1)
+
+
+def test_mining_wants_the_networks_before(specs, tmp_path):
+    with pytest.raises(FileNotFoundError, match="train.py --stage=pnet"):
+        building.build(config_of(*specs, stage="rnet", networks=str(tmp_path)), str(tmp_path / "out"), num_workers=1)
+
+
+@pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
+def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, tmp_path):
+    for earlier in stages.ALL[: stages.ALL.index(stage)]:
+        networks.build(earlier).save(tmp_path / earlier.network_file)
+    config = config_of(f"wider_face:{wider_dir}", stage=stage.name, networks=str(tmp_path), calibration_pictures=3)
+    manifest = building.build(config, str(tmp_path / "a"), num_workers=1)
+    assert building.build(config, str(tmp_path / "b"), num_workers=2) == manifest
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    calibration = manifest["mining"]["calibration"]
+    assert [found["stage"] for found in calibration] == list(stages.BY_NAME)[: len(calibration)]
+    assert manifest["mining"]["miner"]["last_stage"] == calibration[-1]["stage"]
+    batch = next(iter(input_pipeline.batches(str(tmp_path / "a"), stage, "train", 8)))
+    assert batch["image"].shape[1:] == (stage.size, stage.size, 3)
+
+
+def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(specs, tmp_path):
+    """A limit on file size stands for a full disk: writing fails in the middle of a shard."""
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash"]
+    result = subprocess.run(limited + command(specs[0], tmp_path), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "build: could not write" in result.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.part"))
+    assert not (tmp_path / "pnet" / "manifest.json").exists()
+    assert subprocess.run(command(specs[0], tmp_path), cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--stage=xnet"], "value should be one of <pnet|rnet|onet>"),
+        (["--stage=rnet"], "--stage=rnet needs --networks"),
+        (["--positive_iou=1.5"], "flag --positive_iou=1.5"),
+        (["--dataset=widerface:nowhere"], "widerface:nowhere"),
+        (["--dataset=wider_face:nowhere"], "nowhere"),
+        (["pnet"], "'pnet'"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
+    result = subprocess.run(command(specs[0], tmp_path, *more), cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
+    assert "Traceback" not in result.stderr
+    assert os.listdir(tmp_path) in ([], ["pnet"])

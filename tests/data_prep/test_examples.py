@@ -1,0 +1,131 @@
+import dataclasses
+
+import conftest
+import numpy as np
+import pytest
+
+from data_prep import examples, labels
+from mtcnn_tf import boxes, faces, kinds, records, stages
+
+FACE = np.array([conftest.FACE], np.float32)
+POINTS = np.array([[[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]]], np.float32)
+ANNOTATION = faces.Annotation("a.png", FACE, POINTS)
+PICTURE = conftest.draw_picture(0)
+RECIPE = examples.Recipe()
+
+
+def of_picture(annotation=ANNOTATION, stage=stages.PNET, recipe=RECIPE, seed=0, propose=None, picture=PICTURE):
+    return examples.of_picture(picture, annotation, stage, recipe, np.random.default_rng(seed), propose)
+
+
+def test_counts_of_the_published_recipe():
+    counts = records.num_per_kind(of_picture())
+    assert 50 <= counts["negative"] <= 55
+    assert counts["positive"] > 0 and counts["part"] > 0 and counts["positive"] + counts["part"] <= 20
+    assert 0 < counts["landmark"] <= 20
+
+
+def test_same_seed_same_examples():
+    for name in ("images", "kinds", "offsets", "landmarks"):
+        np.testing.assert_array_equal(getattr(of_picture(), name), getattr(of_picture(), name))
+    assert not np.array_equal(of_picture().offsets, of_picture(seed=1).offsets)
+
+
+def test_kinds_carry_the_targets_that_count_for_them():
+    found = of_picture()
+    assert found.images.shape[1:] == (12, 12, 3) and found.images.dtype == np.uint8
+    assert found.offsets[np.isin(found.kinds, kinds.WITH_OFFSETS)].any(axis=1).all()
+    assert not found.offsets[~np.isin(found.kinds, kinds.WITH_OFFSETS)].any()
+    assert found.landmarks[found.kinds == kinds.LANDMARK].all()
+    assert not found.landmarks[found.kinds != kinds.LANDMARK].any()
+    landmarks = found.landmarks[found.kinds == kinds.LANDMARK]
+    assert (landmarks >= 0).all() and (landmarks <= 1).all()
+
+
+def ramp_picture():
+    """Red tells x and green tells y, so that a crop tells where it was cut."""
+    x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
+    return np.stack([x, y, np.zeros_like(x)], axis=-1).round().astype(np.uint8)
+
+
+def box_of(crop):
+    """Where a crop of the ramp picture was cut, from its colours."""
+    x, y = crop[..., 0].astype(float), crop[..., 1].astype(float)
+    step = (x[:, -1] - x[:, 0]).mean() / (crop.shape[1] - 1)
+    return np.array([x[:, 0].mean(), y[0].mean(), x[:, -1].mean(), y[-1].mean()]) + step / 2 * np.array([-1, -1, 1, 1])
+
+
+def test_offsets_lead_from_where_the_crop_was_cut_to_the_face():
+    found = of_picture(picture=ramp_picture(), stage=stages.ONET)
+    for row in np.flatnonzero(np.isin(found.kinds, kinds.WITH_OFFSETS)):
+        box = box_of(found.images[row])
+        np.testing.assert_allclose(boxes.decode(box[None], found.offsets[row : row + 1]), FACE, atol=2.5)
+
+
+def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
+    """Each point of the ramp picture has the colours of its own place, wherever the crop takes it."""
+    found = of_picture(picture=ramp_picture(), stage=stages.ONET, recipe=dataclasses.replace(RECIPE, max_rotation=20))
+    rows = np.flatnonzero(found.kinds == kinds.LANDMARK)
+    assert len(rows) > 2
+    mirrored = 0
+    for crop, points in zip(found.images[rows], found.landmarks[rows].reshape(-1, 5, 2), strict=True):
+        pixels = np.clip((points * 48).astype(int), 0, 47)
+        seen = crop[pixels[:, 1], pixels[:, 0], :2].astype(float)
+        is_mirrored = crop[:, -1, 0].mean() < crop[:, 0, 0].mean()
+        mirrored += is_mirrored
+        expected = POINTS[0][list(faces.MIRROR_ORDER)] if is_mirrored else POINTS[0]
+        np.testing.assert_allclose(seen, expected, atol=3)
+    assert 0 < mirrored < len(rows)
+
+
+def test_faces_with_unknown_points_give_no_landmark_crops():
+    points = POINTS.copy()
+    points[0, 2] = np.nan
+    assert records.num_per_kind(of_picture(faces.Annotation("a.png", FACE, points)))["landmark"] == 0
+
+
+def test_small_faces_give_only_negatives():
+    recipe = dataclasses.replace(RECIPE, rules=labels.Rules(min_face_size=61))
+    counts = records.num_per_kind(of_picture(recipe=recipe))
+    assert counts["negative"] >= 50 and counts["positive"] == counts["part"] == counts["landmark"] == 0
+
+
+def test_incomplete_pictures_give_no_negatives():
+    counts = records.num_per_kind(of_picture(dataclasses.replace(ANNOTATION, is_complete=False)))
+    assert counts["negative"] == 0 and counts["positive"] > 0
+
+
+@pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
+def test_mined_examples_come_from_the_proposals(stage):
+    def propose(_):
+        background = np.tile(np.array([[100, 10, 120, 50]], np.float32), (80, 1))
+        return np.concatenate([background, FACE, FACE + 12])
+
+    recipe = dataclasses.replace(RECIPE, trials_per_face=0, landmark_trials_per_face=0)
+    found = of_picture(stage=stage, recipe=recipe, propose=propose)
+    assert records.num_per_kind(found) == {"negative": 60, "positive": 1, "part": 1, "landmark": 0}
+    assert found.images.shape[1:] == (stage.size, stage.size, 3)
+    square = boxes.square(FACE)
+    np.testing.assert_allclose(boxes.decode(square, found.offsets[found.kinds == kinds.POSITIVE]), FACE, atol=1e-3)
+
+
+def test_no_proposals_at_all():
+    recipe = dataclasses.replace(RECIPE, trials_per_face=0)
+    found = of_picture(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: faces.no_boxes())
+    assert len(found) == 0
+
+
+@pytest.mark.parametrize("size", [(1, 1), (13, 400)])
+def test_tiny_pictures_give_what_they_can(size):
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    assert len(of_picture(faces.Annotation("a.png"), picture=picture)) == 0
+
+
+def test_boxes_are_fitted_to_the_picture():
+    half, gone, fine = [-30, 10, 30, 70], [500, 10, 560, 70], list(conftest.FACE)
+    most_gone = [-50, 10, 10, 70]
+    annotation = faces.Annotation("a.png", [half, gone, fine, most_gone], ignored=[[150, 100, 300, 300]])
+    fitted, problems = examples.fit_to_picture(annotation, 160, 120)
+    np.testing.assert_array_equal(fitted.boxes, [[0, 10, 30, 70], fine])
+    np.testing.assert_array_equal(fitted.ignored, [[150, 100, 160, 120], [0, 10, 10, 70]])
+    assert [problem.what for problem in problems] == ["box outside the picture"] * 3
