@@ -29,7 +29,7 @@ def shard_name(split: str, kind: str, shard: int, num_shards: int) -> str:
 
 
 def write(stage_dir: pathlib.Path, split: str, shard: int, num_shards: int, examples: records.Examples) -> list[dict]:
-    """Writes one shard of every kind and returns what the manifest says of each: file, kind, examples, sha256.
+    """Writes one shard of every kind and returns what the manifest says of each: file, kind, examples, bytes, sha256.
 
     Raises:
         OSError: A file could not be written; nothing half-written is left.
@@ -38,8 +38,12 @@ def write(stage_dir: pathlib.Path, split: str, shard: int, num_shards: int, exam
     for kind, name in enumerate(kinds.NAMES):
         of_kind = examples[examples.kinds == kind]
         file_name = shard_name(split, name, shard, num_shards)
-        digest = _write_records(stage_dir / file_name, records.serialize(of_kind))
-        entries.append({"file": file_name, "kind": name, "examples": len(of_kind), "sha256": digest})
+        path = stage_dir / file_name
+        digest = _write_records(path, records.serialize(of_kind))
+        num_bytes = path.stat().st_size
+        entries.append(
+            {"file": file_name, "kind": name, "examples": len(of_kind), "bytes": num_bytes, "sha256": digest}
+        )
     return entries
 
 

@@ -24,7 +24,7 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
 
     Raises:
         FileNotFoundError: There are no finished records of this stage.
-        ValueError: A shard named by the manifest is missing, or the records are another stage's.
+        ValueError: A shard named by the manifest is missing or cut short, or the records are another stage's.
     """
     stage_dir = pathlib.Path(records_dir) / stage.name
     path = stage_dir / "manifest.json"
@@ -37,10 +37,19 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
     manifest = json.loads(path.read_text())
     if manifest["stage"] != stage.name:
         raise ValueError(f"expected records of {stage.name} in {stage_dir}, got records of {manifest['stage']}")
-    missing = [shard["file"] for shard in manifest["shards"] if not (stage_dir / shard["file"]).is_file()]
-    if missing:
-        raise ValueError(f"{len(missing)} shards of {stage_dir} are missing, the first {missing[0]}; build them again")
+    damaged = [
+        shard["file"] for shard in manifest["shards"] if not _has_size(stage_dir / shard["file"], shard["bytes"])
+    ]
+    if damaged:
+        raise ValueError(
+            f"{len(damaged)} shards of {stage_dir} are missing or cut short, the first {damaged[0]}; "
+            f"build them again: python -m data_prep.build --stage={stage.name} --restart"
+        )
     return manifest
+
+
+def _has_size(path: pathlib.Path, num_bytes: int) -> bool:
+    return path.is_file() and path.stat().st_size == num_bytes
 
 
 def batches(
