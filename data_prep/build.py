@@ -23,7 +23,9 @@ _DATASET = flags.DEFINE_multi_string(
 )
 _CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
-_NETWORKS = flags.DEFINE_string("networks", None, "rnet, onet: the folder of the networks trained so far (pnet draws its boxes by chance).")
+_NETWORKS = flags.DEFINE_string(
+    "networks", None, "rnet, onet: the folder of the networks trained so far (pnet draws its boxes by chance)."
+)
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
 _NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)

@@ -1,0 +1,62 @@
+"""Times data preparation against merely decoding the same pictures, and two workers against one.
+
+python -m benchmarks.data_preparation --dataset=wider_face:DIR
+"""
+
+import pathlib
+import statistics
+import tempfile
+import time
+
+import cv2
+from absl import app, flags
+
+from benchmarks import ratios
+from data_prep import examples, jobs
+from mtcnn_tf import datasets, images, stages
+
+_DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
+_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 240, "Pictures timed in each round.", lower_bound=16)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds; medians are printed.", lower_bound=1)
+
+
+def decode_seconds(annotations) -> float:
+    """Seconds a picture that decoding alone takes on one core."""
+    start = time.perf_counter()
+    for annotation in annotations:
+        images.read(annotation.image_path)
+    return (time.perf_counter() - start) / len(annotations)
+
+
+def build_seconds(annotations, num_workers: int) -> float:
+    """Seconds a picture that building P-Net's records takes once the workers are up and warm."""
+    ended = []
+    with tempfile.TemporaryDirectory() as stage_dir:
+        settings = jobs.Settings(pathlib.Path(stage_dir), stages.PNET.name, examples.Recipe(), seed=0, miner=None)
+        pending = jobs.split_pictures(annotations, 4 * num_workers, 0, seed=0)
+        for _ in jobs.run(pending, settings, num_workers, lambda _: ended.append(time.perf_counter())):
+            pass
+    warm = ended[len(ended) // 8 :]
+    return (warm[-1] - warm[0]) / (len(warm) - 1)
+
+
+def main(_) -> None:
+    """Prints the two ratios."""
+    cv2.setNumThreads(1)
+    annotations = datasets.read(_DATASET.value)[0]
+    annotations = annotations[:: max(1, len(annotations) // _NUM_PICTURES.value)][: _NUM_PICTURES.value]
+    decode_seconds(annotations)  # brings the files into memory
+    rounds = [
+        (decode_seconds(annotations), build_seconds(annotations, 1), build_seconds(annotations, 2))
+        for _ in range(_ROUNDS.value)
+    ]
+    for name, column in zip(
+        ("decoding", "building, 1 worker", "building, 2 workers"), zip(*rounds, strict=True), strict=True
+    ):
+        print(f"{name:20} {statistics.median(column) * 1000:7.2f} ms a picture")
+    ratios.show("building / decoding, one core", [one / decoding for decoding, one, _ in rounds], "at most 2")
+    ratios.show("1 worker / 2 workers", [one / two for _, one, two in rounds], "at least 1.8")
+
+
+if __name__ == "__main__":
+    app.run(main)
