@@ -1,0 +1,110 @@
+"""The export of a training: its networks and their cascade as SavedModels, each checked before it counts.
+
+A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
+"""
+
+import os
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mtcnn_tf import cascade, detector, inference, stages
+
+MAX_DIFFERENCE = 1e-3
+"""Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
+
+
+def export(workdir: str, out_dir: str, thresholds: tuple[float, ...] = cascade.THRESHOLDS) -> Iterator[str]:
+    """Yields the folder of each SavedModel when it has been written and checked.
+
+    Raises:
+        FileNotFoundError: A stage has not been trained yet.
+        ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1.
+    """
+    models = {stage.name: cascade.load_network(workdir, stage.name) for stage in stages.ALL}
+    whole = cascade.Cascade(models, thresholds)
+    for name, network in whole.networks.items():
+        entries = network_signatures(stages.BY_NAME[name], network)
+        model_dir = os.path.join(out_dir, name)
+        yield detector.save_version(
+            network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
+        )
+    yield detector.save(whole, out_dir, check=lambda path: check_cascade(path, whole))
+
+
+def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
+    """The entries of a saved network: `serving_default` takes float32 pixels in 0–255, `uint8` whole ones.
+
+    Both take `pixels` [N, S, S, 3], N at least 1 (for P-Net of any size), and return `scores` [N], `offsets` [N, 4]
+    and `landmarks` [N, 5, 2]; P-Net each with rows and columns after N.
+    """
+    size = None if stage is stages.PNET else stage.size
+
+    def predict(pixels):
+        outputs = network(tf.cast(pixels, tf.float32))
+        points = tf.reshape(outputs.landmarks, tf.concat([tf.shape(outputs.landmarks)[:-1], [5, 2]], axis=0))
+        return {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets, "landmarks": points}
+
+    def entry(dtype):
+        pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
+        return tf.function(predict, input_signature=[pixels], autograph=False).get_concrete_function()
+
+    return {"serving_default": entry(tf.float32), "uint8": entry(tf.uint8)}
+
+
+def check_network(path: str, model: keras.Model) -> None:
+    """Raises a ValueError unless the SavedModel at `path` says what the Keras model says."""
+    saved = tf.saved_model.load(path)
+    side = model.input_shape[1] or 50
+    pixels = np.stack([picture[:side, :side] for picture in check_pictures()])
+    outputs = {name: np.array(output) for name, output in model(pixels.astype(np.float32)).items()}
+    wanted = {
+        "scores": np.array(keras.ops.softmax(outputs["face"]))[..., 1],
+        "offsets": outputs["offsets"],
+        "landmarks": outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2),
+    }
+    for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
+        _compare(saved.signatures[name](pixels=tf.constant(pixels.astype(dtype))), wanted, f"{model.name}, {name}")
+
+
+def check_cascade(path: str, whole: cascade.Cascade) -> None:
+    """Raises a ValueError unless the SavedModel at `path` finds what the Python cascade finds.
+
+    Thresholds of 0 let proposals through to the end, whatever the networks have learnt.
+    """
+    saved = tf.saved_model.load(path)
+    size, factor, everything = tf.constant(24.0), tf.constant(cascade.SCALE_FACTOR), tf.zeros([3])
+    for picture in map(tf.constant, check_pictures()):
+        for name in ("until_pnet", "until_rnet", "until_onet"):
+            wanted = getattr(whole, name)(picture, size, everything, factor)
+            _compare(getattr(saved, name)(picture, size, everything, factor), wanted, f"cascade, {name}")
+        found = saved.signatures["detect"](image=picture, min_face_size=size, thresholds=everything)
+        _compare(found, wanted, "cascade, detect")  # `wanted` is until_onet's
+
+        wanted = whole.until_onet(picture, tf.constant(cascade.MIN_FACE_SIZE), whole.thresholds, factor)
+        served = saved.signatures["serving_default"](image_bytes=tf.io.encode_png(picture)[None])
+        _compare({name: served[name][0] for name in wanted}, wanted, "cascade, serving_default")
+
+
+def check_pictures() -> list[np.ndarray]:
+    """A picture of noise and one of waves, uint8 [80, 104, 3]."""
+    noise = np.random.default_rng(0).integers(0, 256, (80, 104, 3))
+    y, x, phase = np.meshgrid(np.arange(80), np.arange(104), np.arange(3), indexing="ij")
+    waves = 127.5 * (1 + np.sin(x * y / 300 + phase) * np.cos((x - 2 * y) / 9))
+    return [noise.astype(np.uint8), waves.astype(np.uint8)]
+
+
+def _compare(found: dict, wanted: dict, what: str) -> None:
+    for name, values in wanted.items():
+        here, there = np.asarray(values), np.asarray(found[name])
+        if here.shape != there.shape:
+            raise ValueError(
+                f"the SavedModel of {what} gives {name} {there.shape}, the Python model {here.shape}; report this"
+            )
+        difference = np.max(np.abs(here - there), initial=0) / max(1, np.max(np.abs(here), initial=0))
+        if not difference <= MAX_DIFFERENCE:
+            raise ValueError(
+                f"the SavedModel of {what} differs from the Python model in {name} by {difference:.2g}; report this"
+            )

@@ -1,0 +1,267 @@
+"""What goes in, what comes out, and what stays the same through a SavedModel."""
+
+import concurrent.futures
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mtcnn_tf
+from mtcnn_tf import cascade, detector, faces, networks, stages
+
+EVERYTHING = (0.0, 0.0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A folder of untrained networks."""
+    path = tmp_path_factory.mktemp("workdir")
+    tf.keras.utils.set_random_seed(3)
+    for stage in stages.ALL:
+        networks.build(stage).save(path / stage.network_file)
+    return path
+
+
+@pytest.fixture(scope="module")
+def find_faces(workdir):
+    return detector.from_workdir(workdir)
+
+
+@pytest.fixture(scope="module")
+def export_dir(workdir, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported")
+    detector.save(cascade.Cascade.from_workdir(workdir, thresholds=(0.1, 0.2, 0.3)), path)
+    return path
+
+
+def noise(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def assert_equal(found, wanted):
+    assert len(wanted) > 0
+    for name in ("boxes", "scores", "landmarks"):
+        np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-3)
+
+
+def test_no_faces_are_empty_arrays_of_the_right_shape(find_faces):
+    for until in stages.BY_NAME:
+        found = find_faces(noise(50, 50), thresholds=(1, 1, 1), until=until)
+        assert isinstance(found, faces.Detections) and len(found) == 0
+        assert (found.boxes.shape, found.scores.shape, found.landmarks.shape) == ((0, 4), (0,), (0, 5, 2))
+        assert {found.boxes.dtype, found.scores.dtype, found.landmarks.dtype} == {np.dtype(np.float32)}
+
+
+def test_faces_lie_in_the_picture_and_proposals_have_no_landmarks(find_faces):
+    found = find_faces(noise(70, 50), thresholds=EVERYTHING)
+    assert len(found) > 3
+    assert found.boxes.min() >= 0 and found.boxes[:, 2].max() <= 50 and found.boxes[:, 3].max() <= 70
+    assert np.all(found.boxes[:, 2:] > found.boxes[:, :2])
+    assert np.isnan(find_faces(noise(70, 50), thresholds=EVERYTHING, until="rnet").landmarks).all()
+
+
+def test_max_faces_keeps_the_best(find_faces):
+    every = find_faces(noise(70, 50), thresholds=EVERYTHING)
+    assert_equal(
+        find_faces(noise(70, 50), thresholds=EVERYTHING, max_faces=2),
+        faces.Detections(every.boxes[:2], every.scores[:2], every.landmarks[:2]),
+    )
+    assert len(find_faces(noise(70, 50), thresholds=EVERYTHING, max_faces=0)) == 0
+
+
+def test_several_threads_may_call_one_detector(find_faces):
+    pictures = [noise(40 + 7 * i, 60, seed=i) for i in range(12)]
+    one_by_one = [find_faces(picture, thresholds=EVERYTHING) for picture in pictures]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(
+            pool.map(lambda p: find_faces(p, thresholds=EVERYTHING), pictures), one_by_one, strict=True
+        ):
+            assert_equal(found, wanted)
+
+
+def test_as_rgb_takes_many_sorts_of_picture():
+    image = noise(6, 5)
+    for same in (
+        image,
+        tf.constant(image),
+        np.concatenate([image, image[..., :1]], axis=2),
+        image.astype(np.uint16) * 257,
+        image / 255,
+        (image / 255).astype(np.float32),
+        image[:, ::-1][:, ::-1],
+    ):
+        np.testing.assert_array_equal(detector.as_rgb(same), image)
+    grey = image[..., 0]
+    for same in (grey, grey[..., None]):
+        np.testing.assert_array_equal(detector.as_rgb(same), np.stack([grey] * 3, axis=2))
+    assert detector.as_rgb(np.array([[0, 128, 129, 65535]], np.uint16))[0, :, 0].tolist() == [0, 0, 1, 255]
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((0, 5, 3), np.uint8), "at least one pixel"),
+        (np.zeros((5, 5, 2), np.uint8), r"got \(5, 5, 2\)"),
+        (np.zeros((1, 5, 5, 3), np.uint8), r"\[H, W, 3\]"),
+        (np.zeros((5, 5, 3), np.int64), "got int64"),
+        (np.full((5, 5, 3), 255.0), "0–1"),
+        (np.full((5, 5, 3), np.nan), "0–1"),
+        ("picture.jpg", r"got \(\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused(find_faces, image, message):
+    with pytest.raises(ValueError, match=message):
+        find_faces(image)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"min_face_size": 0}, "min_face_size must be"),
+        ({"min_face_size": float("nan")}, "min_face_size must be"),
+        ({"scale_factor": 1.0}, "scale_factor must lie"),
+        ({"thresholds": (0.5, 0.5)}, "thresholds must be three"),
+        ({"thresholds": (0.5, 0.5, 2)}, "thresholds must be three"),
+        ({"max_faces": -1}, "max_faces must be"),
+        ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
+    ],
+)
+def test_bad_arguments_are_refused(find_faces, argument, message):
+    with pytest.raises(ValueError, match=message):
+        find_faces(noise(20, 20), **argument)
+
+
+def test_saved_detector_is_the_same(find_faces, export_dir):
+    assert sorted(os.listdir(export_dir / "cascade")) == ["1"]
+    for path in (export_dir, export_dir / "cascade", export_dir / "cascade" / "1"):
+        loaded = mtcnn_tf.load(path)
+        np.testing.assert_allclose(loaded.thresholds, (0.1, 0.2, 0.3))
+    for shape in ((60, 80), (1, 1), (33, 200)):
+        for until in stages.BY_NAME:
+            found = loaded(noise(*shape), thresholds=EVERYTHING, until=until)
+            wanted = find_faces(noise(*shape), thresholds=EVERYTHING, until=until)
+            if shape == (1, 1):
+                assert len(found) == len(wanted) == 0
+            else:
+                assert_equal(found, wanted)
+
+
+def test_detector_of_a_workdir(workdir, find_faces):
+    assert_equal(
+        mtcnn_tf.load(workdir)(noise(50, 50), thresholds=EVERYTHING), find_faces(noise(50, 50), thresholds=EVERYTHING)
+    )
+
+
+class Tiny(tf.Module):
+    """As little as a detector loads."""
+
+    def __init__(self, threshold):
+        super().__init__()
+        self.thresholds = tf.Variable([threshold] * 3)
+
+    @tf.function(input_signature=[tf.TensorSpec([])])
+    def until_onet(self, x):
+        return x
+
+
+def test_highest_version_is_loaded(tmp_path):
+    model_dir = tmp_path / "cascade"
+    (model_dir / "90").mkdir(parents=True)  # not whole
+    for number in (1, 2):
+        assert detector.save_version(Tiny(number / 10), model_dir, {}) == str(model_dir / str(number))
+    (model_dir / "2").rename(model_dir / "10")
+    np.testing.assert_allclose(mtcnn_tf.load(tmp_path).thresholds, 0.2)
+    assert detector.save_version(Tiny(0.3), model_dir, {}) == str(model_dir / "11")
+    assert sorted(os.listdir(model_dir)) == ["1", "10", "11", "90"]
+
+
+def test_a_failed_check_leaves_nothing(tmp_path):
+    def fail(path):
+        assert os.path.isfile(os.path.join(path, "saved_model.pb"))
+        raise ValueError("differs")
+
+    with pytest.raises(ValueError, match="differs"):
+        detector.save_version(Tiny(0.1), tmp_path / "cascade", {}, check=fail)
+    assert os.listdir(tmp_path / "cascade") == []
+
+
+def test_signatures_agree_with_the_detector(find_faces, export_dir):
+    saved = tf.saved_model.load(str(export_dir / "cascade" / "1"))
+    image = noise(60, 80)
+    wanted = find_faces(image, 24, EVERYTHING)
+    found = saved.signatures["detect"](
+        image=tf.constant(image), min_face_size=tf.constant(24.0), thresholds=tf.constant(EVERYTHING)
+    )
+    assert_equal(faces.Detections(**{name: values.numpy() for name, values in found.items()}), wanted)
+
+    pictures = [image, noise(1, 1), noise(90, 40)[..., :1], noise(30, 30)]
+    jpeg = tf.io.encode_jpeg(pictures[3])
+    encoded = tf.stack([*(tf.io.encode_png(picture) for picture in pictures[:3]), jpeg])
+    pictures[3] = tf.io.decode_jpeg(jpeg).numpy()
+    found = saved.signatures["serving_default"](image_bytes=encoded)
+    num_faces = found.pop("num_faces").numpy()
+    assert num_faces.dtype == np.int32 and num_faces[1] == 0
+    for i, picture in enumerate(pictures):
+        wanted = find_faces(picture, thresholds=(0.1, 0.2, 0.3))
+        assert num_faces[i] == len(wanted)
+        for name, values in found.items():
+            assert len(values[i]) == num_faces.max()
+            np.testing.assert_allclose(values[i][: num_faces[i]], getattr(wanted, name), atol=1e-3)
+            assert not np.any(values[i][num_faces[i] :])
+
+
+def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_path):
+    np.save(tmp_path / "image.npy", noise(60, 80))
+    program = """
+        import sys
+        sys.modules["mtcnn_tf"] = None  # an import of it fails
+        import numpy as np, tensorflow as tf
+        model_dir, folder = sys.argv[1:]
+        image = np.load(folder + "/image.npy")
+        saved = tf.saved_model.load(model_dir)
+        found = saved.until_onet(tf.constant(image), tf.constant(20.0), tf.zeros([3]), tf.constant(0.709))
+        np.savez(folder + "/found.npz", **{name: values.numpy() for name, values in found.items()})
+    """
+    subprocess.run(
+        [sys.executable, "-I", "-c", textwrap.dedent(program), export_dir / "cascade" / "1", tmp_path],
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    with np.load(tmp_path / "found.npz") as found:
+        assert_equal(faces.Detections(**found), find_faces(noise(60, 80), thresholds=EVERYTHING))
+
+
+def test_load_says_what_is_missing(tmp_path, workdir, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="found neither"):
+        mtcnn_tf.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="found neither"):
+        mtcnn_tf.load(tmp_path / "nowhere")
+    (tmp_path / "pnet.keras").write_bytes((workdir / "pnet.keras").read_bytes())
+    with pytest.raises(FileNotFoundError, match="train.py --stage=rnet"):
+        mtcnn_tf.load(tmp_path)
+    monkeypatch.setattr(detector, "_WEIGHTS_DIR", str(tmp_path / "weights"))
+    with pytest.raises(FileNotFoundError, match="trained weights in the package"):
+        mtcnn_tf.load()
+
+
+def test_load_refuses_another_saved_model(tmp_path):
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(ValueError, match="expected a whole cascade"):
+        mtcnn_tf.load(tmp_path / "other")
+
+
+def test_package_is_light():
+    program = "import mtcnn_tf, sys; mtcnn_tf.Detections; dir(mtcnn_tf); assert 'tensorflow' not in sys.modules"
+    root = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
+    subprocess.run([sys.executable, "-c", program], cwd=root, check=True)
+    assert mtcnn_tf.Detections is faces.Detections
+    assert set(mtcnn_tf.__all__) <= set(dir(mtcnn_tf))
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = mtcnn_tf.lode
+    importlib.reload(mtcnn_tf)

@@ -1,0 +1,167 @@
+"""The cascade once more, slow and plain: NumPy alone, one scale, one window, one crop at a time.
+
+Written from the paper (section II.A), the conventions of `faces`, and what `crops` and `cascade` promise in their
+docstrings, not from their code. Only the networks' forward passes are Keras's.
+"""
+
+import math
+
+import numpy as np
+
+NUM_HALVINGS = 6
+
+
+def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet"):
+    """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first."""
+    copies = halved_copies(image)
+    boxes, scores = propose(models["pnet"], image, copies, min_face_size, thresholds[0], scale_factor)
+    if until == "pnet":
+        return boxes, scores
+    boxes, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
+    keep = suppress(boxes, scores, 0.7, "union")
+    boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
+    if until == "rnet":
+        return boxes, scores
+    squares, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[2])
+    landmarks = [box[:2] + five * (box[2:] - box[:2]) for box, five in zip(squares, points, strict=True)]
+    landmarks = np.array(landmarks).reshape(-1, 5, 2)
+    boxes, scores, landmarks = not_empty(move(squares, offsets), scores, landmarks)
+    keep = suppress(boxes, scores, 0.7, "smaller")
+    boxes, scores, landmarks = boxes[keep], scores[keep], landmarks[keep]
+    height, width = image.shape[:2]
+    boxes = np.minimum(np.maximum(boxes, 0), [width, height, width, height])
+    return not_empty(boxes, scores, landmarks)
+
+
+def halved_copies(image):
+    copies = [image.astype(np.float64)]
+    for _ in range(NUM_HALVINGS - 1):
+        last = copies[-1]
+        height, width = last.shape[:2]
+        half = np.zeros((math.ceil(height / 2), math.ceil(width / 2), 3))
+        for row in range(half.shape[0]):
+            for column in range(half.shape[1]):
+                half[row, column] = last[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].mean(axis=(0, 1))
+        copies.append(half)
+    return copies
+
+
+def copy_for(shrinkage):
+    """The last halved copy that still has at least as many pixels as are wanted."""
+    return min(max(math.floor(math.log2(max(shrinkage, 1)) + 1e-6), 0), NUM_HALVINGS - 1)
+
+
+def scales(height, width, min_face_size, scale_factor):
+    shorter = min(height, width)
+    scale = 12 / min_face_size
+    if scale * shorter < 12:  # a face can at most fill the picture
+        scale = min(12 / shorter, max(1, scale))
+    found = []
+    while scale * shorter >= 12 * (1 - 1e-4):
+        found.append(scale)
+        scale *= scale_factor
+    return found
+
+
+def propose(model, image, copies, min_face_size, threshold, scale_factor):
+    height, width = image.shape[:2]
+    windows, scores, offsets = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4))
+    for scale in scales(height, width, min_face_size, scale_factor):
+        k = copy_for(1 / scale)
+        copy = copies[k]
+        covered_height, covered_width = copy.shape[0] * 2**k, copy.shape[1] * 2**k
+        small = resize(copy, max(12, round(covered_height * scale)), max(12, round(covered_width * scale)))
+        face, shifts, _ = forward(model, small[None])
+        rows, columns = np.nonzero(face[0] > threshold)
+        here = np.stack([2 * columns, 2 * rows, 2 * columns + 12, 2 * rows + 12], axis=1).astype(float)
+        keep = suppress(here, face[0][rows, columns], 0.5, "union")
+        ratio = np.array([covered_width / small.shape[1], covered_height / small.shape[0]] * 2)
+        windows = np.concatenate([windows, here[keep] * ratio])
+        scores = np.concatenate([scores, face[0][rows, columns][keep]])
+        offsets = np.concatenate([offsets, shifts[0][rows, columns][keep]])
+    keep = suppress(windows, scores, 0.7, "union")
+    return not_empty(move(windows[keep], offsets[keep]), scores[keep])
+
+
+def judge(model, copies, boxes, size, threshold):
+    """Squares round the boxes, scores, offsets and points of those that the network takes for faces."""
+    squares = []
+    for x1, y1, x2, y2 in boxes:
+        half = max(x2 - x1, y2 - y1) / 2
+        squares.append([(x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half])
+    squares = np.array(squares).reshape(-1, 4)
+    if len(squares) == 0:
+        return squares, np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
+    scores, offsets, points = forward(model, np.stack([cut(copies, square, size) for square in squares]))
+    keep = scores > threshold
+    return squares[keep], scores[keep], offsets[keep], points[keep]
+
+
+def forward(model, pixels):
+    outputs = {name: np.asarray(output, np.float64) for name, output in model(pixels.astype(np.float32)).items()}
+    odds = np.exp(outputs["face"])
+    landmarks = outputs["landmarks"]
+    return odds[..., 1] / odds.sum(axis=-1), outputs["offsets"], landmarks.reshape(*landmarks.shape[:-1], 5, 2)
+
+
+def pixel_weights(positions, length):
+    """Neighbours and weight of the second for bilinear samples at `positions` (edges at 0 and `length`)."""
+    positions = np.clip(positions - 0.5, 0, length - 1)
+    first = np.floor(positions).astype(int)
+    return first, np.minimum(first + 1, length - 1), positions - first
+
+
+def sample(picture, ys, xs):
+    top, bottom, down = pixel_weights(ys, picture.shape[0])
+    left, right, along = pixel_weights(xs, picture.shape[1])
+    down, along = down[:, None, None], along[None, :, None]
+    upper = picture[top][:, left] * (1 - along) + picture[top][:, right] * along
+    lower = picture[bottom][:, left] * (1 - along) + picture[bottom][:, right] * along
+    return upper * (1 - down) + lower * down
+
+
+def resize(picture, height, width):
+    ys = (np.arange(height) + 0.5) * picture.shape[0] / height
+    xs = (np.arange(width) + 0.5) * picture.shape[1] / width
+    return sample(picture, ys, xs)
+
+
+def cut(copies, square, size):
+    x1, y1, x2, y2 = square
+    k = copy_for((x2 - x1) / size)
+    xs = (x1 + (np.arange(size) + 0.5) * (x2 - x1) / size) / 2**k
+    ys = (y1 + (np.arange(size) + 0.5) * (y2 - y1) / size) / 2**k
+    crop = sample(copies[k], ys, xs)
+    # What lies more than half a pixel outside is black.
+    crop[(ys < -0.5) | (ys > copies[k].shape[0] + 0.5)] = 0
+    crop[:, (xs < -0.5) | (xs > copies[k].shape[1] + 0.5)] = 0
+    return crop
+
+
+def move(boxes, offsets):
+    sides = boxes[:, [2, 3, 2, 3]] - boxes[:, [0, 1, 0, 1]]
+    return boxes + offsets * sides
+
+
+def not_empty(boxes, *others):
+    keep = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    return (boxes[keep], *(values[keep] for values in others))
+
+
+def suppress(boxes, scores, limit, over):
+    """Indices that greedy non-maximum suppression keeps, best first."""
+    kept = []
+    for i in np.argsort(-scores, kind="stable"):
+        if all(overlap(boxes[i], boxes[j], over) <= limit for j in kept):
+            kept.append(i)
+    return np.array(kept, int)
+
+
+def overlap(a, b, over):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    area_a, area_b = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    shared = width * height
+    return shared / (area_a + area_b - shared if over == "union" else min(area_a, area_b))

@@ -1,0 +1,61 @@
+"""export.py writes what the Python models say, or nothing."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import mtcnn_tf
+from mtcnn_tf import networks, stages
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("workdir")
+    keras.utils.set_random_seed(3)
+    for stage in stages.ALL:
+        networks.build(stage, shared_slopes=stage is not stages.RNET).save(path / stage.network_file)
+    return path
+
+
+def call(*arguments):
+    return subprocess.run([sys.executable, "export.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_exports_everything_as_the_next_version(workdir, tmp_path):
+    out_dir = tmp_path / "exported"
+    (out_dir / "rnet" / "4").mkdir(parents=True)
+    (out_dir / "rnet" / "4" / "saved_model.pb").touch()
+    result = call(f"--workdir={workdir}", f"--out_dir={out_dir}", "--thresholds=0.5,0.6,0.25")
+    assert result.returncode == 0, result.stderr
+    folders = [out_dir / "pnet" / "1", out_dir / "rnet" / "5", out_dir / "onet" / "1", out_dir / "cascade" / "1"]
+    assert result.stdout.splitlines() == [f"wrote {folder}" for folder in folders]
+    np.testing.assert_allclose(mtcnn_tf.load(out_dir).thresholds, (0.5, 0.6, 0.25))
+
+    pnet = tf.saved_model.load(str(folders[0]))
+    found = pnet.signatures["uint8"](pixels=tf.zeros([2, 20, 31, 3], tf.uint8))
+    assert {name: values.shape for name, values in found.items()} == {
+        "scores": (2, 5, 11),
+        "offsets": (2, 5, 11, 4),
+        "landmarks": (2, 5, 11, 5, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "told"), [("0.5,0.5,x", "--thresholds takes"), ("0.5,0.5,1.5", "expected three thresholds")]
+)
+def test_wrong_calls_are_told_in_a_sentence(workdir, tmp_path, thresholds, told):
+    result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", f"--thresholds={thresholds}")
+    assert result.returncode == 1 and told in result.stdout + result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_network_says_how_to_make_it(tmp_path):
+    result = call(f"--workdir={tmp_path}", f"--out_dir={tmp_path / 'out'}")
+    assert result.returncode == 1 and "train.py --stage=pnet" in result.stderr and "Traceback" not in result.stderr
