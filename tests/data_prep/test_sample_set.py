@@ -10,7 +10,7 @@ from data_prep import sample_scenes, sample_set
 from mtcnn_tf import boxes
 from mtcnn_tf.datasets import points, wider_face
 
-NUM_SCENES, NUM_PORTRAITS = 12, 8
+NUM_SCENES, NUM_PORTRAITS = 16, 8
 
 
 @pytest.fixture(scope="module")
