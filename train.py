@@ -119,14 +119,12 @@ def _train(stage: stages.Stage):
     num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
     config = _config(stage, sum(num_examples["train"].values()))
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
-    validation_batches = None
-    if sum(num_examples["validation"].values()):
-        validation_batches = batches("validation", repeat=False)
+    has_validation = any(num_examples["validation"].values())
     training.fit(
         config,
         stage,
         functools.partial(batches, "train", augment=_AUGMENT.value),
-        validation_batches,
+        functools.partial(batches, "validation", repeat=False) if has_validation else None,
         _WORKDIR.value,
         facts={"records_dir": records_dir, "num_examples": num_examples, "mix": mix, "augment": _AUGMENT.value},
         restart=_RESTART.value,
@@ -140,7 +138,7 @@ def main(argv: list[str]):
     try:
         _train(stages.BY_NAME[_STAGE.value])
     except training.Interrupted as stop:
-        print(f"train.py: {stop}; the same command goes on from there", file=sys.stderr)
+        print(f"train.py: {stop}; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + stop.signal_number)
     except KeyboardInterrupt:
         print("train.py: stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)

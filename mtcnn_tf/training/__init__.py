@@ -2,11 +2,11 @@
 
 In a notebook:
 
-    training.fit(training.Config(epochs=5, steps_per_epoch=500), stages.PNET, train, validation_batches, "runs/first")
+    training.fit(training.Config(epochs=5, steps_per_epoch=500), stages.PNET, train, validation, "runs/first")
 
-where `train(seed=…)` gives the batches of one epoch. Epoch e (from 0) has the seed `config.seed + e`, so that its
-batches are the same whether or not the training was interrupted before. Beside the network, `WORKDIR/{stage}/` holds
-`checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
+where `train(seed=…)` gives the batches of one epoch and `validation()` those to measure with. Epoch e (from 0) has the
+seed `config.seed + e`, so that its batches are the same whether or not the training was interrupted before. Beside the
+network, `WORKDIR/{stage}/` holds `checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
 """
 
 from mtcnn_tf.training.callbacks import Interrupted

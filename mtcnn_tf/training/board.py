@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve_summary
 
 from mtcnn_tf import kinds
-from mtcnn_tf.training import validation
+from mtcnn_tf.training import validators
 
 _ZOOM = 96
 _RIM = 0.3
@@ -45,7 +45,7 @@ class Board:
             for variable in network.trainable_variables:
                 tf.summary.histogram(variable.path, variable.numpy(), step=step)
 
-    def write_validation(self, validator: validation.Validator, step: int):
+    def write_validation(self, validator: validators.Validator, step: int):
         """Writes the precision–recall curve and the pictures of what `validator` measured last."""
         with self._validation.as_default():
             if validator.is_face.any():
@@ -87,12 +87,12 @@ def draw_samples(samples: dict, predictions: dict) -> np.ndarray:
             else:
                 _draw_box(tile, targets["offsets"][row], colour)
         tiles.append(tile)
-    while len(tiles) % validation.NUM_SAMPLES:
+    while len(tiles) % validators.NUM_SAMPLES:
         tiles.append(np.zeros_like(tiles[0]))
     return np.concatenate(
         [
-            np.concatenate(tiles[k : k + validation.NUM_SAMPLES], axis=1)
-            for k in range(0, len(tiles), validation.NUM_SAMPLES)
+            np.concatenate(tiles[k : k + validators.NUM_SAMPLES], axis=1)
+            for k in range(0, len(tiles), validators.NUM_SAMPLES)
         ]
     )
 

@@ -93,7 +93,7 @@ class Watch(keras.callbacks.Callback):
         if self._stop.signal_number:
             self._save()
             where = f"in epoch {self._progress.epoch + 1} after step {self._progress.step}"
-            raise Interrupted(f"stopped and saved {where}", self._stop.signal_number)
+            raise Interrupted(f"stopped {where}", self._stop.signal_number)
 
 
 class Bar(keras.callbacks.Callback):

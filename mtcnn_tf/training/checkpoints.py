@@ -70,7 +70,8 @@ class Checkpoints:
             FloatingPointError: A weight isn't finite.
         """
         check_finite(self._model)
-        self._progress.running = [np.asarray(variable).tolist() for variable in _running(self._model)]
+        is_within_epoch = self._progress.step > 0
+        self._progress.running = [np.asarray(x).tolist() for x in _running(self._model)] if is_within_epoch else []
         self._dir.mkdir(parents=True, exist_ok=True)
         self._checkpoint.write(str(self._dir / f"step-{num_steps:09d}"))
         for old in paths(self._dir)[NUM_KEPT:]:
@@ -88,7 +89,7 @@ class Checkpoints:
             try:
                 self._checkpoint.read(str(path)).assert_existing_objects_matched()
                 return True
-            except (tf.errors.OpError, ValueError, AssertionError, KeyError) as error:
+            except Exception as error:  # TensorFlow has another type for every sort of damage
                 report(f"The checkpoint {path} is damaged, trying the one before ({str(error).splitlines()[0][:120]}).")
         if found:
             raise ValueError(f"none of the {len(found)} checkpoints in {self._dir} can be read; restart to train anew")

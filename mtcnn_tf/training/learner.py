@@ -32,7 +32,31 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
         model.compile(_optimizer(config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
+    if config.strategy != "one_device":
+        _suit_strategies(model)
     return network, model
+
+
+def _suit_strategies(model: keras.Model):
+    """Steps round two faults of Keras 3.15 under a `tf.distribute.Strategy`.
+
+    It takes a batch away from every epoch to build the model once more, and fails to average a dict over workers while
+    it does; and it averages figures over workers along their first axis, which scalars don't have.
+    """
+    model._maybe_symbolic_build = lambda iterator=None, data_batch=None: None
+    if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        train_step = model.train_step
+        model.train_step = lambda batch: {name: tf.reshape(x, [1]) for name, x in train_step(batch).items()}
+
+
+def is_writer(strategy: str) -> bool:
+    """Whether this process is the one that writes: the only one, or the first of several workers (see TF_CONFIG)."""
+    if strategy != "multi_worker":
+        return True
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    return resolver.task_type in (None, "chief") or (
+        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
+    )
 
 
 def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path):
@@ -85,7 +109,7 @@ def _optimizer(config: settings.Config) -> keras.Optimizer:
         warmup_target=config.learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
-    options = {"weight_decay": config.weight_decay or None, "global_clipnorm": config.clip_norm or None}
+    options = {"weight_decay": config.weight_decay, "global_clipnorm": config.clip_norm or None}
     options |= config.optimizer_options
     try:
         optimizer = type(keras.optimizers.get(config.optimizer))(learning_rate=schedule, **options)

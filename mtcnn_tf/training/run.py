@@ -11,14 +11,14 @@ from typing import Any
 import tensorflow as tf
 
 from mtcnn_tf import stages
-from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validation
+from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validators
 
 
 def fit(
     config: settings.Config,
     stage: stages.Stage,
     train: Callable[..., tf.data.Dataset],
-    validation_batches: tf.data.Dataset | None,
+    validation: Callable[[], tf.data.Dataset] | None,
     workdir: str | os.PathLike,
     facts: Mapping[str, Any] | None = None,
     restart: bool = False,
@@ -29,13 +29,17 @@ def fit(
     The best network is that of the epoch with the lowest `val_loss`: the weighted sum of the three validation losses,
     the one figure that sees all three tasks. Called again with the same arguments it goes on where it stopped.
 
+    Under the multi-worker strategy every worker runs this with one and the same `workdir`, which all of them must see;
+    the first one alone writes, and at the ends of epochs only.
+
     Args:
         config: How to train.
         stage: What to train.
         train: Called as `train(seed=…)`, gives at least `steps_per_epoch` batches, the same ones for the same seed. A
             batch is a dict of `image` float32 [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets`
             float32 [B, 4] and `landmarks` float32 [B, 10].
-        validation_batches: Such batches, a finite dataset. None measures nothing and keeps the last network.
+        validation: Called as `validation()`, gives a finite dataset of such batches. None measures nothing and keeps
+            the last network.
         workdir: The three stages may share it.
         facts: More that must be the same when the training goes on, such as where the examples come from.
         restart: Forget what this stage did in `workdir` so far.
@@ -47,7 +51,7 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
         ValueError: There are too few batches, `init_from` doesn't fit, or no checkpoint can be read.
     """
-    return _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report).fit(train, validation_batches, restart)
+    return _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report).fit(train, validation, restart)
 
 
 class _Run:
@@ -68,8 +72,11 @@ class _Run:
         self.checkpoints_dir = self.dir / "checkpoints"
         self.description = settings.describe(config, stage, facts)
         self.progress = checkpoints.Progress()
+        self.is_writer = learner.is_writer(config.strategy)
+        if not self.is_writer:
+            self.report = lambda line: None
 
-    def fit(self, train: Callable, validation_batches: tf.data.Dataset | None, restart: bool) -> list[dict]:
+    def fit(self, train: Callable, validation: Callable | None, restart: bool) -> list[dict]:
         """See the function `fit`."""
         self._open_dir(restart)
         self.network, self.model = learner.build(self.config, self.stage)
@@ -77,11 +84,12 @@ class _Run:
         if self.checkpoints.restore(self.report):
             self._report_restored()
         validator = None
-        if validation_batches is not None:
-            validator = validation.Validator(self.network, validation_batches, self.weights, self.config.hard_share)
-        with callbacks.StopRequest() as stop, contextlib.closing(board.Board(self.dir / "tensorboard")) as self.board:
-            self.board.write_text("configuration", _flat(self.description), self._num_steps())
-            self.board.flush()
+        if validation:
+            validator = validators.Validator(self.network, validation(), self.weights, self.config.hard_share)
+        with callbacks.StopRequest() as stop, contextlib.ExitStack() as opened:
+            if self.is_writer:
+                self.board = opened.enter_context(contextlib.closing(board.Board(self.dir / "tensorboard")))
+                self.board.write_text("configuration", _flat(self.description), self._num_steps())
             self.watch = callbacks.Watch(
                 self.progress,
                 self.checkpoints.restore_running_metrics,
@@ -107,6 +115,8 @@ class _Run:
     def _open_dir(self, restart: bool):
         """Makes the folder, or makes sure that what it holds is this very training."""
         path = self.dir / "config.json"
+        if not self.is_writer:
+            return
         if restart:
             for old in ("checkpoints", "tensorboard"):
                 shutil.rmtree(self.dir / old, ignore_errors=True)
@@ -129,7 +139,9 @@ class _Run:
         return self.progress.epoch * self.config.steps_per_epoch + self.progress.step
 
     def _save(self):
-        self.checkpoints.save(self._num_steps())
+        """Writes a checkpoint; within an epoch several workers can't, since none of them has all the metrics."""
+        if self.config.strategy != "multi_worker" or (self.is_writer and not self.progress.step):
+            self.checkpoints.save(self._num_steps())
 
     def _train_epoch(self, train: Callable) -> dict:
         """The figures of an epoch, or of the rest of one that was interrupted."""
@@ -165,8 +177,8 @@ class _Run:
             "input_waiting": waited / seconds if seconds else 0.0,
         }
 
-    def _finish_epoch(self, row: dict, validator: validation.Validator | None):
-        """Validates, keeps the network if it is the best so far, and writes everything that an epoch leaves behind.
+    def _finish_epoch(self, row: dict, validator: validators.Validator | None):
+        """Validates, and writes everything that an epoch leaves behind, its network too if that is the best so far.
 
         The checkpoint comes last: killed before it, the training does this epoch's rest again, with the same results.
         """
@@ -178,8 +190,16 @@ class _Run:
         self.progress.rows.append(row)
         self.progress.epoch, self.progress.step = row["epoch"], 0
         if is_best:
-            learner.save(self.network, self.config, self.stage, self.network_path)
             self.progress.best_epoch = row["epoch"]
+        if self.is_writer:
+            self._write_epoch(row, validator, is_best)
+        self._save()
+        self.report(_line(row, self.config.epochs, is_best))
+
+    def _write_epoch(self, row: dict, validator: validators.Validator | None, is_best: bool):
+        """Writes all but the checkpoint."""
+        if is_best:
+            learner.save(self.network, self.config, self.stage, self.network_path)
         history.write_csv(self.progress.rows, self.dir / "history.csv")
         history.write_plot(self.progress.rows, self.dir / "history.png", self.stage.name)
         step = self._num_steps()
@@ -188,8 +208,6 @@ class _Run:
         if validator:
             self.board.write_validation(validator, step)
         self.board.flush()
-        self._save()
-        self.report(_line(row, self.config.epochs, is_best))
 
 
 def _line(row: dict, num_epochs: int, is_best: bool) -> str:

@@ -1,0 +1,220 @@
+"""Whole small trainings: what they learn, what they leave behind, and how they go on after every sort of end."""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import signal
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mtcnn_tf import networks, stages, training
+from mtcnn_tf.training import checkpoints
+
+CONFIG = training.Config(epochs=3, steps_per_epoch=8, batch_size=32, learning_rate=0.01)
+NOT_REPEATABLE = ("examples_per_second", "input_waiting")
+
+
+def assert_same_training(workdir, expected_dir):
+    """The same figures in the same epochs, and the same network."""
+    rows, expected_rows = read_csv(workdir), read_csv(expected_dir)
+    assert len(rows) == len(expected_rows)
+    for row, expected in zip(rows, expected_rows, strict=True):
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for x, y in zip(weights_of(workdir), weights_of(expected_dir), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
+
+
+def weights_of(workdir):
+    return keras.saving.load_model(workdir / "pnet.keras", safe_mode=True).get_weights()
+
+
+def read_csv(workdir):
+    with open(workdir / "pnet" / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
+
+
+def stopping(train, at_epoch, at_step, action):
+    """The batches of `train`, but `action` happens when the given batch is asked for."""
+
+    def act(index):
+        if index == at_step:
+            action()
+        return index
+
+    def batches(seed):
+        if seed != at_epoch:
+            return train(seed)
+        return (
+            train(seed)
+            .enumerate()
+            .map(lambda index, batch: (tf.numpy_function(act, [index], tf.int64), batch)[1], deterministic=True)
+        )
+
+    return batches
+
+
+@pytest.fixture(scope="module")
+def whole_dir(tmp_path_factory, train, validation):
+    """The folder of an uninterrupted training."""
+    workdir = tmp_path_factory.mktemp("whole")
+    training.fit(CONFIG, stages.PNET, train, validation, workdir)
+    return workdir
+
+
+@pytest.fixture
+def finished_dir(tmp_path, whole_dir):
+    """A copy of it that a test may damage."""
+    return shutil.copytree(whole_dir, tmp_path / "finished")
+
+
+def test_a_separable_problem_is_learnt_and_everything_is_left_behind(tmp_path, train, validation):
+    config = dataclasses.replace(CONFIG, epochs=4, steps_per_epoch=25)
+    lines = []
+    rows = training.fit(config, stages.PNET, train, validation, tmp_path, report=lines.append)
+    assert rows[-1]["val_face_accuracy"] > 0.97
+    assert rows[-1]["val_auc"] > 0.99
+    assert rows[-1]["val_box_iou"] > rows[0]["val_box_iou"]
+    assert rows[-1]["val_landmark_error"] < rows[0]["val_landmark_error"]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert [line.split(":")[0] for line in lines] == ["epoch 1/4", "epoch 2/4", "epoch 3/4", "epoch 4/4"]
+
+    network = keras.saving.load_model(tmp_path / "pnet.keras", safe_mode=True)
+    assert set(network(np.zeros((1, 30, 40, 3)))) == {"face", "offsets", "landmarks"}
+    assert [layer.name for layer in network.layers] == [layer.name for layer in networks.build(stages.PNET).layers]
+
+    assert [row["val_loss"] for row in read_csv(tmp_path)] == [row["val_loss"] for row in rows]
+    assert cv2.imread(str(tmp_path / "pnet" / "history.png")).size
+    description = json.loads((tmp_path / "pnet" / "config.json").read_text())
+    assert description["config"]["loss_weights"] == {"face": 1.0, "box": 0.5, "landmarks": 0.5}
+    assert description["versions"]["tensorflow"] == tf.__version__
+    assert len(checkpoints.paths(tmp_path / "pnet" / "checkpoints")) == checkpoints.NUM_KEPT
+    assert not list(tmp_path.rglob("*partial*"))
+
+
+def test_the_best_epoch_is_the_one_that_is_kept(tmp_path, train, validation):
+    def misleading_later(seed):
+        """The first epoch's boxes are right, those of later ones far off."""
+        return train(seed).map(lambda batch: {**batch, "offsets": batch["offsets"] + (3.0 if seed else 0.0)})
+
+    rows = training.fit(CONFIG, stages.PNET, misleading_later, validation, tmp_path)
+    assert rows[1]["val_loss"] > rows[0]["val_loss"] < rows[2]["val_loss"]
+    kept = keras.saving.load_model(tmp_path / "pnet.keras")
+    (batch,) = validation().unbatch().batch(100)
+    has_box = np.isin(batch["kind"], [1, 2])
+    error = np.square(np.squeeze(kept(batch["image"])["offsets"]) - batch["offsets"])[has_box].sum(axis=1).mean()
+    assert error == pytest.approx(rows[0]["val_box_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("at_step", [3, 7])
+def test_an_interrupted_training_ends_like_an_uninterrupted_one(tmp_path, train, validation, whole_dir, at_step):
+    interrupted = stopping(train, 1, at_step, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(training.Interrupted, match=f"in epoch 2 after step {at_step + 1}") as stop:
+        training.fit(CONFIG, stages.PNET, interrupted, validation, tmp_path)
+    assert stop.value.signal_number == signal.SIGINT
+    assert len(read_csv(tmp_path)) == 1
+
+    lines = []
+    training.fit(CONFIG, stages.PNET, train, validation, tmp_path, report=lines.append)
+    assert lines[0] == f"Going on in epoch 2 after step {at_step + 1}."
+    assert_same_training(tmp_path, whole_dir)
+
+
+def test_ctrl_c_is_python_s_own_again_afterwards(tmp_path, train):
+    before = signal.getsignal(signal.SIGINT)
+    training.fit(dataclasses.replace(CONFIG, epochs=1), stages.PNET, train, None, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished_dir, train, validation, whole_dir):
+    (file,) = (finished_dir / "pnet" / "checkpoints").glob("step-000000024.data*")
+    file.write_bytes(file.read_bytes()[:100])
+    lines = []
+    training.fit(CONFIG, stages.PNET, train, validation, finished_dir, report=lines.append)
+    assert "step-000000024 is damaged, trying the one before" in lines[0]
+    assert lines[1] == "Going on in epoch 3 after step 0."
+    assert_same_training(finished_dir, whole_dir)
+
+
+def test_a_finished_training_does_nothing_and_says_so(finished_dir, train, validation, whole_dir):
+    before = (finished_dir / "pnet.keras").stat().st_mtime_ns
+    lines = []
+    rows = training.fit(CONFIG, stages.PNET, train, validation, finished_dir, report=lines.append)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert lines == [f"pnet is finished after 3 epochs: {finished_dir / 'pnet.keras'}"]
+    assert (finished_dir / "pnet.keras").stat().st_mtime_ns == before
+
+
+def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, train, validation):
+    config = dataclasses.replace(CONFIG, epochs=1)
+    training.fit(config, stages.PNET, train, validation, tmp_path, facts={"mix": "3:1:1:2"})
+    other = dataclasses.replace(config, learning_rate=0.02, checkpoint_minutes=1.0)
+    with pytest.raises(training.OtherRunError) as error:
+        training.fit(other, stages.PNET, train, validation, tmp_path, facts={"mix": "1:1:1:1"})
+    message = str(error.value)
+    assert "learning_rate was 0.01 and is now 0.02; mix was '3:1:1:2' and is now '1:1:1:1'" in message
+    assert "another workdir" in message and "restart" in message
+    assert "checkpoint_minutes" not in message
+
+    rows = training.fit(other, stages.PNET, train, validation, tmp_path, restart=True)
+    assert [row["epoch"] for row in rows] == [1]
+    assert json.loads((tmp_path / "pnet" / "config.json").read_text())["config"]["learning_rate"] == 0.02
+
+
+def test_nan_stops_the_training_and_keeps_the_last_good_state(tmp_path, train, validation):
+    def poisoned(seed):
+        if seed != 1:
+            return train(seed)
+        return (
+            train(seed)
+            .enumerate()
+            .map(lambda index, batch: {**batch, "image": batch["image"] * tf.where(index == 4, np.nan, 1.0)})
+        )
+
+    with pytest.raises(FloatingPointError) as error:
+        training.fit(CONFIG, stages.PNET, poisoned, validation, tmp_path)
+    assert "the loss became nan in epoch 2, step 5" in str(error.value)
+    assert "step-000000008" in str(error.value) and "lower learning rate" in str(error.value)
+    assert all(np.isfinite(x).all() for x in weights_of(tmp_path))
+    rows = training.fit(CONFIG, stages.PNET, train, validation, tmp_path)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, train, validation, precision):
+    config = dataclasses.replace(CONFIG, precision=precision, epochs=2)
+    rows = training.fit(config, stages.PNET, train, validation, tmp_path)
+    assert rows[1]["loss"] < rows[0]["loss"]
+    network = keras.saving.load_model(tmp_path / "pnet.keras")
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_a_training_can_start_from_another_network(tmp_path, train, validation, whole_dir):
+    start = str(whole_dir / "pnet.keras")
+    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=start)
+    training.fit(config, stages.PNET, train, validation, tmp_path)
+    for x, y in zip(weights_of(tmp_path), weights_of(whole_dir), strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-6)
+    with pytest.raises(ValueError, match="init_from must be a network like pnet with the same form of slopes"):
+        other = dataclasses.replace(config, shared_slopes=False)
+        training.fit(other, stages.PNET, train, validation, tmp_path / "other")
+
+
+def test_too_few_batches_are_an_error(tmp_path, train, validation):
+    with pytest.raises(ValueError, match="an epoch needs 8 batches, train gave only 5"):
+        training.fit(CONFIG, stages.PNET, lambda seed: train(seed).take(5), None, tmp_path)
+    with pytest.raises(ValueError, match="validation needs at least one batch"):
+        training.fit(CONFIG, stages.PNET, train, lambda: validation().take(0), tmp_path)
+
+
+def test_mirrored_on_one_device_trains_like_no_strategy(tmp_path, train, validation, whole_dir):
+    config = dataclasses.replace(CONFIG, strategy="mirrored")
+    training.fit(config, stages.PNET, train, validation, tmp_path)
+    assert_same_training(tmp_path, whole_dir)

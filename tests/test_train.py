@@ -1,0 +1,161 @@
+"""The program as a user runs it: a real process, real records, real signals."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from absl import app
+from absl import flags as flags_module
+from absl.testing import flagsaver
+
+import train
+from data_prep import shards
+from mtcnn_tf import kinds, records
+
+ROOT = pathlib.Path(__file__).parent.parent
+QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
+NOT_REPEATABLE = ("examples_per_second", "input_waiting")
+
+
+@pytest.fixture(scope="module")
+def records_dir(tmp_path_factory):
+    """Records of P-Net: bright faces on a dark ground."""
+    records_dir = tmp_path_factory.mktemp("records")
+    rng = np.random.default_rng(0)
+    entries, counts = [], {}
+    for split, num_examples in (("train", 200), ("validation", 60)):
+        kind = rng.choice(4, num_examples, p=[0.4, 0.2, 0.2, 0.2])
+        brightness = np.where(kind == kinds.NEGATIVE, 30, 170)[:, None, None, None]
+        examples = records.Examples(
+            images=(brightness + rng.integers(0, 60, (num_examples, 12, 12, 3))).astype(np.uint8),
+            kinds=kind,
+            offsets=np.full((num_examples, 4), 0.1, np.float32),
+            landmarks=np.full((num_examples, 10), 0.5, np.float32),
+        )
+        entries += shards.write(records_dir / "pnet", split, 0, 1, examples)
+        counts[split] = records.num_per_kind(examples)
+    shards.write_json(records_dir / "pnet" / shards.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries})
+    return records_dir
+
+
+def start(*flags):
+    """The running program."""
+    return subprocess.Popen(
+        [sys.executable, "train.py", *map(str, flags)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*flags):
+    """Its exit status and what it wrote to both streams."""
+    process = start(*flags)
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
+
+
+def wait_for_step(process, workdir, step):
+    """Waits until a checkpoint of at least `step` is there."""
+    while not any(int(path.name[5:14]) >= step for path in workdir.glob("pnet/checkpoints/step-*.index")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def history(workdir):
+    with open(workdir / "pnet" / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
+
+
+def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir, tmp_path):
+    flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK]
+    status, output, _ = run(*flags, f"--workdir={tmp_path / 'quiet'}")
+    assert status == 0
+    assert [line[:9] for line in output.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+
+    workdir = tmp_path / "disturbed"
+    process = start(*flags, f"--workdir={workdir}")
+    wait_for_step(process, workdir, 5)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+
+    process = start(*flags, f"--workdir={workdir}")
+    wait_for_step(process, workdir, 13)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    if process.returncode:  # on a fast machine the last steps may be over before the signal arrives
+        assert process.returncode == 130
+        assert "train.py: stopped in epoch 2 after step" in errors
+        assert "the same command goes on from the last checkpoint" in errors
+        status, output, _ = run(*flags, f"--workdir={workdir}")
+        assert (status, output.startswith("Going on in epoch 2 after step")) == (0, True)
+
+    assert history(workdir) == [pytest.approx(row, rel=1e-3, abs=1e-5) for row in history(tmp_path / "quiet")]
+    networks = [keras.saving.load_model(tmp_path / name / "pnet.keras") for name in ("disturbed", "quiet")]
+    for x, y in zip(*(network.get_weights() for network in networks), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
+
+    with flagsaver.flagsaver(), pytest.raises(SystemExit, match="learning_rate was 0.002 and is now 0.5"):
+        flags_module.FLAGS(["train.py", *flags, f"--workdir={workdir}", "--learning_rate=0.5"])
+        train.main(["train.py"])
+    description = json.loads((workdir / "pnet" / "config.json").read_text())
+    assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
+
+
+def test_flags_come_from_a_file_too(records_dir, tmp_path):
+    (tmp_path / "flags").write_text("\n".join(["--stage=pnet", f"--records_dir={records_dir}", "--nosuch"]))
+    status, _, errors = run(f"--flagfile={tmp_path / 'flags'}", f"--workdir={tmp_path}")
+    assert status == 1
+    assert "Unknown command line flag 'nosuch'" in errors
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--stage=rnet"], "expected finished rnet records in .* found pnet records in .*; build them"),
+        (["--mix=3:1:1"], "--mix wants four shares negative:positive:part:landmark such as 3:1:1:2, got '3:1:1'"),
+        (["--mix=a:b:c:d"], "--mix wants four shares"),
+        (["--mix=0:0:0:0"], "--mix wants four shares"),
+        (["--optimizer=nosuch"], "Keras has no optimizer 'nosuch'"),
+        (["--optimizer_option=momentum"], "--optimizer_option wants NAME=VALUE"),
+        (["--batch_size=0"], "batch_size must be above 0, got 0"),
+        (["--learning_rate=nan"], "learning_rate must be above 0, got nan"),
+        (["--box_weight=-1"], "loss_weights must be 0 or more"),
+        (["--init_from=nowhere.keras"], "init_from must be a .keras file, there is none at nowhere.keras"),
+    ],
+)
+def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):
+    """In this process, since to start ten takes a minute."""
+    all_flags = ["train.py", "--stage=pnet", f"--records_dir={records_dir}", f"--workdir={tmp_path}", *flags]
+    with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
+        flags_module.FLAGS(all_flags)
+        train.main(["train.py"])
+    assert re.search(sentence, str(error.value))
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("*/checkpoints"))
+
+
+def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
+    shutil.copytree(records_dir, tmp_path / "records")
+    for shard in (tmp_path / "records").glob("pnet/train/*"):
+        shard.write_bytes(shard.read_bytes()[:-5])
+    status, _, errors = run(
+        "--stage=pnet", f"--records_dir={tmp_path / 'records'}", f"--workdir={tmp_path}", *QUICK, "--epochs=1"
+    )
+    assert status == 1
+    assert errors.splitlines()[-1].startswith("train.py: ")
+    assert "truncated" in errors.splitlines()[-1] or "corrupted" in errors.splitlines()[-1]
