@@ -3,6 +3,9 @@
     python -m data_prep.build --stage=pnet --dataset=wider_face:DIR --dataset=points:DIR --out_dir=records
     python -m data_prep.build --stage=rnet --dataset=… --out_dir=records --networks=networks
 
+P-Net's boxes are drawn by chance. Once it is trained it may learn from its own mistakes, too: give --networks and
+another --out_dir.
+
 A build that was stopped goes on where it stopped when the same command is given again.
 """
 
@@ -24,7 +27,7 @@ _DATASET = flags.DEFINE_multi_string(
 _CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
 _NETWORKS = flags.DEFINE_string(
-    "networks", None, "rnet, onet: the folder of the networks trained so far (pnet draws its boxes by chance)."
+    "networks", None, "The folder of the networks trained so far, which propose boxes; may be left out for pnet."
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
@@ -40,7 +43,7 @@ _NEGATIVES_NEAR_FACE = flags.DEFINE_integer(
     "negatives_near_face", 5, "pnet: squares tried near each face.", lower_bound=0
 )
 _MAX_MINED_NEGATIVES = flags.DEFINE_integer(
-    "max_mined_negatives", 60, "rnet, onet: background proposals kept a picture.", lower_bound=0
+    "max_mined_negatives", 60, "Background proposals of the networks kept a picture.", lower_bound=0
 )
 _TRIALS_PER_FACE = flags.DEFINE_integer(
     "trials_per_face", None, "Jittered squares a face; by default 20 for pnet, 5 for rnet and onet.", lower_bound=0
@@ -64,10 +67,10 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
 )
 
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "rnet, onet: score thresholds of the stages so far, instead of those found by recall."
+    "thresholds", None, "Score thresholds of the networks so far, instead of those found by recall."
 )
 _CALIBRATION_PICTURES = flags.DEFINE_integer(
-    "calibration_pictures", 200, "rnet, onet: pictures on which thresholds are found by recall.", lower_bound=1
+    "calibration_pictures", 200, "Pictures on which thresholds are found by recall.", lower_bound=1
 )
 
 
@@ -94,13 +97,12 @@ def main(argv: list[str]) -> None:
     """Checks the flags, builds, and says what came of it."""
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
-    is_mining = _STAGE.value != stages.PNET.name
-    if is_mining and _NETWORKS.value is None:
+    if _STAGE.value != stages.PNET.name and _NETWORKS.value is None:
         raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
     config = building.Config(
         stage=_STAGE.value,
         datasets=tuple(_DATASET.value),
-        networks=_NETWORKS.value if is_mining else None,
+        networks=_NETWORKS.value,
         recipe=recipe(),
         seed=_SEED.value,
         num_shards=_NUM_SHARDS.value,

@@ -28,7 +28,7 @@ class Config:
     Attributes:
         stage: The name of the stage.
         datasets: `NAME:DIR` of each data set, see `datasets.read`.
-        networks: The folder of the networks trained so far; None for P-Net.
+        networks: The folder of the networks trained so far; may be None for P-Net.
         recipe: How many of what.
         seed: Seed of everything drawn by chance.
         num_shards: Files for each kind.
@@ -128,11 +128,11 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
             digest.update(array.tobytes())
     networks = {}
     if config.networks is not None:
-        for stage in stages.ALL[: stages.ALL.index(stages.BY_NAME[config.stage])]:
+        for stage in stages.proposers(stages.BY_NAME[config.stage]):
             path = pathlib.Path(config.networks) / stage.network_file
             if not path.is_file():
                 raise FileNotFoundError(
-                    f"{config.stage} learns from what {stage.name} proposes, and there is no {path}; "
+                    f"{config.stage} is to learn from what {stage.name} proposes, and there is no {path}; "
                     f"train it first: python train.py --stage={stage.name} --workdir={config.networks}"
                 )
             networks[stage.name] = shards.sha256(path)
@@ -194,15 +194,15 @@ def _make(config, stage_dir, annotations, problems, settings, num_workers) -> di
 
 
 def _mining(config: Config, stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> dict | None:
-    """The miner and how its thresholds were found; None for P-Net. Found once a build."""
+    """The miner and how its thresholds were found, once a build; None where all boxes are drawn by chance."""
     stage = stages.BY_NAME[config.stage]
-    if stage is stages.PNET:
+    if config.networks is None:
         return None
     path = stage_dir / shards.UNFINISHED / "mining.json"
     if not path.is_file():
         min_size = config.recipe.rules.min_face_size
         if config.thresholds is not None:
-            last_stage = stages.ALL[stages.ALL.index(stage) - 1].name
+            last_stage = stages.proposers(stage)[-1].name
             miner, calibration = mining.Miner(config.networks, last_stage, config.thresholds, min_size), []
         else:
             pictures = _calibration_pictures(config, all_jobs)

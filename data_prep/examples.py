@@ -27,7 +27,7 @@ class Recipe:
         max_scale: The longest jittered side, as a share of the face's longer side.
         max_shift: The farthest move of a jittered square's centre, as a share of the face's sides.
         max_rotation: Landmark crops are rotated by at most this many degrees either way.
-        max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance (R-Net, O-Net).
+        max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
         rules: What separates the kinds.
     """
 
@@ -84,9 +84,9 @@ def of_picture(
         stage: Whose examples.
         recipe: How many of what.
         rng: The picture's own source of chance.
-        propose: The cascade so far; None for P-Net, whose boxes are drawn by chance.
+        propose: The cascade so far; may be None for P-Net, whose boxes are drawn by chance.
     """
-    boxes, found, offsets = _labelled_boxes(image, annotation, recipe, rng, propose)
+    boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
     levels, cut = _cut(tf.constant(image), tf.constant(boxes), stage.size)
     examples = records.Examples(_as_pixels(cut.numpy()), found, offsets, np.zeros((len(boxes), 10), np.float32))
     return records.concatenate([examples, _landmark_examples(levels, annotation, stage.size, recipe, rng)])
@@ -101,27 +101,22 @@ def _cut(image: tf.Tensor, boxes: tf.Tensor, size: tf.Tensor) -> tuple[list[tf.T
     return levels, crops.cut(levels, boxes, size)
 
 
-def _labelled_boxes(image, annotation, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boxes [N, 4], their kinds [N] and offsets [N, 4], without those that are dropped."""
     height, width = image.shape[:2]
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jittered(rng, usable, recipe.trials_per_face, recipe)
-    if propose is None:
-        # Twice as many as wanted: some touch a face.
+    drawn = []
+    if stage is stages.PNET:
+        # P-Net never looks beyond the picture. Twice as many squares as wanted are drawn: some touch a face.
+        jittered = candidates.inside(jittered, width, height)
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
         near = candidates.near(rng, annotation.boxes, width, height, recipe.negatives_near_face)
-        drawn = [
-            (anywhere, (kinds.NEGATIVE,), recipe.negatives),
-            (near, (kinds.NEGATIVE,), None),
-            (candidates.inside(jittered, width, height), kinds.WITH_OFFSETS, None),
-        ]
-    else:
+        drawn += [(anywhere, (kinds.NEGATIVE,), recipe.negatives), (near, (kinds.NEGATIVE,), None)]
+    if propose is not None:
         proposals = rng.permutation(box_geometry.square(propose(image)))
-        drawn = [
-            (proposals, (kinds.NEGATIVE,), recipe.max_mined_negatives),
-            (proposals, kinds.WITH_OFFSETS, None),
-            (jittered, kinds.WITH_OFFSETS, None),
-        ]
+        drawn += [(proposals, (kinds.NEGATIVE,), recipe.max_mined_negatives), (proposals, kinds.WITH_OFFSETS, None)]
+    drawn.append((jittered, kinds.WITH_OFFSETS, None))
     labelled = [_keep(boxes, annotation, recipe.rules, wanted, limit) for boxes, wanted, limit in drawn]
     return tuple(np.concatenate(columns) for columns in zip(*labelled, strict=True))
 

@@ -46,7 +46,7 @@ class Settings:
         stage_name: Whose examples.
         recipe: How many of what.
         seed: Seed of the whole build.
-        miner: The cascade so far; None for P-Net.
+        miner: The cascade so far; None where all boxes are drawn by chance.
     """
 
     stage_dir: pathlib.Path

@@ -66,7 +66,7 @@ def calibrate(
 
     Args:
         networks_dir: Where the trained networks lie.
-        mined_for: The stage that will learn; all stages before it are calibrated.
+        mined_for: The stage that will learn; its proposers are calibrated.
         pictures: Pictures uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
         min_face_size: Smallest face to propose, in pixels.
 
@@ -74,7 +74,7 @@ def calibrate(
         The miner, and for each stage its name, threshold, the recall reached and the mean number of proposals.
     """
     miner, report = Miner(networks_dir, "", (), min_face_size), []
-    for stage in stages.ALL[: stages.ALL.index(mined_for)]:
+    for stage in stages.proposers(mined_for):
         miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
         so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]

@@ -45,3 +45,8 @@ ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_rec
 
 ALL = (PNET, RNET, ONET)
 BY_NAME = {stage.name: stage for stage in ALL}
+
+
+def proposers(stage: Stage) -> tuple[Stage, ...]:
+    """The stages whose proposals `stage` learns to tell apart: all before it; P-Net, the first, learns from its own."""
+    return ALL[: max(1, ALL.index(stage))]
