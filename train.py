@@ -143,8 +143,10 @@ def main(argv: list[str]):
     except KeyboardInterrupt:
         print("train.py: stopped at once; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, FileNotFoundError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
+    except OSError as error:
+        sys.exit(f"train.py: could not write or read: {error}; the same command goes on from the last checkpoint")
     except tf.errors.OpError as error:
         sys.exit(f"train.py: {error.message.splitlines()[0]}; the same command goes on from the last checkpoint")
 

@@ -112,7 +112,7 @@ def _to_pixels(points: np.ndarray) -> list[tuple[int, int]]:
 
 def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple):
     corners = offsets.reshape(2, 2) + np.array([[0, 0], [1, 1]])
-    cv2.rectangle(tile, *_to_pixels(corners), colour, 1, cv2.LINE_AA)
+    cv2.rectangle(tile, *_to_pixels(corners), colour)
 
 
 def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple):

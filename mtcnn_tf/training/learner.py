@@ -65,8 +65,11 @@ def save(network: keras.Model, config: settings.Config, stage: stages.Stage, pat
         plain = networks.build(stage, shared_slopes=config.shared_slopes)
     plain.set_weights(network.get_weights())
     partial = path.with_name(f".partial-{path.name}")
-    plain.save(partial)
-    os.replace(partial, path)
+    try:
+        plain.save(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def tally(model: keras.Model) -> metrics.Tally:
