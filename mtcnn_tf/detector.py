@@ -176,8 +176,8 @@ def signatures(the_cascade: cascade.Cascade) -> dict[str, tf.types.experimental.
     """The entries of the saved cascade, by name.
 
     * `serving_default`: `image_bytes`, a batch of JPEG or PNG files (string [B], B at least 1), to `boxes` [B, N, 4],
-      `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32 [B]); the rest is zero. EXIF
-      orientation is not looked at.
+      `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32 [B]); the
+      rest is zero. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
       [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
     """

@@ -27,7 +27,7 @@ def draw(image: np.ndarray, detections: faces.Detections) -> np.ndarray:
         cv2.rectangle(drawing, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, thickness)
         at = (x1, y1 - 2 * thickness if y1 > 12 * thickness else y2 + 11 * thickness)
         cv2.putText(
-            drawing, f"{score:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.35 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA
+            drawing, f"{score:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA
         )
         radius = max(1, round((x2 - x1) / 40))
         for point, colour in zip(points, POINT_COLOURS, strict=True):

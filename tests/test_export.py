@@ -47,12 +47,9 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
     }
 
 
-@pytest.mark.parametrize(
-    ("thresholds", "told"), [("0.5,0.5,x", "--thresholds takes"), ("0.5,0.5,1.5", "expected three thresholds")]
-)
-def test_wrong_calls_are_told_in_a_sentence(workdir, tmp_path, thresholds, told):
-    result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", f"--thresholds={thresholds}")
-    assert result.returncode == 1 and told in result.stdout + result.stderr and "Traceback" not in result.stderr
+def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
+    result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", "--thresholds=0.5,0.5,1.5")
+    assert result.returncode == 1 and "expected three thresholds" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
 
 

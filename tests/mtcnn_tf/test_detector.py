@@ -1,7 +1,6 @@
 """What goes in, what comes out, and what stays the same through a SavedModel."""
 
 import concurrent.futures
-import importlib
 import os
 import subprocess
 import sys
@@ -264,4 +263,3 @@ def test_package_is_light():
     assert set(mtcnn_tf.__all__) <= set(dir(mtcnn_tf))
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = mtcnn_tf.lode
-    importlib.reload(mtcnn_tf)

@@ -64,7 +64,6 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "expected at least one picture"),
         (("a.jpg", "--thresholds=0.5,0.5,7"), "--thresholds takes three numbers"),
         (("a.jpg", "--model=nowhere"), "found neither"),
     ],
