@@ -1,0 +1,215 @@
+"""Scores detectors by public protocols: `mtcnn-evaluate --protocol=wider_face --dataset_dir=DIR --model=DIR`.
+
+Any number of detectors, each given by a flag, are laid side by side: prints a table and writes PROTOCOL.json,
+PROTOCOL.png (the curves) and, for each detector, what it found: PROTOCOL-detections-NAME.npz. Scoring can be repeated
+from these files with --detections, without looking at the pictures again.
+"""
+
+import collections
+import dataclasses
+import functools
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+from mtcnn_tf import cascade, detector, faces
+from mtcnn_tf.evaluation import reports, runs, wider_face
+
+PROTOCOLS = ("wider_face",)
+
+_PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", required=True)
+_DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "The data set, as it is published.", required=True)
+_SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
+_PICTURES = flags.DEFINE_string(
+    "pictures",
+    None,
+    "File with a picture in each line, by the last parts of its path (such as EVENT/NAME.jpg): only these are looked "
+    "at. [all]",
+)
+_MODEL = flags.DEFINE_multi_string(
+    "model", [], "Folder that export.py wrote, or workdir with trained networks; NAME=DIR gives it a name. Repeatable."
+)
+_DETECTOR = flags.DEFINE_multi_string(
+    "detector",
+    [],
+    "MODULE:CALLABLE from a picture (RGB, uint8 [H, W, 3]) to mtcnn_tf.Detections; NAME=MODULE:CALLABLE gives it a "
+    "name. Repeatable.",
+)
+_DETECTIONS = flags.DEFINE_multi_string(
+    "detections", [], "What an earlier run found: an .npz file; NAME=FILE gives it a name. Repeatable."
+)
+_OUT_DIR = flags.DEFINE_string("out_dir", "evaluation", "Folder for what is written; made if need be.")
+_MIN_FACE_SIZE = flags.DEFINE_float(
+    "min_face_size", cascade.MIN_FACE_SIZE, "Side of the smallest face that each --model looks for.", lower_bound=1
+)
+_THRESHOLDS = flags.DEFINE_list(
+    "thresholds",
+    None,
+    "Scores to exceed after P-Net, R-Net, O-Net of each --model; low ones show more of the curve. [stored with the "
+    "model]",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A protocol on a data set.
+
+    Attributes:
+        annotations: The pictures, and what is in them.
+        report: Annotations and detections of the same pictures → what the protocol says.
+        notes: What a reader of the figures must know.
+    """
+
+    annotations: list[faces.Annotation]
+    report: Callable[[list[faces.Annotation], list[faces.Detections]], reports.Report]
+    notes: list[str]
+
+
+def main(argv: list[str]) -> None:
+    """Scores the detectors named by the flags."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags alone, got {argv[1]!r}")
+    try:
+        evaluate()
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"mtcnn-evaluate: {error}")
+
+
+def evaluate() -> None:
+    """Reads, detects, scores, prints, writes."""
+    protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
+    task = _prepare()
+    paths = [annotation.image_path for annotation in task.annotations]
+    loaders = _loaders(paths)
+    os.makedirs(out_dir, exist_ok=True)
+    found = {}
+    for name, look in loaders.items():
+        found[name] = look()
+        kept = f"{protocol}-detections-{re.sub(r'[^A-Za-z0-9.]+', '_', name).strip('_')}.npz"
+        runs.save(os.path.join(out_dir, kept), paths, found[name])
+    results = {name: task.report(task.annotations, detections) for name, detections in found.items()}
+    about = {"protocol": protocol, "pictures": len(paths), "notes": task.notes, "settings": _settings()}
+    reports.write_json(os.path.join(out_dir, f"{protocol}.json"), about, results)
+    reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} pictures", results)
+    print(f"{protocol}: {len(paths):,} pictures", *task.notes, "", reports.table(results), "", sep="\n")
+    print(f"{protocol}.json, {protocol}.png and what was found are in {out_dir}")
+
+
+def _settings() -> dict:
+    """The flags that a figure depends on."""
+    held = (_SPLIT, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS)
+    return {flag.name: flag.value for flag in held}
+
+
+def _prepare() -> Task:
+    return {"wider_face": _prepare_wider_face}[_PROTOCOL.value]()
+
+
+def _prepare_wider_face() -> Task:
+    directory, split = _DATASET_DIR.value, _SPLIT.value or "val"
+    annotations, _ = wider_face.read(directory, split)
+    annotations = _chosen(annotations)
+    if split != "val":
+        return Task(annotations, wider_face.report, ["The official protocol is for the validation part: left out."])
+    official = wider_face.read_official(directory)
+    num_listed = len(official["hard"])
+    notes = [
+        f"Official figures: of the {num_listed:,} pictures of the lists, {len(annotations):,} are here and counted."
+    ]
+    return Task(annotations, functools.partial(wider_face.report, official=official), notes)
+
+
+def _chosen(annotations: list[faces.Annotation]) -> list[faces.Annotation]:
+    """Those that --pictures names, or all.
+
+    Raises:
+        ValueError: It names a picture that isn't there, or there is none at all.
+    """
+    if _PICTURES.value:
+        with open(_PICTURES.value, encoding="utf-8") as file:
+            wanted = [line.strip() for line in file if line.strip()]
+        by_ending = collections.defaultdict(list)
+        for annotation in annotations:
+            parts = annotation.image_path.split(os.sep)
+            for i in range(len(parts)):
+                by_ending["/".join(parts[i:])].append(annotation)
+        unclear = [name for name in wanted if len(by_ending[name]) != 1]
+        if unclear:
+            raise ValueError(
+                f"expected each line of {_PICTURES.value} to name one picture in {_DATASET_DIR.value}, "
+                f"{len(unclear)} don't, such as {unclear[0]!r}"
+            )
+        annotations = [by_ending[name][0] for name in dict.fromkeys(wanted)]
+    if not annotations:
+        raise ValueError(f"expected pictures in {_DATASET_DIR.value}, found none; check --dataset_dir and --split")
+    return annotations
+
+
+def _loaders(paths: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
+    """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show."""
+    thresholds = _parse_thresholds(_THRESHOLDS.value)
+    named = {}
+
+    def add(text: str, make) -> None:
+        name, _, value = text.rpartition("=")
+        name = name or text
+        if name in named:
+            raise ValueError(f"expected a different name for each detector, got {name!r} twice; use NAME=…")
+        named[name] = make(name, value)
+
+    for text in _MODEL.value:
+        add(text, lambda name, value: functools.partial(runs.detect, _load_model(value, thresholds), paths, name))
+    for text in _DETECTOR.value:
+        add(text, lambda name, value: functools.partial(runs.detect, _load_callable(value), paths, name))
+    for text in _DETECTIONS.value:
+        add(text, lambda name, value: functools.partial(runs.load, value, paths))
+    if not named:
+        raise ValueError("expected a detector: --model=DIR, --detector=MODULE:CALLABLE or --detections=FILE")
+    return named
+
+
+def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
+    return functools.partial(detector.load(model_dir), min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
+
+
+def _load_callable(spec: str) -> runs.Find:
+    """The function that MODULE:CALLABLE names; modules are looked for in the current folder, too."""
+    module_name, _, name = spec.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = getattr(importlib.import_module(module_name), name, None)
+    finally:
+        sys.path.remove(os.getcwd())
+    if not callable(found):
+        raise ValueError(f"expected --detector=MODULE:CALLABLE, got {spec!r}, which names nothing that can be called")
+    return found
+
+
+def _parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
+    """Three thresholds from the flag's words.
+
+    Raises:
+        ValueError: They aren't three numbers in 0–1.
+    """
+    if texts is None:
+        return None
+    try:
+        thresholds = tuple(float(text) for text in texts)
+    except ValueError:
+        thresholds = ()
+    if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
+        raise ValueError(f"--thresholds takes three numbers in 0–1, such as 0.5,0.5,0.3, got {','.join(texts)!r}")
+    return thresholds
+
+
+def run() -> None:
+    """The console script `mtcnn-evaluate`."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,107 @@
+"""Which detections are hits, and precision and recall as the score threshold falls."""
+
+import dataclasses
+
+import numpy as np
+
+HIT, FALSE_ALARM, IGNORED = 1, 0, -1
+"""What becomes of a detection."""
+
+MIN_IOU = 0.5
+"""From this intersection over union on, a detection has found a face: PASCAL VOC, WIDER FACE and FDDB agree on it."""
+
+
+def match(iou: np.ndarray, ignored_mask: np.ndarray, min_iou: float = MIN_IOU) -> np.ndarray:
+    """What becomes of each detection of a picture, int [N] of HIT, FALSE_ALARM and IGNORED.
+
+    In the order of their scores, each detection takes the face it covers best of those that are still free. One that
+    finds no free face is ignored where it covers something to be ignored, and otherwise a false alarm: a second
+    detection of the same face is one.
+
+    Args:
+        iou: Of each detection, best score first, with each face, [N, M].
+        ignored_mask: Faces that count neither as found nor as missed, bool [M].
+        min_iou: The least that counts as covered.
+    """
+    outcomes = np.full(len(iou), FALSE_ALARM)
+    if iou.shape[1] == 0:
+        return outcomes
+    outcomes[np.any((iou >= min_iou) & ignored_mask, axis=1)] = IGNORED
+    free = np.where(ignored_mask, -1.0, iou)  # [N, M]; -1 where a face can't be taken
+    for row in np.flatnonzero(free.max(axis=1) >= min_iou):
+        best = np.argmax(free[row])
+        if free[row, best] >= min_iou:
+            outcomes[row] = HIT
+            free[:, best] = -1
+    return outcomes
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """The detections of a whole run, of which those to be ignored are left out.
+
+    Attributes:
+        scores: Float [N], in any order.
+        hits: How much of a hit each is, [N] in 0–1: 0 or 1, or, for FDDB's continuous score, the overlap.
+        num_faces: How many hits there could be.
+        false_alarms: How much of a false alarm each is, [N]; by default 1 where there is no hit.
+    """
+
+    scores: np.ndarray
+    hits: np.ndarray
+    num_faces: int
+    false_alarms: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, scores: list[np.ndarray], outcomes: list[np.ndarray], num_faces: int) -> "Ranking":
+        """The ranking of what `match` says of each picture."""
+        scores, outcomes = np.concatenate([[], *scores]), np.concatenate([[], *outcomes])
+        counted = outcomes != IGNORED
+        return cls(scores[counted], outcomes[counted] == HIT, num_faces)
+
+    def totals(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of false alarms and of hits above each threshold, two arrays [T].
+
+        There is one threshold for each different score, highest first: detections with equal scores come together, so
+        that the order of pictures never matters.
+        """
+        order = np.argsort(-self.scores, kind="stable")
+        last_mask = np.append(np.diff(self.scores[order]) != 0, True)[: len(order)]
+        false_alarms = self.hits == 0 if self.false_alarms is None else self.false_alarms
+        return np.cumsum(false_alarms[order])[last_mask], np.cumsum(self.hits[order])[last_mask]
+
+    def recall(self) -> np.ndarray:
+        """The share of the faces that is found above each threshold of `totals`, [T]; NaN where there is no face."""
+        return _share(self.totals()[1], self.num_faces)
+
+    def precision(self) -> np.ndarray:
+        """The share of the detections above each threshold of `totals` that are hits, [T]."""
+        false_alarms, hits = self.totals()
+        return hits / (false_alarms + hits)
+
+    def average_precision(self) -> float:
+        """See `average_precision`."""
+        return average_precision(self.recall(), self.precision())
+
+    def recall_at(self, num_false_alarms: int) -> float:
+        """The largest recall with at most so many false alarms in the whole run; NaN where there is no face."""
+        false_alarms, hits = self.totals()
+        allowed = hits[: np.searchsorted(false_alarms, num_false_alarms, side="right")]
+        return float(_share(allowed[-1] if len(allowed) else 0, self.num_faces))
+
+
+def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
+    """The area under the precision envelope, in 0–1; NaN where recall is.
+
+    The area of PASCAL VOC since 2010 and of WIDER FACE: precision at a recall is the best at this or a higher recall.
+
+    Args:
+        recall: [T], not falling.
+        precision: [T].
+    """
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
+
+
+def _share(part: np.ndarray, whole: int) -> np.ndarray:
+    return np.divide(part, whole) if whole else np.full(np.shape(part), np.nan)

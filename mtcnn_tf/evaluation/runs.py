@@ -1,0 +1,91 @@
+"""Lets a detector look at pictures, and keeps what it found, so that scoring can be repeated without it."""
+
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tqdm
+
+from mtcnn_tf import faces, images
+
+Find = Callable[[np.ndarray], faces.Detections]
+"""A detector: RGB pixels, uint8 [H, W, 3], to what was found, in any order; landmarks may be NaN."""
+
+
+def detect(find: Find, image_paths: Sequence[str], name: str = "") -> list[faces.Detections]:
+    """What `find` finds in each picture, best score first.
+
+    Args:
+        find: The detector.
+        image_paths: The pictures.
+        name: What the progress bar calls it.
+
+    Raises:
+        FileNotFoundError: A picture is missing.
+        ValueError: A picture can't be read, or the detector returns arrays that don't match.
+    """
+    bar = tqdm.tqdm(image_paths, desc=name, unit="picture", disable=None)
+    return [_in_order(find(images.read(path)), path) for path in bar]
+
+
+def _in_order(found: faces.Detections, path: str) -> faces.Detections:
+    num = len(found.scores)
+    shapes = tuple(np.shape(values) for values in (found.boxes, found.scores, found.landmarks))
+    if shapes != ((num, 4), (num,), (num, 5, 2)):
+        raise ValueError(
+            f"a detector must return boxes [N, 4], scores [N], landmarks [N, 5, 2], got {shapes}: {path!r}"
+        )
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise ValueError(f"a detector must return finite boxes and scores, got others for {path!r}")
+    order = np.argsort(-np.asarray(found.scores), kind="stable")
+    return faces.Detections(*(np.asarray(v)[order] for v in (found.boxes, found.scores, found.landmarks)))
+
+
+def save(path: str | os.PathLike, image_paths: Sequence[str], detections: Sequence[faces.Detections]) -> None:
+    """Writes a run to `path`, an .npz file; it appears whole or not at all."""
+    partial = f"{os.fspath(path)}.{os.getpid()}.part"
+    with open(partial, "wb") as file:
+        np.savez_compressed(
+            file,
+            pictures=np.array([short_name(path) for path in image_paths], np.str_),
+            counts=np.array([len(found) for found in detections], np.int64),
+            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(found.boxes for found in detections)]),
+            scores=np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)]),
+            landmarks=np.concatenate([faces.no_landmarks(0), *(found.landmarks for found in detections)]),
+        )
+    os.replace(partial, path)
+
+
+def load(path: str | os.PathLike, image_paths: Sequence[str]) -> list[faces.Detections]:
+    """What `save` wrote, for the same pictures in the order of `image_paths`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file holds no run, or one that lacks a picture.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"expected the detections of a run at {os.fspath(path)!r}, found no file")
+    try:
+        with np.load(path) as file:
+            held = {name: file[name] for name in ("pictures", "counts", "boxes", "scores", "landmarks")}
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"expected the detections of a run in {os.fspath(path)!r}, got another file") from error
+    ends = np.cumsum(held["counts"])
+    places = {
+        picture: slice(int(end - count), int(end))
+        for picture, end, count in zip(held["pictures"].tolist(), ends, held["counts"], strict=True)
+    }
+    missing = [image_path for image_path in image_paths if short_name(image_path) not in places]
+    if missing:
+        raise ValueError(
+            f"expected a run over all {len(image_paths)} pictures in {os.fspath(path)!r}, it lacks {len(missing)}, "
+            f"such as {missing[0]!r}; detect again"
+        )
+    wanted = [places[short_name(image_path)] for image_path in image_paths]
+    return [faces.Detections(held["boxes"][at], held["scores"][at], held["landmarks"][at]) for at in wanted]
+
+
+def short_name(image_path: str) -> str:
+    """The last three parts of a path: they tell a picture from the others of its set, wherever the set lies."""
+    return "/".join(os.fspath(image_path).split(os.sep)[-3:])
