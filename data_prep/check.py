@@ -1,0 +1,141 @@
+"""Shows what a data set holds, or what the records built from it hold, before anything is learnt from them.
+
+    python -m data_prep.check --dataset=wider_face:DIR [--split=val] [--report=problems.txt]
+    python -m data_prep.check --records_dir=records --stage=pnet --out_dir=sheets
+
+The first prints an integrity report. The second compares every shard with its SHA-256 and writes, for each kind of
+example, a contact sheet of crops with their targets drawn in, as they are and as augmented for the training.
+"""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+
+from data_prep import inspection, shards, sheets
+from mtcnn_tf import datasets, images, kinds, stages
+
+_DATASET = flags.DEFINE_multi_string(
+    "dataset",
+    None,
+    f"NAME:DIR of a data set in one of the formats {', '.join(datasets.NAMES)}; repeat it to look at several as one "
+    "and to find the pictures that they share.",
+)
+_SPLIT = flags.DEFINE_enum("split", "train", ["train", "val", "test"], "Which part; records have train and val.")
+_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.")
+_NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Pictures read at once.", lower_bound=1)
+
+_RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.")
+_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose records to look at.")
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Contact sheets go here.")
+_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops on each contact sheet.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Chooses the crops.", lower_bound=0)
+flags.mark_flags_as_mutual_exclusive(["dataset", "records_dir"], required=True)
+
+_RECORDS_SPLITS = {"train": "train", "val": "validation"}
+_QUANTILES = {"smallest": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "largest": 1}
+_SIZE_NAMES = ("< 12", "12-20", "20-40", "40-80", ">= 80")
+_BAR = 40
+
+
+def main(argv: list[str]) -> None:
+    """Checks the flags and looks at what they name."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
+    try:
+        if _DATASET.value:
+            _check_datasets()
+        else:
+            _check_records()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        sys.exit(f"check: {error}")
+
+
+def _check_datasets() -> None:
+    annotations, problems = [], []
+    for spec in _DATASET.value:
+        found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value)
+        annotations += found
+        problems += met
+    report = inspection.report(annotations, problems, _NUM_THREADS.value)
+    _print_figures(report)
+    if report.num_faces:
+        _print_sizes(report)
+    print("\nproblems")
+    for what, count in report.problem_counts.items():
+        _print_figure(f"  {what}", count)
+    if _REPORT.value:
+        lines = "".join(f"{problem}\n" for problem in report.problems)
+        shards.write_text(pathlib.Path(_REPORT.value), lines)
+        print(f"listed in {_REPORT.value}")
+    elif report.problems:
+        print("--report=FILE lists them")
+
+
+def _print_figures(report: inspection.Report) -> None:
+    _print_figure("pictures", report.num_pictures)
+    _print_figure("  without faces", report.num_without_faces)
+    _print_figure("  not all faces annotated (no negatives)", report.num_incomplete)
+    _print_figure("faces", report.num_faces)
+    _print_figure("  with all landmarks", report.num_with_landmarks)
+    _print_figure("  cut by the picture's edge", report.num_cut)
+    _print_figure("  more than half outside (not learnt)", report.num_outside)
+    _print_figure("ignored regions", report.num_ignored)
+
+
+def _print_sizes(report: inspection.Report) -> None:
+    print("\nshorter side in pixels")
+    quantiles = report.size_quantiles(tuple(_QUANTILES.values()))
+    print("  " + ", ".join(f"{name} {size:.4g}" for name, size in zip(_QUANTILES, quantiles, strict=True)))
+    for name, count in zip(_SIZE_NAMES, report.size_counts, strict=True):
+        share = count / report.num_faces
+        print(f"  {name:>5} {count:>9,} {share:>6.1%} {'#' * round(_BAR * share)}".rstrip())
+
+
+def _print_figure(name: str, count: int) -> None:
+    print(f"{name:<44}{count:>10,}")
+
+
+def _check_records() -> None:
+    if not (_STAGE.value and _OUT_DIR.value):
+        raise app.UsageError("--records_dir needs --stage and --out_dir")
+    if _SPLIT.value not in _RECORDS_SPLITS:
+        raise app.UsageError(f"records have --split=train and --split=val, got {_SPLIT.value}")
+    stage = stages.BY_NAME[_STAGE.value]
+    damaged = sheets.damaged_shards(_RECORDS_DIR.value, stage)
+    if damaged:
+        others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise ValueError(
+            f"{damaged[0]}{others} should hold what was written, by the SHA-256 in the manifest, and does not; build "
+            f"the {stage.name} records again with --restart"
+        )
+    print(f"every shard of {stage.name} is whole")
+    os.makedirs(_OUT_DIR.value, exist_ok=True)
+    for kind in range(len(kinds.NAMES)):
+        _write_sheets(stage, kind)
+
+
+def _write_sheets(stage: stages.Stage, kind: int) -> None:
+    """Writes the kind's two contact sheets: the same crops as they are and as augmented."""
+    split, name = _RECORDS_SPLITS[_SPLIT.value], kinds.NAMES[kind]
+    for augment, ending in ((False, ""), (True, "-augmented")):
+        batch = sheets.read_crops(_RECORDS_DIR.value, stage, split, kind, _NUM_CROPS.value, augment, _SEED.value)
+        if batch is None:
+            print(f"no {name} examples")
+            return
+        path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
+        images.write(path, sheets.sheet(batch))
+        print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
+
+
+def run() -> None:
+    """Runs the program."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()
