@@ -1,6 +1,6 @@
 """Other detectors behind the interface that `mtcnn-evaluate --detector=benchmarks.peers:yunet` takes.
 
-YuNet comes as a file for OpenCV (`face_detection_yunet` in OpenCV's model zoo); the environment variable YUNET names it.
+YuNet comes as a file for OpenCV (`face_detection_yunet` in its model zoo); the environment variable YUNET names it.
 """
 
 import functools

@@ -16,10 +16,14 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, faces
-from mtcnn_tf.evaluation import reports, runs, wider_face
+from mtcnn_tf import cascade, detector, faces, stages
+from mtcnn_tf.evaluation import proposals, reports, runs, wider_face
 
-PROTOCOLS = ("wider_face",)
+PROTOCOLS = ("wider_face", "proposals")
+
+_PROPOSAL_THRESHOLDS = (0.01, 0.0, 0.0)
+_MAX_PROPOSALS = 4096
+"""Enough for the curve up to its end at 3,000 proposals."""
 
 _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", required=True)
 _DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "The data set, as it is published.", required=True)
@@ -50,8 +54,9 @@ _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
     "Scores to exceed after P-Net, R-Net, O-Net of each --model; low ones show more of the curve. [stored with the "
-    "model]",
+    "model; 0.01,0,0 in proposals]",
 )
+_UNTIL = flags.DEFINE_enum("until", "pnet", ["pnet", "rnet"], "Whose proposals the protocol of this name looks at.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +106,12 @@ def evaluate() -> None:
 
 def _settings() -> dict:
     """The flags that a figure depends on."""
-    held = (_SPLIT, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS)
+    held = (_SPLIT, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
     return {flag.name: flag.value for flag in held}
 
 
 def _prepare() -> Task:
-    return {"wider_face": _prepare_wider_face}[_PROTOCOL.value]()
+    return {"wider_face": _prepare_wider_face, "proposals": _prepare_proposals}[_PROTOCOL.value]()
 
 
 def _prepare_wider_face() -> Task:
@@ -121,6 +126,13 @@ def _prepare_wider_face() -> Task:
         f"Official figures: of the {num_listed:,} pictures of the lists, {len(annotations):,} are here and counted."
     ]
     return Task(annotations, functools.partial(wider_face.report, official=official), notes)
+
+
+def _prepare_proposals() -> Task:
+    annotations, _ = wider_face.read(_DATASET_DIR.value, _SPLIT.value or "val")
+    keep_recall = stages.BY_NAME[_UNTIL.value].keep_recall
+    notes = [f"Proposals of {_UNTIL.value} after its regression; IoU ≥ 0.5."]
+    return Task(_chosen(annotations), functools.partial(proposals.report, keep_recall=keep_recall), notes)
 
 
 def _chosen(annotations: list[faces.Annotation]) -> list[faces.Annotation]:
@@ -173,7 +185,12 @@ def _loaders(paths: list[str]) -> dict[str, Callable[[], list[faces.Detections]]
 
 
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
-    return functools.partial(detector.load(model_dir), min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
+    options = {"min_face_size": _MIN_FACE_SIZE.value, "thresholds": thresholds}
+    if _PROTOCOL.value != "proposals":
+        return functools.partial(detector.load(model_dir), **options)
+    until, caps = _UNTIL.value, {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
+    options["thresholds"] = thresholds or _PROPOSAL_THRESHOLDS
+    return functools.partial(detector.from_workdir(model_dir, until, **caps), until=until, **options)
 
 
 def _load_callable(spec: str) -> runs.Find:

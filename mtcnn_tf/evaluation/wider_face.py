@@ -39,7 +39,7 @@ def report(
     detections: list[faces.Detections],
     official: dict[str, dict[str, Listed]] | None = None,
 ) -> reports.Report:
-    """The plain figures, and the official ones where `official` holds the lists (see `read_official`) of the settings."""
+    """The plain figures, and the official ones for the settings in `official` (see `read_official`)."""
     figures, lines = {}, {}
     for setting, listed in (official or {}).items():
         precision, recall = official_curve(listed, by_name(annotations, detections))
