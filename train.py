@@ -13,7 +13,7 @@ import os
 import sys
 
 import tensorflow as tf
-from absl import app, flags
+from absl import app, flags, logging
 
 from mtcnn_tf import input_pipeline, kinds, stages, training
 
@@ -135,6 +135,7 @@ def main(argv: list[str]):
     """Trains, and turns errors into one sentence and an exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"there are only flags, got {' '.join(argv[1:])!r}")
+    logging.set_verbosity(logging.WARNING)  # TensorFlow counts the microseconds of every checkpoint
     try:
         _train(stages.BY_NAME[_STAGE.value])
     except training.Interrupted as stop:

@@ -109,7 +109,7 @@ def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir
     for x, y in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
 
-    with flagsaver.flagsaver(), pytest.raises(SystemExit, match="learning_rate was 0.002 and is now 0.5"):
+    with flagsaver.flagsaver(), pytest.raises(SystemExit, match="learning_rate was 0.005 and is now 0.5"):
         flags_module.FLAGS(["train.py", *flags, f"--workdir={workdir}", "--learning_rate=0.5"])
         train.main(["train.py"])
     description = json.loads((workdir / "pnet" / "config.json").read_text())

@@ -45,6 +45,7 @@ def write_plot(rows: list[dict], path: pathlib.Path, title: str):
                         marker="." if len(known) < 3 else None,
                     )
         axes.set(xlabel="epoch", title=label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="x-small")

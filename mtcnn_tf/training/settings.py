@@ -49,7 +49,7 @@ class Config:
     epochs: int = 30
     steps_per_epoch: int = 1000
     batch_size: int = 384
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     warmup: float = 0.03
     optimizer: str = "adamw"
     optimizer_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
