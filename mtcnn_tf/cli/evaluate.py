@@ -17,9 +17,10 @@ from collections.abc import Callable
 from absl import app, flags
 
 from mtcnn_tf import cascade, detector, faces, stages
-from mtcnn_tf.evaluation import proposals, reports, runs, wider_face
+from mtcnn_tf.datasets import fddb as fddb_ellipses
+from mtcnn_tf.evaluation import fddb, proposals, reports, runs, wider_face
 
-PROTOCOLS = ("wider_face", "proposals")
+PROTOCOLS = ("wider_face", "fddb", "proposals")
 
 _PROPOSAL_THRESHOLDS = (0.01, 0.0, 0.0)
 _MAX_PROPOSALS = 4096
@@ -89,13 +90,14 @@ def evaluate() -> None:
     protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
-    loaders = _loaders(paths)
+    names = [os.path.relpath(path, _DATASET_DIR.value).replace(os.sep, "/") for path in paths]
+    loaders = _loaders(paths, names)
     os.makedirs(out_dir, exist_ok=True)
     found = {}
     for name, look in loaders.items():
         found[name] = look()
         kept = f"{protocol}-detections-{re.sub(r'[^A-Za-z0-9.]+', '_', name).strip('_')}.npz"
-        runs.save(os.path.join(out_dir, kept), paths, found[name])
+        runs.save(os.path.join(out_dir, kept), names, found[name])
     results = {name: task.report(task.annotations, detections) for name, detections in found.items()}
     about = {"protocol": protocol, "pictures": len(paths), "notes": task.notes, "settings": _settings()}
     reports.write_json(os.path.join(out_dir, f"{protocol}.json"), about, results)
@@ -111,7 +113,9 @@ def _settings() -> dict:
 
 
 def _prepare() -> Task:
-    return {"wider_face": _prepare_wider_face, "proposals": _prepare_proposals}[_PROTOCOL.value]()
+    return {"wider_face": _prepare_wider_face, "fddb": _prepare_fddb, "proposals": _prepare_proposals}[
+        _PROTOCOL.value
+    ]()
 
 
 def _prepare_wider_face() -> Task:
@@ -126,6 +130,13 @@ def _prepare_wider_face() -> Task:
         f"Official figures: of the {num_listed:,} pictures of the lists, {len(annotations):,} are here and counted."
     ]
     return Task(annotations, functools.partial(wider_face.report, official=official), notes)
+
+
+def _prepare_fddb() -> Task:
+    pictures, _ = fddb_ellipses.read_ellipses(_DATASET_DIR.value)
+    pictures = _chosen([picture for picture in pictures if os.path.isfile(picture.image_path)])
+    report = functools.partial(fddb.report, sizes=fddb.picture_sizes(pictures))
+    return Task(pictures, report, ["The pictures of all folds that are here."])
 
 
 def _prepare_proposals() -> Task:
@@ -161,7 +172,7 @@ def _chosen(annotations: list[faces.Annotation]) -> list[faces.Annotation]:
     return annotations
 
 
-def _loaders(paths: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
+def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
     """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show."""
     thresholds = _parse_thresholds(_THRESHOLDS.value)
     named = {}
@@ -178,7 +189,7 @@ def _loaders(paths: list[str]) -> dict[str, Callable[[], list[faces.Detections]]
     for text in _DETECTOR.value:
         add(text, lambda name, value: functools.partial(runs.detect, _load_callable(value), paths, name))
     for text in _DETECTIONS.value:
-        add(text, lambda name, value: functools.partial(runs.load, value, paths))
+        add(text, lambda name, value: functools.partial(runs.load, value, names))
     if not named:
         raise ValueError("expected a detector: --model=DIR, --detector=MODULE:CALLABLE or --detections=FILE")
     return named

@@ -5,6 +5,7 @@ the major axis's to the picture's horizontal one. The ellipses reach from the ch
 hairline where WIDER FACE's boxes end.
 """
 
+import dataclasses
 import glob
 import os
 
@@ -14,6 +15,21 @@ from mtcnn_tf import faces
 from mtcnn_tf.datasets import listing
 
 LIST_NAMES = "FDDB-folds/FDDB-fold-*-ellipseList.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One picture of the lists.
+
+    Attributes:
+        image_path: Where it lies.
+        ellipses: Its faces, float64 [N, 5]: major and minor radius, angle, centre's x and y.
+        is_whole: Whether every line of it could be read.
+    """
+
+    image_path: str
+    ellipses: np.ndarray
+    is_whole: bool
 
 
 def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
@@ -29,22 +45,34 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         FileNotFoundError: No such directory, or no list of ellipses in it.
     """
     del split
+    pictures, problems = read_ellipses(directory)
+    return [annotate(picture) for picture in pictures], problems
+
+
+def annotate(picture: Picture) -> faces.Annotation:
+    """The annotation of upright boxes round the picture's ellipses."""
+    boxes = [box_round_ellipse(*ellipse) for ellipse in picture.ellipses]
+    return faces.Annotation(picture.image_path, boxes, is_complete=picture.is_whole)
+
+
+def read_ellipses(directory: str) -> tuple[list[Picture], list[faces.Problem]]:
+    """The ellipses themselves; see `read`."""
     listing.check_directory(directory)
     paths = sorted(glob.glob(os.path.join(glob.escape(directory), LIST_NAMES)))
     if not paths:
         raise FileNotFoundError(f"FDDB needs lists {LIST_NAMES} in {directory}, none is there; check the directory")
-    annotations, problems = [], []
+    found, problems = [], []
     for path in paths:
         pictures, stray = listing.group(listing.read_lines(path), _is_path, path)
         problems += stray
         for head, rows in pictures:
             count, rows, wrong_count = listing.split_count(head, rows, path)
             wrong_count += listing.check_count(count, len(rows), head, path)
-            boxes, wrong_rows, is_whole = _read_rows(rows, path)
+            ellipses, wrong_rows, is_whole = _read_rows(rows, path)
             problems += wrong_count + wrong_rows
             image_path = os.path.join(directory, "originalPics", listing.native_path(head[1]) + ".jpg")
-            annotations.append(faces.Annotation(image_path, boxes, is_complete=is_whole and not wrong_count))
-    return annotations, problems
+            found.append(Picture(image_path, np.reshape(ellipses, (-1, 5)), is_whole and not wrong_count))
+    return found, problems
 
 
 def box_round_ellipse(major: float, minor: float, angle: float, x: float, y: float) -> np.ndarray:
@@ -64,8 +92,8 @@ def _is_path(text: str) -> bool:
 
 
 def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list[faces.Problem], bool]:
-    """Boxes and problems of one picture's lines, and whether every line could be read."""
-    boxes, problems, is_whole = [], [], True
+    """Ellipses and problems of one picture's lines, and whether every line could be read."""
+    ellipses, problems, is_whole = [], [], True
     for number, text in rows:
         numbers = listing.pixels(text.split())
         if numbers is None or len(numbers) not in (5, 6):
@@ -74,5 +102,5 @@ def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list[faces.Pr
         elif min(numbers[:2]) <= 0 or not listing.has_area(box_round_ellipse(*numbers[:5])):
             problems.append(listing.problem(path, number, "an ellipse without area", text))
         else:
-            boxes.append(box_round_ellipse(*numbers[:5]))
-    return boxes, problems, is_whole
+            ellipses.append(numbers[:5])
+    return ellipses, problems, is_whole

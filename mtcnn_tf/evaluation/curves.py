@@ -42,9 +42,9 @@ class Ranking:
 
     Attributes:
         scores: Float [N], in any order.
-        hits: How much of a hit each is, [N] in 0–1: 0 or 1, or, for FDDB's continuous score, the overlap.
+        hits: What each adds to the hits above its score, [N]: 0 or 1, or in FDDB's protocol anything.
         num_faces: How many hits there could be.
-        false_alarms: How much of a false alarm each is, [N]; by default 1 where there is no hit.
+        false_alarms: What each adds to the false alarms, [N]; by default 1 where it adds no hit.
     """
 
     scores: np.ndarray
@@ -86,8 +86,7 @@ class Ranking:
     def recall_at(self, num_false_alarms: int) -> float:
         """The largest recall with at most so many false alarms in the whole run; NaN where there is no face."""
         false_alarms, hits = self.totals()
-        allowed = hits[: np.searchsorted(false_alarms, num_false_alarms, side="right")]
-        return float(_share(allowed[-1] if len(allowed) else 0, self.num_faces))
+        return float(_share(hits[false_alarms <= num_false_alarms].max(initial=0), self.num_faces))
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -42,23 +42,29 @@ def _in_order(found: faces.Detections, path: str) -> faces.Detections:
     return faces.Detections(*(np.asarray(v)[order] for v in (found.boxes, found.scores, found.landmarks)))
 
 
-def save(path: str | os.PathLike, image_paths: Sequence[str], detections: Sequence[faces.Detections]) -> None:
-    """Writes a run to `path`, an .npz file; it appears whole or not at all."""
+def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[faces.Detections]) -> None:
+    """Writes a run to `path`, an .npz file; it appears whole or not at all.
+
+    Args:
+        path: The file.
+        names: One for each picture, all different, that don't depend on where the data set lies.
+        detections: What was found in each.
+    """
     partial = f"{os.fspath(path)}.{os.getpid()}.part"
     with open(partial, "wb") as file:
         np.savez_compressed(
             file,
-            pictures=np.array([short_name(path) for path in image_paths], np.str_),
+            pictures=np.array(names, np.str_),
             counts=np.array([len(found) for found in detections], np.int64),
-            boxes=np.concatenate([np.zeros((0, 4), np.float32), *(found.boxes for found in detections)]),
+            boxes=np.concatenate([faces.no_boxes(), *(found.boxes for found in detections)]),
             scores=np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)]),
             landmarks=np.concatenate([faces.no_landmarks(0), *(found.landmarks for found in detections)]),
         )
     os.replace(partial, path)
 
 
-def load(path: str | os.PathLike, image_paths: Sequence[str]) -> list[faces.Detections]:
-    """What `save` wrote, for the same pictures in the order of `image_paths`.
+def load(path: str | os.PathLike, names: Sequence[str]) -> list[faces.Detections]:
+    """What `save` wrote of the pictures with these names, in their order.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -72,20 +78,12 @@ def load(path: str | os.PathLike, image_paths: Sequence[str]) -> list[faces.Dete
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"expected the detections of a run in {os.fspath(path)!r}, got another file") from error
     ends = np.cumsum(held["counts"])
-    places = {
-        picture: slice(int(end - count), int(end))
-        for picture, end, count in zip(held["pictures"].tolist(), ends, held["counts"], strict=True)
-    }
-    missing = [image_path for image_path in image_paths if short_name(image_path) not in places]
+    places = dict(zip(held["pictures"].tolist(), map(slice, ends - held["counts"], ends), strict=True))
+    missing = [name for name in names if name not in places]
     if missing:
         raise ValueError(
-            f"expected a run over all {len(image_paths)} pictures in {os.fspath(path)!r}, it lacks {len(missing)}, "
+            f"expected a run over all {len(names)} pictures in {os.fspath(path)!r}, it lacks {len(missing)}, "
             f"such as {missing[0]!r}; detect again"
         )
-    wanted = [places[short_name(image_path)] for image_path in image_paths]
+    wanted = [places[name] for name in names]
     return [faces.Detections(held["boxes"][at], held["scores"][at], held["landmarks"][at]) for at in wanted]
-
-
-def short_name(image_path: str) -> str:
-    """The last three parts of a path: they tell a picture from the others of its set, wherever the set lies."""
-    return "/".join(os.fspath(image_path).split(os.sep)[-3:])

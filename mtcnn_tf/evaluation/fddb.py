@@ -1,0 +1,144 @@
+"""FDDB's protocol, and average precision for upright boxes round its ellipses.
+
+Jain, Learned-Miller, "FDDB: A Benchmark for Face Detection in Unconstrained Settings", 2010, section 5, and the
+authors' program `evaluation`. Above every score, detections and faces are matched anew, one to one, so that the sum of
+their IoUs is largest. *Discrete* score: a pair with an IoU above 0.5 counts 1. *Continuous* score: each pair counts its
+IoU. Both are shares of all faces, against the number of detections that are in no pair with an IoU above 0.5.
+
+The program compares masks of pixels; here areas of rectangle and ellipse are exact, also beyond the picture's edge.
+Detections are compared as the boxes they are: they are not turned into ellipses. Upright boxes are another matter: there,
+what lies beyond the picture's edge is cut off both from the boxes round the ellipses and from the detections.
+"""
+
+import numpy as np
+import PIL.Image
+import scipy.optimize
+
+from mtcnn_tf import boxes, faces
+from mtcnn_tf.datasets import fddb
+from mtcnn_tf.evaluation import curves, reports, wider_face
+
+NUM_FALSE_ALARMS = (10, 50, 100, 500, 1000, 2000)
+
+
+def report(
+    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+) -> reports.Report:
+    """Discrete and continuous scores on ellipses, average precision and recall on upright boxes round them.
+
+    Args:
+        pictures: N pictures.
+        detections: What was found in each.
+        sizes: Width and height of each.
+    """
+    discrete, continuous = rank(pictures, detections)
+    upright = rank_upright(pictures, detections, sizes)
+    figures = {"faces": upright.num_faces, "upright boxes: AP": upright.average_precision()}
+    lines = {}
+    for title, ranking, share in (
+        ("upright boxes", upright, "recall"),
+        ("discrete", discrete, "score"),
+        ("continuous", continuous, "score"),
+    ):
+        for num in NUM_FALSE_ALARMS:
+            figures[f"{title}: {share} at {num} false positives"] = ranking.recall_at(num)
+        false_alarms, _ = ranking.totals()
+        lines[title] = reports.Curve(np.maximum(false_alarms, 1), ranking.recall(), "false positives", share, "log")
+    return reports.Report(figures, lines)
+
+
+def rank(pictures: list[fddb.Picture], detections: list[faces.Detections]) -> tuple[curves.Ranking, curves.Ranking]:
+    """The run by the discrete and by the continuous score."""
+    scores, discrete, continuous = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+    for picture, found in zip(pictures, detections, strict=True):
+        sums = match(iou(found.boxes, picture.ellipses))
+        scores.append(found.scores)
+        discrete.append(np.diff(sums[0], prepend=0))
+        continuous.append(np.diff(sums[1], prepend=0))
+    scores, discrete, continuous = map(np.concatenate, (scores, discrete, continuous))
+    num_faces = sum(len(picture.ellipses) for picture in pictures)
+    false_alarms = 1 - discrete  # of both scores
+    return (
+        curves.Ranking(scores, discrete, num_faces, false_alarms),
+        curves.Ranking(scores, continuous, num_faces, false_alarms),
+    )
+
+
+def rank_upright(
+    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+) -> curves.Ranking:
+    """The run by upright boxes at an IoU of 0.5."""
+    annotations, inside = [], []
+    for picture, found, (width, height) in zip(pictures, detections, sizes, strict=True):
+        annotation = fddb.annotate(picture)
+        annotations.append(faces.Annotation(picture.image_path, boxes.clip(annotation.boxes, width, height)))
+        inside.append(faces.Detections(boxes.clip(found.boxes, width, height), found.scores, found.landmarks))
+    return wider_face.rank(annotations, inside)
+
+
+def picture_sizes(pictures: list[fddb.Picture]) -> list[tuple[int, int]]:
+    """Width and height of each picture."""
+    sizes = []
+    for picture in pictures:
+        with PIL.Image.open(picture.image_path) as image:
+            sizes.append(image.size)
+    return sizes
+
+
+def match(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Discrete and continuous sums of the pairs among the 1, 2, … N best detections of a picture, two arrays [N].
+
+    Args:
+        iou: Of each detection, best score first, with each face, [N, M].
+    """
+    discrete, continuous = np.zeros(len(iou)), np.zeros(len(iou))
+    is_near = iou.any(axis=1)
+    pairs = np.zeros(0)
+    for num in range(len(iou)):
+        if is_near[num]:  # one that touches no face changes no pair
+            near = iou[: num + 1][is_near[: num + 1]]
+            pairs = near[scipy.optimize.linear_sum_assignment(near, maximize=True)]
+        discrete[num], continuous[num] = np.sum(pairs > curves.MIN_IOU), np.sum(pairs)
+    return discrete, continuous
+
+
+def iou(rectangles: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """Intersection over union of each of the boxes [N, 4] with each of the ellipses [M, 5]: float64 [N, M], in 0–1.
+
+    Where the ellipse is a unit circle, the box is a parallelogram, and areas shrink by the product of the radii.
+    """
+    rectangles = rectangles.astype(np.float64)
+    corners = rectangles[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # [N, 4, 2]
+    radii, angles, centres = ellipses[:, :2], ellipses[:, 2], ellipses[:, 3:]
+    from_centres = corners[:, None] - centres[None, :, None]  # [N, M, 4, 2]
+    axes = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]])  # [2, 2, M]: axis, x or y
+    points = np.einsum("nmkc,acm->nmka", from_centres, axes) / radii[:, None]
+    shared = np.abs(_area_in_unit_circle(points)) * np.prod(radii, axis=1)
+    union = boxes.area(rectangles)[:, None] + np.pi * np.prod(radii, axis=1) - shared
+    return np.clip(shared / union, 0, 1)
+
+
+def _area_in_unit_circle(corners: np.ndarray) -> np.ndarray:
+    """Areas of polygons [..., K, 2] within the unit circle round the origin, [...]; the sign tells their sense.
+
+    Each edge, seen from the origin, spans a sector as far as it lies outside of the circle and a triangle where it lies
+    within.
+    """
+    start, end = corners, np.roll(corners, -1, axis=-2)
+    along = end - start
+    # The edge start + t along, 0 ≤ t ≤ 1, is within the circle where t lies between the roots of a t² + 2 b t + c.
+    a = np.maximum(np.sum(along**2, axis=-1), np.finfo(np.float64).tiny)
+    b, c = np.sum(start * along, axis=-1), np.sum(start**2, axis=-1) - 1
+    half_gap = np.sqrt(np.maximum(b**2 - a * c, 0))
+    enters, leaves = (start + np.clip((-b + sign * half_gap) / a, 0, 1)[..., None] * along for sign in (-1, 1))
+    sectors = _angle(start, enters) + _angle(leaves, end)
+    return np.sum(sectors + _cross(enters, leaves), axis=-1) / 2
+
+
+def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The angle from `a` to `b`, seen from the origin."""
+    return np.arctan2(_cross(a, b), np.sum(a * b, axis=-1))
