@@ -5,9 +5,9 @@ authors' program `evaluation`. Above every score, detections and faces are match
 their IoUs is largest. *Discrete* score: a pair with an IoU above 0.5 counts 1. *Continuous* score: each pair counts its
 IoU. Both are shares of all faces, against the number of detections that are in no pair with an IoU above 0.5.
 
-The program compares masks of pixels; here areas of rectangle and ellipse are exact, also beyond the picture's edge.
-Detections are compared as the boxes they are: they are not turned into ellipses. Upright boxes are another matter: there,
-what lies beyond the picture's edge is cut off both from the boxes round the ellipses and from the detections.
+The program compares masks of pixels, as large as the picture; here areas are exact, and likewise what lies beyond the
+picture's edge is cut off, from faces as from detections. Detections are compared as the boxes they are: they are not
+turned into ellipses.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ def report(
         detections: What was found in each.
         sizes: Width and height of each.
     """
-    discrete, continuous = rank(pictures, detections)
+    discrete, continuous = rank(pictures, detections, sizes)
     upright = rank_upright(pictures, detections, sizes)
     figures = {"faces": upright.num_faces, "upright boxes: AP": upright.average_precision()}
     lines = {}
@@ -47,11 +47,13 @@ def report(
     return reports.Report(figures, lines)
 
 
-def rank(pictures: list[fddb.Picture], detections: list[faces.Detections]) -> tuple[curves.Ranking, curves.Ranking]:
-    """The run by the discrete and by the continuous score."""
+def rank(
+    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+) -> tuple[curves.Ranking, curves.Ranking]:
+    """The run by the discrete and by the continuous score; arguments as in `report`."""
     scores, discrete, continuous = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
-    for picture, found in zip(pictures, detections, strict=True):
-        sums = match(iou(found.boxes, picture.ellipses))
+    for picture, found, size in zip(pictures, detections, sizes, strict=True):
+        sums = match(iou(found.boxes, picture.ellipses, size))
         scores.append(found.scores)
         discrete.append(np.diff(sums[0], prepend=0))
         continuous.append(np.diff(sums[1], prepend=0))
@@ -67,7 +69,7 @@ def rank(pictures: list[fddb.Picture], detections: list[faces.Detections]) -> tu
 def rank_upright(
     pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
 ) -> curves.Ranking:
-    """The run by upright boxes at an IoU of 0.5."""
+    """The run by upright boxes round the ellipses at an IoU of 0.5; arguments as in `report`."""
     annotations, inside = [], []
     for picture, found, (width, height) in zip(pictures, detections, sizes, strict=True):
         annotation = fddb.annotate(picture)
@@ -102,20 +104,29 @@ def match(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return discrete, continuous
 
 
-def iou(rectangles: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+def iou(rectangles: np.ndarray, ellipses: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Intersection over union of each of the boxes [N, 4] with each of the ellipses [M, 5]: float64 [N, M], in 0–1.
+
+    Both as far as they lie within a picture of `size`, width and height.
+    """
+    whole = np.array([[0, 0, *size]], np.float64)
+    rectangles = np.clip(rectangles.astype(np.float64), whole[:, [0, 1, 0, 1]], whole[:, [2, 3, 2, 3]])
+    shared = _shared_area(rectangles, ellipses)
+    union = boxes.area(rectangles)[:, None] + _shared_area(whole, ellipses) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def _shared_area(rectangles: np.ndarray, ellipses: np.ndarray) -> np.ndarray:
+    """The area that each of the boxes [N, 4] shares with each of the ellipses [M, 5]: float64 [N, M].
 
     Where the ellipse is a unit circle, the box is a parallelogram, and areas shrink by the product of the radii.
     """
-    rectangles = rectangles.astype(np.float64)
     corners = rectangles[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]  # [N, 4, 2]
     radii, angles, centres = ellipses[:, :2], ellipses[:, 2], ellipses[:, 3:]
     from_centres = corners[:, None] - centres[None, :, None]  # [N, M, 4, 2]
     axes = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]])  # [2, 2, M]: axis, x or y
     points = np.einsum("nmkc,acm->nmka", from_centres, axes) / radii[:, None]
-    shared = np.abs(_area_in_unit_circle(points)) * np.prod(radii, axis=1)
-    union = boxes.area(rectangles)[:, None] + np.pi * np.prod(radii, axis=1) - shared
-    return np.clip(shared / union, 0, 1)
+    return np.abs(_area_in_unit_circle(points)) * np.prod(radii, axis=1)
 
 
 def _area_in_unit_circle(corners: np.ndarray) -> np.ndarray:
