@@ -16,13 +16,16 @@ from collections.abc import Callable
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, faces, stages
+from mtcnn_tf import cascade, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
-from mtcnn_tf.evaluation import fddb, proposals, reports, runs, wider_face
+from mtcnn_tf.datasets import folder, points
+from mtcnn_tf.evaluation import false_positives, fddb, landmarks, proposals, reports, runs, wider_face
 
-PROTOCOLS = ("wider_face", "fddb", "proposals")
+PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives")
 
 _PROPOSAL_THRESHOLDS = (0.01, 0.0, 0.0)
+_NUM_DRAWN = 20
+"""Pictures with the worst false alarms that are drawn."""
 _MAX_PROPOSALS = 4096
 """Enough for the curve up to its end at 3,000 proposals."""
 
@@ -96,14 +99,24 @@ def evaluate() -> None:
     found = {}
     for name, look in loaders.items():
         found[name] = look()
-        kept = f"{protocol}-detections-{re.sub(r'[^A-Za-z0-9.]+', '_', name).strip('_')}.npz"
-        runs.save(os.path.join(out_dir, kept), names, found[name])
+        stem = re.sub("[^A-Za-z0-9.]+", "_", name).strip("_")
+        runs.save(os.path.join(out_dir, f"{protocol}-detections-{stem}.npz"), names, found[name])
+        if protocol == "false_positives":
+            _draw_worst(paths, found[name], os.path.join(out_dir, f"{protocol}-worst-{stem}"))
     results = {name: task.report(task.annotations, detections) for name, detections in found.items()}
     about = {"protocol": protocol, "pictures": len(paths), "notes": task.notes, "settings": _settings()}
     reports.write_json(os.path.join(out_dir, f"{protocol}.json"), about, results)
     reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} pictures", results)
     print(f"{protocol}: {len(paths):,} pictures", *task.notes, "", reports.table(results), "", sep="\n")
     print(f"{protocol}.json, {protocol}.png and what was found are in {out_dir}")
+
+
+def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_dir: str) -> None:
+    """Writes the pictures with the highest scores, those drawn in, worst first."""
+    os.makedirs(drawing_dir, exist_ok=True)
+    for number, at in enumerate(false_positives.worst(detections, _NUM_DRAWN), 1):
+        drawing = visualize.draw(images.read(paths[at]), detections[at])
+        images.write(os.path.join(drawing_dir, f"{number:02}-{os.path.basename(paths[at])}"), drawing)
 
 
 def _settings() -> dict:
@@ -113,9 +126,7 @@ def _settings() -> dict:
 
 
 def _prepare() -> Task:
-    return {"wider_face": _prepare_wider_face, "fddb": _prepare_fddb, "proposals": _prepare_proposals}[
-        _PROTOCOL.value
-    ]()
+    return globals()[f"_prepare_{_PROTOCOL.value}"]()
 
 
 def _prepare_wider_face() -> Task:
@@ -137,6 +148,16 @@ def _prepare_fddb() -> Task:
     pictures = _chosen([picture for picture in pictures if os.path.isfile(picture.image_path)])
     report = functools.partial(fddb.report, sizes=fddb.picture_sizes(pictures))
     return Task(pictures, report, ["The pictures of all folds that are here."])
+
+
+def _prepare_landmarks() -> Task:
+    annotations, _ = points.read(_DATASET_DIR.value, _SPLIT.value or "test")
+    return Task(_chosen(annotations), landmarks.report, ["Errors are in percent of the distance of the eyes."])
+
+
+def _prepare_false_positives() -> Task:
+    annotations, _ = folder.read(_DATASET_DIR.value)
+    return Task(_chosen(annotations), false_positives.report, [])
 
 
 def _prepare_proposals() -> Task:

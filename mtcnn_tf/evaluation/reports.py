@@ -11,13 +11,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A line to draw; `x` and `y` are [N]."""
+    """A line to draw: `x` and `y` are [N], and `y` is a share in 0–1 where its scale is linear."""
 
     x: np.ndarray
     y: np.ndarray
     x_label: str
     y_label: str
     x_scale: str = "linear"
+    y_scale: str = "linear"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,8 @@ def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> Non
         for name, report in reports.items():
             curve = report.curves[panel]
             axes.plot(curve.x, curve.y, label=name, drawstyle="steps-post")
-        axes.set(title=panel, xlabel=curve.x_label, ylabel=curve.y_label, xscale=curve.x_scale, ylim=(0, 1.01))
+        axes.set(title=panel, xlabel=curve.x_label, ylabel=curve.y_label, xscale=curve.x_scale, yscale=curve.y_scale)
+        axes.set_ylim(bottom=0, top=1.01 if curve.y_scale == "linear" else None)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     for axes in figure.axes[len(panels) :]:
