@@ -106,26 +106,33 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
     height, width = image.shape[:2]
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jittered(rng, usable, recipe.trials_per_face, recipe)
-    drawn = []
+    groups = []  # boxes, the kinds wanted of them, and how many negatives at most
     if stage is stages.PNET:
         # P-Net never looks beyond the picture. Twice as many squares as wanted are drawn: some touch a face.
         jittered = candidates.inside(jittered, width, height)
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
         near = candidates.near(rng, annotation.boxes, width, height, recipe.negatives_near_face)
-        drawn += [(anywhere, (kinds.NEGATIVE,), recipe.negatives), (near, (kinds.NEGATIVE,), None)]
+        groups += [(anywhere, (kinds.NEGATIVE,), recipe.negatives), (near, (kinds.NEGATIVE,), len(near))]
     if propose is not None:
         proposals = rng.permutation(box_geometry.square(propose(image)))
-        drawn += [(proposals, (kinds.NEGATIVE,), recipe.max_mined_negatives), (proposals, kinds.WITH_OFFSETS, None)]
-    drawn.append((jittered, kinds.WITH_OFFSETS, None))
-    labelled = [_keep(boxes, annotation, recipe.rules, wanted, limit) for boxes, wanted, limit in drawn]
-    return tuple(np.concatenate(columns) for columns in zip(*labelled, strict=True))
+        groups.append((proposals, (kinds.NEGATIVE, *kinds.WITH_OFFSETS), recipe.max_mined_negatives))
+    groups.append((jittered, kinds.WITH_OFFSETS, 0))
 
-
-def _keep(boxes, annotation, rules, wanted_kinds, limit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first `limit` boxes of the wanted kinds, with their kinds and offsets."""
-    found, offsets = labels.label(boxes, annotation, rules)
-    rows = np.flatnonzero(np.isin(found, wanted_kinds))[:limit]
+    boxes = np.concatenate([group for group, _, _ in groups])
+    found, offsets = labels.label(boxes, annotation, recipe.rules)
+    ends = np.cumsum([len(group) for group, _, _ in groups])
+    rows = [
+        end - len(group) + _chosen(found[end - len(group) : end], wanted, max_negatives)
+        for end, (group, wanted, max_negatives) in zip(ends, groups, strict=True)
+    ]
+    rows = np.concatenate(rows)
     return boxes[rows], found[rows], offsets[rows]
+
+
+def _chosen(found: np.ndarray, wanted_kinds: tuple[int, ...], max_negatives: int) -> np.ndarray:
+    """Rows of the wanted kinds, the first `max_negatives` negatives only."""
+    surplus = np.cumsum(found == kinds.NEGATIVE) > max_negatives
+    return np.flatnonzero(np.isin(found, wanted_kinds) & ~((found == kinds.NEGATIVE) & surplus))
 
 
 def _jittered(rng, boxes, count, recipe) -> np.ndarray:
