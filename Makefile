@@ -18,14 +18,13 @@ SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/samp
 BUILD := $(RUN) -m data_prep.build $(SAMPLES) --out_dir=demo/records
 TRAIN := $(RUN) train.py --records_dir=demo/records --workdir=demo/networks --epochs=3
 
-# Thresholds are given because the sample set is easy: those found by recall leave the next stage no negatives.
 demo: setup
 	$(RUN) -m data_prep.sample_set --out_dir=demo/sample_set
 	$(BUILD) --stage=pnet
 	$(TRAIN) --stage=pnet --steps_per_epoch=200
-	$(BUILD) --stage=rnet --networks=demo/networks --thresholds=0.3
+	$(BUILD) --stage=rnet --networks=demo/networks
 	$(TRAIN) --stage=rnet --steps_per_epoch=100
-	$(BUILD) --stage=onet --networks=demo/networks --thresholds=0.3,0.01
+	$(BUILD) --stage=onet --networks=demo/networks
 	$(TRAIN) --stage=onet --steps_per_epoch=50
 	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo

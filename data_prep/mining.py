@@ -10,10 +10,14 @@ import tensorflow as tf
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import cascade, stages
 
-LOWEST_THRESHOLD = 0.02
+LOWEST_THRESHOLD = 0.01
 """No threshold is set lower, whatever recall is asked for: proposals would be countless and mostly noise."""
+MIN_NEGATIVES = 10
+"""So many proposals of a picture, on average, must be background: the next stage starves behind a strict one."""
 FOUND_IOU = 0.5
 """A proposal finds a face from this IoU on, as in evaluation."""
+BACKGROUND_IOU = 0.3
+"""Below this IoU with every face it is background, as in `labels.Rules`."""
 
 Propose = Callable[[np.ndarray], np.ndarray]
 """Picture uint8 [H, W, 3] → boxes [N, 4]."""
@@ -43,7 +47,7 @@ class Miner:
 
 def _propose(so_far: cascade.Cascade, image: np.ndarray, miner: Miner) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [N, 4] and scores [N] of the proposals."""
-    search = {"pnet": so_far.until_pnet, "rnet": so_far.until_rnet}[miner.last_stage]
+    search = getattr(so_far, f"until_{miner.last_stage}")
     thresholds = np.resize(np.float32(miner.thresholds), 3)  # those of later stages are not used
     found = search(image, miner.min_face_size, thresholds, cascade.SCALE_FACTOR)
     return found["boxes"].numpy(), found["scores"].numpy()
@@ -64,6 +68,8 @@ def calibrate(
 ) -> tuple[Miner, list[dict]]:
     """Thresholds at which the cascade so far keeps the wanted share of the faces, stage by stage.
 
+    On pictures so easy that this leaves less than `MIN_NEGATIVES` to tell apart from them, thresholds are lower.
+
     Args:
         networks_dir: Where the trained networks lie.
         mined_for: The stage that will learn; its proposers are calibrated.
@@ -79,7 +85,11 @@ def calibrate(
         so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]
         best = np.concatenate([best_scores(*proposal) for proposal in proposals])
-        threshold = threshold_for_recall(best, stage.keep_recall)
+        background = np.concatenate([background_scores(*proposal) for proposal in proposals])
+        threshold = min(
+            threshold_that_keeps(best, int(np.ceil(stage.keep_recall * len(best)))),
+            threshold_that_keeps(background, MIN_NEGATIVES * len(pictures)),
+        )
         miner = dataclasses.replace(miner, thresholds=(*miner.thresholds[:-1], threshold))
         report.append(
             {
@@ -98,13 +108,17 @@ def best_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray) -> np
     return np.where(found_mask, scores, 0).max(axis=1, initial=0)
 
 
-def threshold_for_recall(best: np.ndarray, recall: float) -> float:
-    """The highest threshold, rounded down to four decimals, at which `recall` of the faces survive.
+def background_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Scores of the proposals that overlap no wanted face [N, 4] so much that they might be taken for it."""
+    return scores[box_geometry.iou(boxes, wanted).max(axis=1, initial=0) < BACKGROUND_IOU]
 
-    Args:
-        best: For each face the best score that finds it, see `best_scores`; at least one face.
-        recall: The share to keep. Where it can't be had the lowest sensible threshold is returned.
+
+def threshold_that_keeps(scores: np.ndarray, count: int) -> float:
+    """The highest threshold, rounded down to four decimals, that at least `count` of the scores reach.
+
+    Where there are not so many above it, `LOWEST_THRESHOLD`.
     """
-    descending = np.sort(best)[::-1]
-    last_kept = descending[int(np.ceil(recall * len(descending))) - 1]
+    if count > len(scores):
+        return LOWEST_THRESHOLD
+    last_kept = np.sort(scores)[::-1][count - 1]
     return float(max(np.floor(last_kept * 1e4) / 1e4, LOWEST_THRESHOLD))

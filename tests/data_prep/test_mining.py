@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from data_prep import mining
+from mtcnn_tf import stages
 
 
 def test_best_scores():
@@ -12,13 +14,47 @@ def test_best_scores():
     assert mining.best_scores(np.zeros((0, 4)), np.zeros(0), wanted).tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("recall", [0.5, 0.9, 0.955, 0.97, 1.0])
-def test_threshold_is_the_highest_that_keeps_the_recall(recall):
-    best = np.random.default_rng(0).uniform(0.1, 1, 1000)
-    threshold = mining.threshold_for_recall(best, recall)
-    assert np.mean(best >= threshold) >= recall
-    assert np.mean(best >= threshold + 0.003) < recall
+def test_background_scores():
+    wanted = np.array([[0, 0, 10, 10]], np.float32)
+    proposals = np.array([[0, 0, 10, 9], [0, 0, 10, 2], [50, 50, 60, 60]], np.float32)
+    scores = np.array([0.3, 0.2, 0.9], np.float32)
+    np.testing.assert_allclose(mining.background_scores(proposals, scores, wanted), [0.2, 0.9])
+    np.testing.assert_allclose(mining.background_scores(proposals, scores, np.zeros((0, 4), np.float32)), scores)
 
 
-def test_a_recall_out_of_reach_gives_the_lowest_threshold():
-    assert mining.threshold_for_recall(np.array([0.9, 0.0, 0.0, 0.0]), 0.97) == mining.LOWEST_THRESHOLD
+@pytest.mark.parametrize("count", [1, 500, 970, 1000])
+def test_threshold_is_the_highest_that_keeps_so_many(count):
+    scores = np.random.default_rng(0).uniform(0.1, 1, 1000)
+    threshold = mining.threshold_that_keeps(scores, count)
+    assert np.sum(scores >= threshold) >= count
+    assert np.sum(scores >= np.sort(scores)[::-1][count - 1] + 1e-9) < count
+    assert threshold > np.sort(scores)[::-1][count - 1] - 1e-4
+
+
+def test_what_is_out_of_reach_gives_the_lowest_threshold():
+    assert mining.threshold_that_keeps(np.array([0.9, 0.0, 0.0, 0.0]), 4) == mining.LOWEST_THRESHOLD
+    assert mining.threshold_that_keeps(np.array([0.9]), 2) == mining.LOWEST_THRESHOLD
+
+
+class _FixedCascade:
+    """Proposes the same boxes, some on the face and some not, with scores that differ."""
+
+    def __init__(self, face, num_background, scores):
+        background = np.tile(np.array([[200, 200, 220, 220]], np.float32), (num_background, 1))
+        self.found = {"boxes": tf.constant(np.concatenate([face, background])), "scores": tf.constant(scores)}
+
+    def until_pnet(self, image, min_face_size, thresholds, scale_factor):
+        mask = self.found["scores"] >= thresholds[0]
+        return {name: tf.boolean_mask(value, mask) for name, value in self.found.items()}
+
+
+@pytest.mark.parametrize(("background_score", "threshold"), [(0.95, 0.9), (0.5, 0.5)])
+def test_calibration_keeps_faces_and_leaves_something_to_tell_apart(monkeypatch, background_score, threshold):
+    face = np.array([[0, 0, 50, 50]], np.float32)
+    scores = np.float32([0.9] + [background_score] * 20)
+    monkeypatch.setattr(
+        mining.cascade.Cascade, "from_workdir", lambda *_: _FixedCascade(face, 20, scores), raising=True
+    )
+    miner, report = mining.calibrate("networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0)
+    assert miner.last_stage == "pnet" and report[0]["recall"] == 1.0
+    assert miner.thresholds[0] == pytest.approx(threshold, abs=1e-4)
