@@ -6,19 +6,20 @@ from these files with --detections, without looking at the pictures again.
 """
 
 import collections
-import dataclasses
 import functools
 import importlib
 import os
 import re
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 from absl import app, flags
 
 from mtcnn_tf import cascade, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points
+from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.evaluation import false_positives, fddb, landmarks, proposals, reports, runs, wider_face
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives")
@@ -63,19 +64,15 @@ _THRESHOLDS = flags.DEFINE_list(
 _UNTIL = flags.DEFINE_enum("until", "pnet", ["pnet", "rnet"], "Whose proposals the protocol of this name looks at.")
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A protocol on a data set.
+class Task(NamedTuple):
+    """A protocol on a data set."""
 
-    Attributes:
-        annotations: The pictures, and what is in them.
-        report: Annotations and detections of the same pictures → what the protocol says.
-        notes: What a reader of the figures must know.
-    """
-
-    annotations: list[faces.Annotation]
-    report: Callable[[list[faces.Annotation], list[faces.Detections]], reports.Report]
+    annotations: list
+    """The pictures, each with an `image_path`, and what is in them."""
+    report: Callable[[list, list[faces.Detections]], reports.Report]
+    """Annotations and detections of the same pictures → what the protocol says."""
     notes: list[str]
+    """What a reader of the figures must know."""
 
 
 def main(argv: list[str]) -> None:
@@ -126,71 +123,85 @@ def _settings() -> dict:
 
 
 def _prepare() -> Task:
-    return globals()[f"_prepare_{_PROTOCOL.value}"]()
+    return {
+        "wider_face": _prepare_wider_face,
+        "fddb": _prepare_fddb,
+        "landmarks": _prepare_landmarks,
+        "proposals": _prepare_proposals,
+        "false_positives": _prepare_false_positives,
+    }[_PROTOCOL.value]()
 
 
 def _prepare_wider_face() -> Task:
     directory, split = _DATASET_DIR.value, _SPLIT.value or "val"
-    annotations, _ = wider_face.read(directory, split)
-    annotations = _chosen(annotations)
+    annotations, notes = _chosen(*wider_face_boxes.read(directory, split))
     if split != "val":
-        return Task(annotations, wider_face.report, ["The official protocol is for the validation part: left out."])
+        return Task(annotations, wider_face.report, notes)  # the official protocol is for the validation part
     official = wider_face.read_official(directory)
     num_listed = len(official["hard"])
-    notes = [
-        f"Official figures: of the {num_listed:,} pictures of the lists, {len(annotations):,} are here and counted."
-    ]
+    if len(annotations) < num_listed:
+        notes.append(f"Official figures are of these pictures, not of all {num_listed:,}: not comparable to published.")
     return Task(annotations, functools.partial(wider_face.report, official=official), notes)
 
 
 def _prepare_fddb() -> Task:
-    pictures, _ = fddb_ellipses.read_ellipses(_DATASET_DIR.value)
-    pictures = _chosen([picture for picture in pictures if os.path.isfile(picture.image_path)])
-    report = functools.partial(fddb.report, sizes=fddb.picture_sizes(pictures))
-    return Task(pictures, report, ["The pictures of all folds that are here."])
+    pictures, notes = _chosen(*fddb_ellipses.read_ellipses(_DATASET_DIR.value))
+    return Task(pictures, functools.partial(fddb.report, sizes=fddb.picture_sizes(pictures)), notes)
 
 
 def _prepare_landmarks() -> Task:
-    annotations, _ = points.read(_DATASET_DIR.value, _SPLIT.value or "test")
-    return Task(_chosen(annotations), landmarks.report, ["Errors are in percent of the distance of the eyes."])
-
-
-def _prepare_false_positives() -> Task:
-    annotations, _ = folder.read(_DATASET_DIR.value)
-    return Task(_chosen(annotations), false_positives.report, [])
+    annotations, notes = _chosen(*points.read(_DATASET_DIR.value, _SPLIT.value or "test"))
+    return Task(annotations, landmarks.report, [*notes, "Errors are in percent of the distance of the eyes."])
 
 
 def _prepare_proposals() -> Task:
-    annotations, _ = wider_face.read(_DATASET_DIR.value, _SPLIT.value or "val")
+    annotations, notes = _chosen(*wider_face_boxes.read(_DATASET_DIR.value, _SPLIT.value or "val"))
     keep_recall = stages.BY_NAME[_UNTIL.value].keep_recall
-    notes = [f"Proposals of {_UNTIL.value} after its regression; IoU ≥ 0.5."]
-    return Task(_chosen(annotations), functools.partial(proposals.report, keep_recall=keep_recall), notes)
+    notes.append(f"Proposals of {_UNTIL.value} after its regression that cover a face with an IoU of at least 0.5.")
+    return Task(annotations, functools.partial(proposals.report, keep_recall=keep_recall), notes)
 
 
-def _chosen(annotations: list[faces.Annotation]) -> list[faces.Annotation]:
-    """Those that --pictures names, or all.
+def _prepare_false_positives() -> Task:
+    annotations, notes = _chosen(*folder.read(_DATASET_DIR.value))
+    return Task(annotations, false_positives.report, notes)
+
+
+def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
+    """Of what a reader gave, the pictures that are here and that --pictures names, and what to say about it.
 
     Raises:
-        ValueError: It names a picture that isn't there, or there is none at all.
+        ValueError: --pictures names a picture that isn't here, or there is none at all.
     """
+    present = [annotation for annotation in listed if os.path.isfile(annotation.image_path)]
+    notes = []
+    if len(present) < len(listed):
+        notes.append(f"Of the {len(listed):,} pictures in the lists, {len(present):,} are here and counted.")
+    if problems:
+        notes.append(f"{len(problems):,} flaws of the lists were stepped over, the first: {problems[0]}")
     if _PICTURES.value:
-        with open(_PICTURES.value, encoding="utf-8") as file:
-            wanted = [line.strip() for line in file if line.strip()]
-        by_ending = collections.defaultdict(list)
-        for annotation in annotations:
-            parts = annotation.image_path.split(os.sep)
-            for i in range(len(parts)):
-                by_ending["/".join(parts[i:])].append(annotation)
-        unclear = [name for name in wanted if len(by_ending[name]) != 1]
-        if unclear:
-            raise ValueError(
-                f"expected each line of {_PICTURES.value} to name one picture in {_DATASET_DIR.value}, "
-                f"{len(unclear)} don't, such as {unclear[0]!r}"
-            )
-        annotations = [by_ending[name][0] for name in dict.fromkeys(wanted)]
-    if not annotations:
+        present = _named(present, _PICTURES.value)
+        notes.append(f"Only the {len(present):,} pictures in {_PICTURES.value} are counted.")
+    if not present:
         raise ValueError(f"expected pictures in {_DATASET_DIR.value}, found none; check --dataset_dir and --split")
-    return annotations
+    return present, notes
+
+
+def _named(annotations: list, list_path: str) -> list:
+    """Those that the file's lines name, in its order."""
+    with open(list_path, encoding="utf-8") as file:
+        names = list(dict.fromkeys(line.strip() for line in file if line.strip()))
+    by_ending = collections.defaultdict(list)
+    for annotation in annotations:
+        parts = annotation.image_path.split(os.sep)
+        for i in range(len(parts)):
+            by_ending["/".join(parts[i:])].append(annotation)
+    unclear = [name for name in names if len(by_ending[name]) != 1]
+    if unclear:
+        raise ValueError(
+            f"expected each line of {list_path} to name one picture in {_DATASET_DIR.value}, {len(unclear)} don't, "
+            f"such as {unclear[0]!r}"
+        )
+    return [by_ending[name][0] for name in names]
 
 
 def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:

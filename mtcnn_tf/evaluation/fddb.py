@@ -43,6 +43,7 @@ def report(
         for num in NUM_FALSE_ALARMS:
             figures[f"{title}: {share} at {num} false positives"] = ranking.recall_at(num)
         false_alarms, _ = ranking.totals()
+        # A logarithmic axis has no 0: the best recall without a false alarm is drawn at 1.
         lines[title] = reports.Curve(np.maximum(false_alarms, 1), ranking.recall(), "false positives", share, "log")
     return reports.Report(figures, lines)
 

@@ -11,7 +11,6 @@ import numpy as np
 import scipy.io
 
 from mtcnn_tf import boxes, faces
-from mtcnn_tf.datasets import wider_face
 from mtcnn_tf.evaluation import curves, reports
 
 SETTINGS = ("easy", "medium", "hard")
@@ -157,9 +156,3 @@ def _official_match(found: np.ndarray, picture: Listed) -> tuple[np.ndarray, np.
     is_hit = np.zeros(len(found), bool)
     is_hit[first] = True
     return np.cumsum(is_hit), np.cumsum(is_counted)
-
-
-def read(directory: str, split: str = "val") -> tuple[list[faces.Annotation], list[faces.Problem]]:
-    """Annotations of the pictures that are present; see `datasets.wider_face.read`."""
-    annotations, problems = wider_face.read(directory, split)
-    return [annotation for annotation in annotations if os.path.isfile(annotation.image_path)], problems
