@@ -80,8 +80,8 @@ class Ranking:
         return hits / (false_alarms + hits)
 
     def average_precision(self) -> float:
-        """See `average_precision`."""
-        return average_precision(self.recall(), self.precision())
+        """See `average_precision`; NaN where there is no face."""
+        return average_precision(self.recall(), self.precision()) if self.num_faces else float("nan")
 
     def recall_at(self, num_false_alarms: int) -> float:
         """The largest recall with at most so many false alarms in the whole run; NaN where there is no face."""
@@ -90,7 +90,7 @@ class Ranking:
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
-    """The area under the precision envelope, in 0–1; NaN where recall is.
+    """The area under the precision envelope, in 0–1.
 
     The area of PASCAL VOC since 2010 and of WIDER FACE: precision at a recall is the best at this or a higher recall.
 

@@ -17,8 +17,8 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
     with_faces = [annotation.image_path for annotation in annotations if len(annotation.boxes)]
     if with_faces:
         raise ValueError(f"expected pictures without faces, got one with faces: {with_faces[0]!r}; choose another set")
-    scores = np.concatenate([np.zeros(0), *(found.scores for found in detections)])
-    highest = np.array([found.scores.max(initial=-np.inf) for found in detections])
+    scores = np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)])
+    highest = np.array([found.scores.max(initial=-np.inf) for found in detections], np.float32)
     figures = {}
     for score in MIN_SCORES:
         figures[f"score ≥ {score}: false positives"] = int(np.sum(scores >= score))

@@ -1,0 +1,110 @@
+"""The program `mtcnn-evaluate`, as it is called."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mtcnn_tf
+from mtcnn_tf import images, networks, stages
+
+ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
+
+DETECTOR = """
+import numpy as np
+import mtcnn_tf
+
+def corner(image):
+    assert image.shape == (60, 80, 3)
+    return mtcnn_tf.Detections(np.array([[0, 0, 30, 30.0]]), np.array([0.9]), np.full((1, 5, 2), np.nan))
+"""
+
+
+def call(*arguments, cwd=ROOT):
+    return subprocess.run(
+        [sys.executable, "-m", "mtcnn_tf.cli.evaluate", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": ROOT},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def wider_dir(tmp_path):
+    """Three pictures, one of them missing, each with a face of 30 px in the corner."""
+    (tmp_path / "wider" / "WIDER_train" / "images" / "e").mkdir(parents=True)
+    (tmp_path / "wider" / "wider_face_split").mkdir()
+    lines = []
+    for name in "abc":
+        if name != "c":
+            noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+            images.write(tmp_path / "wider" / "WIDER_train" / "images" / "e" / f"{name}.png", noise)
+        lines += [f"e/{name}.png", "1", "0 0 30 30 0 0 0 0 0 0"]
+    (tmp_path / "wider" / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text("\n".join(lines))
+    (tmp_path / "corner_detector.py").write_text(DETECTOR)
+    return tmp_path / "wider"
+
+
+def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_dir):
+    networks.build(stages.PNET).save(tmp_path / "pnet.keras")
+    shared = (f"--dataset_dir={wider_dir}", "--split=train")
+    result = call(
+        *shared,
+        "--protocol=proposals",
+        f"--model=new={tmp_path}",
+        "--detector=corner_detector:corner",
+        f"--out_dir={tmp_path / 'out'}",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Of the 3 pictures in the lists, 2 are here and counted." in result.stdout
+    rows = {line[:30].strip(): line[30:].split() for line in result.stdout.splitlines()}
+    assert rows["faces"] == ["2", "2"]
+    written = ["proposals-detections-corner_detector_corner.npz", "proposals-detections-new.npz"]
+    assert sorted(os.listdir(tmp_path / "out")) == [*written, "proposals.json", "proposals.png"]
+    figures = json.loads((tmp_path / "out" / "proposals.json").read_text())["results"]
+    assert figures["corner_detector:corner"]["recall at 40"] == 1
+
+    (tmp_path / "names.txt").write_text("e/b.png\n")
+    result = call(
+        *shared,
+        "--protocol=wider_face",
+        f"--detections=kept={tmp_path / 'out' / written[0]}",
+        f"--pictures={tmp_path / 'names.txt'}",
+        f"--out_dir={tmp_path / 'again'}",
+    )
+    assert result.returncode == 0, result.stderr
+    held = json.loads((tmp_path / "again" / "wider_face.json").read_text())
+    assert held["pictures"] == 1 and held["results"]["kept"]["faces ≥ 20 px: AP"] == 1
+
+
+def test_false_positives_are_drawn(tmp_path, wider_dir):
+    result = call(
+        "--protocol=false_positives",
+        f"--dataset_dir={wider_dir / 'WIDER_train'}",
+        "--detector=it=corner_detector:corner",
+        f"--out_dir={tmp_path / 'out'}",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert sorted(os.listdir(tmp_path / "out" / "false_positives-worst-it")) == ["01-a.png", "02-b.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--split=train",), "expected a detector"),
+        (("--split=train", "--detector=json:nothing"), "names nothing that can be called"),
+        (("--split=train", "--pictures=PICTURES", "--detector=json:loads"), "such as 'e/z.png'"),
+    ],
+)
+def test_wrong_calls_are_told_in_a_sentence(tmp_path, wider_dir, arguments, told):
+    (tmp_path / "names.txt").write_text("e/a.png\ne/z.png\n")
+    arguments = [argument.replace("PICTURES", str(tmp_path / "names.txt")) for argument in arguments]
+    result = call("--protocol=wider_face", f"--dataset_dir={wider_dir}", *arguments, f"--out_dir={tmp_path / 'out'}")
+    assert result.returncode == 1 and told in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "out").exists()
