@@ -13,7 +13,7 @@ HIT, FALSE_ALARM, IGNORED = curves.HIT, curves.FALSE_ALARM, curves.IGNORED
     [
         ([[0.9], [0.8]], [0], [HIT, FALSE_ALARM]),  # the second detection of a face
         ([[0.5], [0.49]], [0], [HIT, FALSE_ALARM]),
-        ([[0.9], [0.8]], [1], [IGNORED, IGNORED]),  # an ignored region takes any number
+        ([[0.9], [0.5]], [1], [IGNORED, IGNORED]),  # an ignored region takes any number
         ([[0.6, 0.9], [0.7, 0.8]], [0, 0], [HIT, HIT]),  # the first takes the face it covers best
         ([[0.6, 0.9], [0.1, 0.8]], [0, 0], [HIT, FALSE_ALARM]),
         ([[0.6, 0.9]], [0, 1], [HIT]),  # a face goes before a region to ignore

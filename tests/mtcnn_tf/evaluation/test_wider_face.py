@@ -165,7 +165,7 @@ def test_reads_official_lists(tmp_path):
 
 
 def test_small_faces_and_ignored_regions_count_neither_way():
-    boxes = [square(0, 0, 30), [100, 0, 119, 60], square(200, 0, 60)]  # the second is 19 px wide
+    boxes = [square(0, 0, 20), [100, 0, 119, 60], square(200, 0, 60)]  # the second is 19 px wide
     annotation = faces.Annotation("a", boxes, ignored=[square(300, 0, 50)])
     found = detections([square(300, 0, 50), boxes[1], boxes[0], square(400, 0, 50)])
     for min_size, num_faces, hits, false_alarms in ((0, 3, 2, 1), (20, 2, 1, 1), (40, 1, 0, 1)):
