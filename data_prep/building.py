@@ -78,7 +78,10 @@ def build(config: Config, out_dir: str, num_workers: int, restart: bool = False)
         settings = _settings(config, annotations)
         manifest = _manifest_of_same_build(stage_dir, settings)
         if manifest is None:
-            manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
+            try:
+                manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
+            finally:
+                shards.remove_partial(stage_dir)
         shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
     return manifest
 

@@ -10,6 +10,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import pathlib
+import signal
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,6 +102,10 @@ def run(
         futures = {executor.submit(_run_job, job): job for job in pending}
         for future in concurrent.futures.as_completed(futures):
             yield futures[future], future.result()
+    except BaseException:  # Ctrl-C included: whoever stops a build does not want to wait for whole shards
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
         progress.put(None)
@@ -124,6 +129,7 @@ class _Worker:
 
 def _start_worker(settings: Settings, progress) -> None:
     """Prepares a process: one thread for each library, since there is a process for each core."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of the terminal; the parent acts on it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     mining.use_one_thread()
     global _worker

@@ -96,6 +96,24 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     assert contents(tmp_path) == contents(built[0])
 
 
+def test_ctrl_c_stops_at_once_says_how_to_go_on_and_loses_nothing(built, specs, tmp_path):
+    flags = [f"--dataset={specs[1]}", "--num_workers=2"]
+    process = subprocess.Popen(
+        command(specs[0], tmp_path, *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    unfinished = tmp_path / "pnet" / "unfinished"
+    deadline = time.monotonic() + 120
+    while not list(unfinished.glob("*-0*.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "The same command goes on" in stderr and "Traceback" not in stderr
+    assert not list(tmp_path.rglob("*.part"))
+    building.build(config_of(*specs), str(tmp_path), num_workers=2)
+    assert contents(tmp_path) == contents(built[0])
+
+
 def test_a_finished_build_is_left_alone(built, specs):
     before = {path: path.stat().st_mtime_ns for path in built[0].rglob("*.tfrecord")}
     assert building.build(config_of(*specs), str(built[0]), num_workers=1) == built[1]
