@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import cascade, faces, stages
+from mtcnn_tf import cascade, faces, images, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
@@ -33,18 +33,19 @@ class Detector:
 
     def __call__(
         self,
-        image: np.ndarray | tf.Tensor,
+        image,
         min_face_size: float = cascade.MIN_FACE_SIZE,
         thresholds: tuple[float, float, float] | None = None,
         scale_factor: float = cascade.SCALE_FACTOR,
         max_faces: int | None = None,
         until: str = "onet",
+        color: str = "rgb",
     ) -> faces.Detections:
         """The faces in a picture, best score first.
 
         Args:
-            image: RGB, grey or RGBA (its alpha is dropped), [H, W, 3], [H, W], [H, W, 1] or [H, W, 4]; uint8, uint16,
-                or float in 0–1.
+            image: An array or tensor, a path, the bytes of a picture file, or a Pillow picture; see `images.as_rgb`.
+                Boxes are in pixels of the upright picture, after its EXIF orientation.
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
             thresholds: Scores in 0–1 that a box must exceed after each of the three networks; by default those that
                 were calibrated for them.
@@ -52,11 +53,13 @@ class Detector:
             max_faces: At most that many.
             until: "pnet" or "rnet" stops there. Their boxes have no landmarks (NaN) and may reach out of the picture;
                 those of "onet" are clipped to it.
+            color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
 
         Raises:
+            FileNotFoundError: There is no picture at this path.
             ValueError: An argument is not as described.
         """
-        image = as_rgb(image)
+        image = images.as_rgb(image, color)
         thresholds = _checked_thresholds(self.thresholds if thresholds is None else thresholds)
         if not 0 < min_face_size < np.inf:
             raise ValueError(f"min_face_size must be a number of pixels above 0, got {min_face_size}")
@@ -71,31 +74,6 @@ class Detector:
         found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
-
-
-def as_rgb(image: np.ndarray | tf.Tensor) -> np.ndarray:
-    """The picture as RGB pixels, uint8 [H, W, 3]; see `Detector.__call__` for what it may be.
-
-    Raises:
-        ValueError: It is no picture, or has no pixels.
-    """
-    image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ValueError(f"expected a picture [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
-    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.uint16:
-        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if np.issubdtype(image.dtype, np.floating):
-        if not (image.min() >= 0 and image.max() <= 1):
-            raise ValueError(
-                f"expected a float picture in 0–1, got {image.min()} to {image.max()}; cast pixels in 0–255 to uint8"
-            )
-        return np.round(image * 255).astype(np.uint8)
-    raise ValueError(f"expected a picture of uint8, uint16 or float in 0–1, got {image.dtype}; cast it")
 
 
 def _checked_thresholds(thresholds) -> np.ndarray:

@@ -4,6 +4,73 @@ import os
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
+
+COLORS = ("rgb", "bgr")
+"""Orders that an array's channels may come in; the second is OpenCV's."""
+
+
+def as_rgb(image, color: str = "rgb") -> np.ndarray:
+    """The picture as RGB pixels, uint8 [H, W, 3], whatever it comes as.
+
+    Args:
+        image: One of
+
+            * an array or tensor: [H, W, 3], grey [H, W] or [H, W, 1], or with alpha [H, W, 4]; uint8, uint16, or float
+              in 0–1;
+            * the path of a picture file, or the bytes of one, see `read`;
+            * a Pillow picture.
+
+            Alpha is dropped. EXIF orientation is respected where there is one: in files, bytes and Pillow pictures.
+        color: Order of an array's channels, "rgb" or "bgr" (OpenCV). All others know their own.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no picture, or has no pixels.
+    """
+    if color not in COLORS:
+        raise ValueError(f"color must be one of {', '.join(COLORS)}, got {color!r}")
+    if isinstance(image, str | os.PathLike):
+        return read(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return decode(image)
+    if isinstance(image, Image.Image):
+        image, color = _pixels(image), "rgb"
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
+        raise ValueError(f"expected a picture [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+    return _as_uint8(image if color == "rgb" else image[..., ::-1])
+
+
+def _pixels(picture: Image.Image) -> np.ndarray:
+    """A Pillow picture, turned upright, as an array that `as_rgb` takes."""
+    try:
+        picture = ImageOps.exif_transpose(picture)
+        # Pillow would cut these down to 8 bits by leaving out what is above 255.
+        is_deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+        return np.asarray(picture if is_deep else picture.convert("RGB"))
+    except OSError as error:  # pixels are decoded only now
+        raise ValueError(
+            f"expected a whole picture, got an unreadable one from Pillow ({error}); replace it"
+        ) from error
+
+
+def _as_uint8(image: np.ndarray) -> np.ndarray:
+    """Pixels of uint8, uint16 or float in 0–1 as uint8."""
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # of either byte order
+        return ((image.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    if np.issubdtype(image.dtype, np.floating):
+        if not (image.min() >= 0 and image.max() <= 1):
+            raise ValueError(
+                f"expected a float picture in 0–1, got {image.min()} to {image.max()}; cast pixels in 0–255 to uint8"
+            )
+        return np.round(image * 255).astype(np.uint8)
+    raise ValueError(f"expected a picture of uint8, uint16 or float in 0–1, got {image.dtype}; cast it")
 
 
 def read(path: str | os.PathLike) -> np.ndarray:

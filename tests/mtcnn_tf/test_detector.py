@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 
+import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 
@@ -83,39 +85,29 @@ def test_several_threads_may_call_one_detector(find_faces):
             assert_equal(found, wanted)
 
 
-def test_as_rgb_takes_many_sorts_of_picture():
-    image = noise(6, 5)
-    for same in (
-        image,
-        tf.constant(image),
-        np.concatenate([image, image[..., :1]], axis=2),
-        image.astype(np.uint16) * 257,
-        image / 255,
-        (image / 255).astype(np.float32),
-        image[:, ::-1][:, ::-1],
-    ):
-        np.testing.assert_array_equal(detector.as_rgb(same), image)
-    grey = image[..., 0]
-    for same in (grey, grey[..., None]):
-        np.testing.assert_array_equal(detector.as_rgb(same), np.stack([grey] * 3, axis=2))
-    assert detector.as_rgb(np.array([[0, 128, 129, 65535]], np.uint16))[0, :, 0].tolist() == [0, 0, 1, 255]
+def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
+    image = noise(60, 50)
+    encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+    (tmp_path / "photo.png").write_bytes(encoded)
+    wanted = find_faces(image, thresholds=EVERYTHING)
+    for same in (tf.constant(image), image / 255, tmp_path / "photo.png", encoded, PIL.Image.fromarray(image)):
+        assert_equal(find_faces(same, thresholds=EVERYTHING), wanted)
+    assert_equal(find_faces(image[..., ::-1], thresholds=EVERYTHING, color="bgr"), wanted)
 
 
-@pytest.mark.parametrize(
-    ("image", "message"),
-    [
-        (np.zeros((0, 5, 3), np.uint8), "at least one pixel"),
-        (np.zeros((5, 5, 2), np.uint8), r"got \(5, 5, 2\)"),
-        (np.zeros((1, 5, 5, 3), np.uint8), r"\[H, W, 3\]"),
-        (np.zeros((5, 5, 3), np.int64), "got int64"),
-        (np.full((5, 5, 3), 255.0), "0–1"),
-        (np.full((5, 5, 3), np.nan), "0–1"),
-        ("picture.jpg", r"got \(\)"),
-    ],
-)
-def test_what_is_no_picture_is_refused(find_faces, image, message):
-    with pytest.raises(ValueError, match=message):
-        find_faces(image)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 8000), (20, 8000), (8000, 20)])
+def test_tiny_and_very_wide_pictures(find_faces, shape):
+    found = find_faces(noise(*shape), thresholds=(0.5, 0, 0), max_faces=50)
+    assert bool(len(found)) == (min(shape) >= 12)
+    assert np.all(found.boxes <= np.tile(shape[::-1], 2))
+
+
+def test_a_huge_picture(find_faces):
+    """108 million pixels: a face is found where it is, and the rest is black."""
+    image = np.zeros((9000, 12000, 3), np.uint8)
+    image[4000:8000, 7000:11000] = 255
+    found = find_faces(image, 3000, (0, 0, 0))
+    assert len(found) > 0 and np.all(found.boxes <= (12000, 9000, 12000, 9000))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +119,7 @@ def test_what_is_no_picture_is_refused(find_faces, image, message):
         ({"thresholds": (0.5, 0.5)}, "thresholds must be three"),
         ({"thresholds": (0.5, 0.5, 2)}, "thresholds must be three"),
         ({"max_faces": -1}, "max_faces must be"),
+        ({"color": "gbr"}, "color must be one of rgb, bgr"),
         ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
     ],
 )
