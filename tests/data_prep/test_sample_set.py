@@ -1,12 +1,10 @@
 """The sample set: what is written about a picture is true of its pixels, in the formats that the readers know."""
 
-import os
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import sample_scenes, sample_set
+from data_prep import sample_files, sample_scenes
 from mtcnn_tf import boxes
 from mtcnn_tf.datasets import points, wider_face
 
@@ -22,9 +20,9 @@ def sample_dir(tmp_path_factory):
 
 def _write(directory, seed):
     for split in (sample_scenes.TRAIN, sample_scenes.VAL):
-        sample_set.write_scenes(str(directory / "wider"), split, NUM_SCENES, seed)
+        sample_files.write_scenes(directory / "wider", split, NUM_SCENES, seed)
     for split in (sample_scenes.POINTS_TRAIN, sample_scenes.POINTS_TEST):
-        sample_set.write_portraits(str(directory / "points"), split, NUM_PORTRAITS, seed)
+        sample_files.write_portraits(directory / "points", split, NUM_PORTRAITS, seed)
 
 
 def _contents(directory):
@@ -85,7 +83,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(sample_dir,
 
 
 def test_fewer_scenes_are_the_first_of_more(sample_dir, tmp_path):
-    sample_set.write_scenes(str(tmp_path), sample_scenes.TRAIN, 3, seed=0)
+    sample_files.write_scenes(tmp_path, sample_scenes.TRAIN, 3, seed=0)
     for name, content in _contents(tmp_path).items():
         if name.suffix == ".jpg":
             assert (sample_dir / "wider" / name).read_bytes() == content
@@ -134,16 +132,3 @@ def test_the_group_shows_several_faces_of_several_sizes():
     assert len(placements) >= 6
     heights = [placement.box[3] - placement.box[1] for placement in placements]
     assert max(heights) > 2 * min(heights)
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    path = tmp_path / "list.txt"
-    sample_set.write(str(path), b"before")
-
-    def fail(*_):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        sample_set.write(str(path), b"half of what came after")
-    assert path.read_bytes() == b"before"
