@@ -5,8 +5,9 @@
     import mtcnn_tf
 
     detector = mtcnn_tf.load()
-    detections = detector(image)  # image: RGB, uint8 [H, W, 3]
+    detections = detector("photo.jpg")  # or RGB pixels, uint8 [H, W, 3]
     detections.boxes, detections.scores, detections.landmarks
+    aligned = mtcnn_tf.align("photo.jpg", detections)  # [N, 112, 112, 3]
 
 Importing the package alone is light: TensorFlow is loaded together with the detector.
 """
@@ -14,9 +15,15 @@ Importing the package alone is light: TensorFlow is loaded together with the det
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["Detections", "load"]
+__all__ = ["Detections", "Face", "align", "crop", "load"]
 
-_HOMES = {"Detections": "mtcnn_tf.faces", "load": "mtcnn_tf.detector"}
+_HOMES = {
+    "Detections": "mtcnn_tf.faces",
+    "Face": "mtcnn_tf.faces",
+    "align": "mtcnn_tf.alignment",
+    "crop": "mtcnn_tf.alignment",
+    "load": "mtcnn_tf.detector",
+}
 
 
 def __getattr__(name: str):

@@ -84,13 +84,28 @@ def cut_rotated(
         pivots: [N, 2], the points round which the picture is rotated.
         size: Side of the crops.
     """
-    level_of_box = nearest_halving(_shrinkage(boxes, size)).numpy()
-    crops = np.empty((len(boxes), size, size, 3), np.float32)
-    for crop, box, angle, pivot, k in zip(crops, boxes, angles, pivots, level_of_box, strict=True):
-        turn_back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        pixel = (box[2:] - box[:2]) / size
-        linear = turn_back * pixel / 2**k
-        origin = (turn_back @ (box[:2] + pixel / 2 - pivot) + pivot) / 2**k - 0.5
+    turns_back = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
+    pixels = (boxes[:, 2:] - boxes[:, :2]) / size
+    origins = (turns_back @ (boxes[:, :2] - pivots)[..., None])[..., 0] + pivots
+    return warp(levels, np.concatenate([turns_back * pixels[:, None], origins[..., None]], axis=2), size)
+
+
+def warp(levels: list[np.ndarray], to_picture: np.ndarray, size: int) -> np.ndarray:
+    """Crops that lie in the picture in any way, float32 [N, size, size, 3] in 0–255.
+
+    Args:
+        levels: What `halvings` returns, as arrays.
+        to_picture: [N, 2, 3], affine maps that take points of each crop to points of the picture. What lies outside of
+            it is black.
+        size: Side of the crops.
+    """
+    shrinkages = np.linalg.norm(to_picture[:, :, :2], axis=1).max(axis=1, initial=0)
+    level_of_crop = nearest_halving(tf.constant(shrinkages, tf.float32)).numpy()
+    crops = np.empty((len(to_picture), size, size, 3), np.float32)
+    for crop, map_to_picture, k in zip(crops, to_picture, level_of_crop, strict=True):
+        linear = map_to_picture[:, :2] / 2**k
+        # Points are counted from the corner, OpenCV's from the centre of the first pixel.
+        origin = map_to_picture[:, 2] / 2**k + linear.sum(axis=1) / 2 - 0.5
         grid = np.concatenate([linear, origin[:, None]], axis=1)
         crop[:] = cv2.warpAffine(levels[k], grid, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
     return crops

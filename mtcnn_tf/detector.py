@@ -43,6 +43,9 @@ class Detector:
     ) -> faces.Detections:
         """The faces in a picture, best score first.
 
+        A picture of any size is searched as a whole, with up to 30 bytes of memory for each of its pixels where
+        `min_face_size` is large, and 90 where it is 20.
+
         Args:
             image: An array or tensor, a path, the bytes of a picture file, or a Pillow picture; see `images.as_rgb`.
                 Boxes are in pixels of the upright picture, after its EXIF orientation.

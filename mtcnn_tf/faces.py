@@ -10,6 +10,7 @@ Conventions, said once for the whole project:
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -60,14 +61,32 @@ class Annotation:
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Face:
+    """One face that was found.
+
+    Attributes:
+        box: float32 [4], in pixels of the picture.
+        score: In 0–1.
+        landmarks: float32 [5, 2], in pixels of the picture.
+    """
+
+    box: np.ndarray
+    score: float
+    landmarks: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Detections:
     """Faces found in one picture, best score first.
+
+    Iterating gives each `Face`. An index gives one too; a slice, a mask or an array of indices gives the `Detections`
+    of these faces, and so do the methods that choose among them: what they return can be drawn, aligned, chosen from.
 
     Attributes:
         boxes: float32 [N, 4], in pixels of the picture.
         scores: float32 [N], in 0–1.
-        landmarks: float32 [N, 5, 2], in pixels of the picture.
+        landmarks: float32 [N, 5, 2], in pixels of the picture; NaN where unknown.
     """
 
     boxes: np.ndarray
@@ -77,9 +96,51 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __iter__(self) -> Iterator[Face]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index) -> "Face | Detections":
+        if isinstance(index, int | np.integer):
+            return Face(self.boxes[index], float(self.scores[index]), self.landmarks[index])
+        return Detections(self.boxes[index], self.scores[index], self.landmarks[index])
+
+    def with_score(self, min_score: float) -> "Detections":
+        """The faces whose score is at least `min_score`."""
+        return self[self.scores >= min_score]
+
+    def largest(self) -> "Detections":
+        """The face whose box has the largest area, alone; none if there is none."""
+        areas = np.prod(self.boxes[:, 2:] - self.boxes[:, :2], axis=1)
+        return self[np.argsort(-areas, kind="stable")[:1]]
+
+    def most_central(self, width: float, height: float) -> "Detections":
+        """The face whose centre lies nearest to that of a picture of `width` × `height` pixels, alone; or none."""
+        centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+        distances = np.linalg.norm(centres - (width / 2, height / 2), axis=1)
+        return self[np.argsort(distances, kind="stable")[:1]]
+
     def to_dict(self) -> dict:
-        """The detections as lists of plain numbers, ready for JSON."""
-        return {name: getattr(self, name).tolist() for name in ("boxes", "scores", "landmarks")}
+        """The detections as lists of plain numbers, ready for JSON; None where a landmark is unknown."""
+        arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {name: np.where(np.isnan(values), None, values).tolist() for name, values in arrays.items()}
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Detections":
+        """The detections that `to_dict` gave `values` of. Further entries are stepped over.
+
+        Raises:
+            ValueError: `values` are not such lists of numbers.
+        """
+        try:
+            scores = np.array(values["scores"], np.float32).reshape(-1)
+            boxes = np.array(values["boxes"], np.float32).reshape(len(scores), 4)
+            landmarks = np.array(values["landmarks"], np.float32).reshape(len(scores), len(LANDMARK_NAMES), 2)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"expected boxes, scores and landmarks of as many faces, got something else ({error!r}); "
+                "take what Detections.to_dict gave"
+            ) from error
+        return cls(boxes, scores, landmarks)
 
 
 @dataclasses.dataclass(frozen=True)
