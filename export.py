@@ -3,21 +3,26 @@
 Writes SavedModels in the layout TensorFlow Serving expects: out_dir/{pnet,rnet,onet,cascade}/N, N one above the highest
 version there. Each is loaded back and compared with the Python model before it gets its number; where they differ that
 model is not written, and the exit status is 1.
+
+`--from_npy=DIR` in place of `--workdir` takes the networks that the method's authors trained, from the det1.npy,
+det2.npy and det3.npy that the facenet project passes on.
 """
 
 import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import cascade, exporting
+from mtcnn_tf import cascade, exporting, original_weights
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.")
+_FROM_NPY = flags.DEFINE_string("from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.")
 _OUT_DIR = flags.DEFINE_string("out_dir", "exported", "Folder for the SavedModels.")
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     list(cascade.THRESHOLDS),
     "Scores to exceed after P-Net, R-Net, O-Net; stored with the cascade as its defaults.",
 )
+flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
 
 
 def main(argv: list[str]) -> None:
@@ -30,7 +35,11 @@ def main(argv: list[str]) -> None:
     except ValueError:
         raise app.UsageError(f"--thresholds takes numbers, got {','.join(_THRESHOLDS.value)!r}") from None
     try:
-        for path in exporting.export(_WORKDIR.value, _OUT_DIR.value, thresholds):
+        if _WORKDIR.value is not None:
+            models = cascade.load_networks(_WORKDIR.value)
+        else:
+            models = original_weights.load(_FROM_NPY.value)
+        for path in exporting.export(models, _OUT_DIR.value, thresholds):
             print(f"wrote {path}")
     except (OSError, ValueError) as error:
         sys.exit(f"export.py: {error}")

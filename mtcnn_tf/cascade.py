@@ -87,8 +87,7 @@ class Cascade(tf.Module):
         Raises:
             FileNotFoundError: A stage has not been trained yet.
         """
-        names = list(stages.BY_NAME)
-        return cls({name: load_network(workdir, name) for name in names[: names.index(until) + 1]}, **kwargs)
+        return cls(load_networks(workdir, until), **kwargs)
 
     @tf.function(input_signature=_SEARCH, autograph=False)
     def until_pnet(self, image, min_face_size, thresholds, scale_factor):
@@ -189,6 +188,12 @@ class Cascade(tf.Module):
             held = ", ".join(self.networks)
             raise ValueError(f"expected a cascade with {name}, got one of {held} alone; stop before {name}")
         return self.networks[name]
+
+
+def load_networks(workdir: str | os.PathLike, until: str = "onet") -> dict[str, keras.Model]:
+    """The networks trained in `workdir`, by name of the stage, up to and with stage `until`; see `load_network`."""
+    names = list(stages.BY_NAME)
+    return {name: load_network(workdir, name) for name in names[: names.index(until) + 1]}
 
 
 def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:

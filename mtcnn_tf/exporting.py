@@ -1,4 +1,4 @@
-"""The export of a training: its networks and their cascade as SavedModels, each checked before it counts.
+"""The export of three networks: they and their cascade as SavedModels, each checked before it counts.
 
 A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
 """
@@ -16,14 +16,19 @@ MAX_DIFFERENCE = 1e-3
 """Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
 
 
-def export(workdir: str, out_dir: str, thresholds: tuple[float, ...] = cascade.THRESHOLDS) -> Iterator[str]:
+def export(
+    models: dict[str, keras.Model], out_dir: str, thresholds: tuple[float, ...] = cascade.THRESHOLDS
+) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
 
+    Args:
+        models: The three networks, by name of the stage.
+        out_dir: Folder for all of them.
+        thresholds: Stored with the cascade as its defaults.
+
     Raises:
-        FileNotFoundError: A stage has not been trained yet.
         ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1.
     """
-    models = {stage.name: cascade.load_network(workdir, stage.name) for stage in stages.ALL}
     whole = cascade.Cascade(models, thresholds)
     for name, network in whole.networks.items():
         entries = network_signatures(stages.BY_NAME[name], network)

@@ -47,6 +47,18 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
     }
 
 
+@pytest.mark.parametrize("flag", ["--workdir=a --from_npy=b", ""])
+def test_networks_come_from_one_place(tmp_path, flag):
+    result = call(*flag.split(), f"--out_dir={tmp_path / 'out'}")
+    assert result.returncode == 1 and "(workdir, from_npy)" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_missing_original_weights_are_told_in_a_sentence(tmp_path):
+    result = call(f"--from_npy={tmp_path}", f"--out_dir={tmp_path / 'out'}")
+    assert result.returncode == 1 and "det1.npy" in result.stderr and "Traceback" not in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
     result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", "--thresholds=0.5,0.5,1.5")
     assert result.returncode == 1 and "expected three thresholds" in result.stderr and "Traceback" not in result.stderr
