@@ -1,4 +1,4 @@
-"""Pictures as RGB arrays. OpenCV's BGR is turned round here and nowhere else."""
+"""Pictures as RGB arrays. Here and in `videos` alone OpenCV's BGR is turned round."""
 
 import os
 

@@ -1,25 +1,35 @@
-"""Finds faces in pictures: `python -m mtcnn_tf.cli.detect PICTURE… --model=DIR --out_dir=DIR`, or `mtcnn-detect`.
+"""Finds faces: `python -m mtcnn_tf.cli.detect SOURCE… --model=DIR --out_dir=DIR`, or `mtcnn-detect`.
 
-Writes each picture with its faces drawn in, as NAME.faces.jpg, and one detections.json: for each picture that could be
-read its `picture` (the path as given), `drawing`, `boxes`, `scores` and `landmarks`. A picture that can't be read is
-reported and the rest goes on; the exit status is then 1.
+A SOURCE is a picture, a folder of pictures, a quoted pattern such as '**/*.jpg', a video file, or the number of a
+camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
+
+* `drawings`: each picture with its faces drawn in, as NAME.faces.jpg, each video as NAME.faces.mp4;
+* `json`: one detections.json, a list with an entry for each picture that could be read: its `picture` (the path as
+  given), `drawing`, `boxes`, `scores` and `landmarks`; and one for each frame of a video: `video`, `frame` (from 0),
+  `seconds`, and `reused` where --every had it not looked at;
+* `jsonl`: the same as JSON lines; `csv`: a row for each face;
+* `crops`: each face turned upright, 112 × 112 pixels, as crops/NAME.face-1.png.
+
+What can't be read is reported and the rest goes on; the exit status is then 1.
 """
 
-import json
-import os
+import functools
 import sys
+from collections.abc import Callable
 
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, images, visualize
+from mtcnn_tf import cascade, detector, images, videos
+from mtcnn_tf.cli import results, sources
 
 _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Folder that export.py wrote, or workdir with the three trained networks. [the weights in the package]",
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", "detections", "Folder for the drawings and detections.json; made if need be.")
+_OUT_DIR = flags.DEFINE_string("out_dir", "detections", "Folder for what is written; made if need be.")
+_WRITE = flags.DEFINE_list("write", ["drawings", "json"], f"What is written: any of {', '.join(results.KINDS)}.")
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", cascade.MIN_FACE_SIZE, "Side of the smallest face looked for, in pixels.", lower_bound=1
 )
@@ -27,51 +37,86 @@ _THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "Scores to exceed after P-Net, R-Net, O-Net. [stored with the model]"
 )
 _MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
+_EVERY = flags.DEFINE_integer(
+    "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
+)
 
 
 def main(argv: list[str]) -> None:
-    """Detects faces in the pictures named on the command line."""
-    paths = argv[1:]
-    if not paths:
-        raise app.UsageError("expected at least one picture: mtcnn-detect PICTURE… --out_dir=DIR")
+    """Detects faces in the sources named on the command line."""
+    if not argv[1:]:
+        raise app.UsageError("expected at least one picture, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
+    _check_write(_WRITE.value)
     thresholds = _parse_thresholds(_THRESHOLDS.value)
     try:
-        find_faces = detector.load(_MODEL.value)
-        os.makedirs(_OUT_DIR.value, exist_ok=True)
+        find_faces = functools.partial(
+            detector.load(_MODEL.value),
+            min_face_size=_MIN_FACE_SIZE.value,
+            thresholds=thresholds,
+            max_faces=_MAX_FACES.value,
+        )
+        out = results.Results(_OUT_DIR.value, _WRITE.value)
     except (OSError, ValueError) as error:
         sys.exit(f"mtcnn-detect: {error}")
-
-    entries, num_failed = [], 0
-    for path, name in zip(tqdm.tqdm(paths, unit="picture", disable=None), drawing_names(paths), strict=True):
-        try:
-            image = images.read(path)
-            found = find_faces(image, _MIN_FACE_SIZE.value, thresholds, max_faces=_MAX_FACES.value)
-            images.write(os.path.join(_OUT_DIR.value, name), visualize.draw(image, found))
-        except (OSError, ValueError) as error:
-            num_failed += 1
-            tqdm.tqdm.write(f"mtcnn-detect: {error}", file=sys.stderr)
-            continue
-        entries.append({"picture": path, "drawing": name, **found.to_dict()})
-    _write_json(os.path.join(_OUT_DIR.value, "detections.json"), entries)
-
-    num_faces = sum(len(entry["scores"]) for entry in entries)
-    print(f"{num_faces} faces in {len(entries)} pictures; drawings and detections.json are in {_OUT_DIR.value}")
+    with out:
+        num_failed, num_sources, is_interrupted = _run(argv[1:], find_faces, out)
+    print(f"{out.summary()}; {', '.join(_WRITE.value)} are in {_OUT_DIR.value}")
+    if is_interrupted:
+        print("mtcnn-detect: interrupted; what was found up to then is written", file=sys.stderr)
+        sys.exit(130)
     if num_failed:
-        sys.exit(f"mtcnn-detect: {num_failed} of {len(paths)} pictures failed")
+        sys.exit(f"mtcnn-detect: {num_failed} of {num_sources} sources failed")
 
 
-def drawing_names(paths: list[str]) -> list[str]:
-    """A file name for the drawing of each picture, all different: a second `a` becomes a-2.faces.jpg."""
-    names, taken = [], set()
-    for path in paths:
-        stem = os.path.splitext(os.path.basename(path))[0]
-        name, number = f"{stem}.faces.jpg", 1
-        while name in taken:
-            number += 1
-            name = f"{stem}-{number}.faces.jpg"
-        taken.add(name)
-        names.append(name)
-    return names
+def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tuple[int, int, bool]:
+    """Looks at everything; how many sources failed, of how many, and whether Ctrl-C ended it."""
+    found, problems = sources.find(arguments, _OUT_DIR.value)
+    for problem in problems:
+        print(f"mtcnn-detect: {problem}", file=sys.stderr)
+    num_sources = len(found) + len(problems)
+    try:
+        for source in tqdm.tqdm(found, unit="source", disable=True if len(found) == 1 else None):
+            try:
+                if source.kind == "picture":
+                    image = images.read(source.name)
+                    out.add_picture(source.name, source.stem, image, find_faces(image))
+                else:
+                    _watch(source, find_faces, out)
+            except (OSError, ValueError) as error:
+                problems.append(str(error))
+                tqdm.tqdm.write(f"mtcnn-detect: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return len(problems), num_sources, True
+    return len(problems), num_sources, False
+
+
+def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -> None:
+    """Looks at the frames of a video or camera."""
+    is_camera = source.kind == "camera"
+    num_frames = 0
+    with (
+        videos.Reader(int(source.name) if is_camera else source.name) as video,
+        out.video_drawing(source.stem, video.frames_per_second) as draw,
+    ):
+        try:
+            for index, image in enumerate(tqdm.tqdm(video, total=video.num_frames, unit="frame", disable=None)):
+                num_frames += 1
+                is_reused = index % _EVERY.value != 0
+                if not is_reused:
+                    found = find_faces(image)
+                draw(image, found)
+                seconds = round(index / video.frames_per_second, 3)
+                out.add_frame(source.name, source.stem, index, image, found, seconds=seconds, reused=is_reused)
+        except KeyboardInterrupt:
+            if not is_camera:
+                raise
+    if not num_frames:
+        raise ValueError(f"expected at least one frame, got none of {source.kind} {source.name!r}; check it")
+
+
+def _check_write(kinds: list[str]) -> None:
+    if not kinds or not set(kinds) <= set(results.KINDS):
+        raise app.UsageError(f"--write takes any of {', '.join(results.KINDS)}, got {','.join(kinds)!r}")
 
 
 def _parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
@@ -84,13 +129,6 @@ def _parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
     if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
         raise app.UsageError(f"--thresholds takes three numbers in 0–1, such as 0.6,0.7,0.7, got {','.join(texts)!r}")
     return thresholds
-
-
-def _write_json(path: str, value) -> None:
-    partial = f"{path}.{os.getpid()}.part"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-    os.replace(partial, path)
 
 
 def run() -> None:

@@ -1,5 +1,6 @@
 """The program `mtcnn-detect`, as it is called."""
 
+import csv
 import json
 import os
 import subprocess
@@ -9,9 +10,11 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from absl import flags
 
 import mtcnn_tf
-from mtcnn_tf import images, networks, stages
+from mtcnn_tf import faces, images, networks, stages, videos
+from mtcnn_tf.cli import detect, results, sources
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
@@ -47,7 +50,7 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
         "--max_faces=4",
     )
     assert result.returncode == 1
-    for told in ("unreadable one", "nowhere.jpg", "2 of 4 pictures failed"):
+    for told in ("unreadable one", "nowhere.jpg", "2 of 4 sources failed"):
         assert told in result.stderr
     assert "Traceback" not in result.stderr and "%|" not in result.stderr
     assert "8 faces in 2 pictures" in result.stdout
@@ -61,14 +64,125 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     assert np.shape(entries[0]["landmarks"]) == (4, 5, 2) and np.shape(entries[0]["scores"]) == (4,)
 
 
+def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "folder"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.png", "deep/notes.txt"):
+        (folder / name).write_bytes(
+            cv2.imencode(".png", rng.integers(0, 256, (60, 64, 3), dtype=np.uint8))[1].tobytes()
+        )
+    frames = rng.integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
+    with videos.Writer(tmp_path / "film.mp4", 10) as writer:
+        for frame in frames:
+            writer.add(frame)
+    out_dir = folder / "out"  # within: what is in there is not looked at
+    arguments = (folder, tmp_path / "*" / "deep" / "*.png", tmp_path / "film.mp4", tmp_path / "*.bmp")
+    flags = ("--thresholds=0,0,0", "--max_faces=2", "--every=2", "--write=drawings,json,jsonl,csv,crops")
+    for _ in range(2):
+        result = call(*arguments, f"--model={workdir}", f"--out_dir={out_dir}", *flags)
+        assert result.returncode == 1 and "*.bmp" in result.stderr and "1 of 5 sources failed" in result.stderr
+        assert "16 faces in 3 pictures and 5 frames" in result.stdout
+
+    lists = {"detections.csv", "detections.json", "detections.jsonl"}
+    drawings = {"a.faces.jpg", "b.faces.jpg", "b-2.faces.jpg", "film.faces.mp4"}
+    assert set(os.listdir(out_dir)) == lists | drawings | {"crops"}
+    entries = json.loads((out_dir / "detections.json").read_text())
+    assert [json.loads(line) for line in (out_dir / "detections.jsonl").read_text().splitlines()] == entries
+    assert [entry.get("picture") for entry in entries] == [
+        *(str(folder / name) for name in ("a.png", "deep/b.png", "deep/b.png")),
+        *[None] * 5,
+    ]
+    watched = entries[3:]
+    assert [entry["frame"] for entry in watched] == [0, 1, 2, 3, 4]
+    assert [entry["seconds"] for entry in watched] == [0, 0.1, 0.2, 0.3, 0.4]
+    assert [entry["reused"] for entry in watched] == [False, True, False, True, False]
+    assert watched[0]["boxes"] == watched[1]["boxes"] != watched[2]["boxes"]
+    with videos.Reader(out_dir / "film.faces.mp4") as film:
+        assert [frame.shape for frame in film] == [(48, 64, 3)] * 5
+
+    with open(out_dir / "detections.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16 and rows[0]["source"] == str(folder / "a.png") and rows[-1]["frame"] == "4"
+    np.testing.assert_allclose(
+        [float(rows[0][edge]) for edge in ("x1", "y1", "x2", "y2")], entries[0]["boxes"][0], rtol=1e-5
+    )
+    assert float(rows[1]["right_mouth_y"]) == pytest.approx(entries[0]["landmarks"][1][4][1], rel=1e-4)
+
+    crops = [crop for entry in entries for crop in entry.get("crops", [])]
+    assert crops[0] == "crops/a.face-1.png" and crops[-1] == "crops/film.000004.face-2.png"
+    assert sorted(os.listdir(out_dir / "crops")) == sorted(os.path.basename(crop) for crop in crops)
+    found = faces.Detections.from_dict(entries[0])
+    np.testing.assert_array_equal(images.read(out_dir / crops[1]), mtcnn_tf.align(folder / "a.png", found)[1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("a.jpg", "--thresholds=0.5,0.5,7"), "--thresholds takes three numbers"),
         (("a.jpg", "--model=nowhere"), "found neither"),
+        (("a.jpg", "--write=jpeg"), "--write takes any of drawings, json, jsonl, csv, crops"),
     ],
 )
 def test_wrong_calls_are_told_in_a_sentence(tmp_path, arguments, told):
     result = call(*arguments, f"--out_dir={tmp_path / 'out'}")
     assert result.returncode == 1 and told in result.stdout + result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "out").exists()
+
+
+def test_each_source_has_its_own_stem(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.MOV", "3", "[x].jpg"):
+        (tmp_path / name).touch()
+    found, problems = sources.find(["a.jpg", "x/a.png", "a-2.jpg", "b.MOV", "0", "3", "[x].jpg", "[ab].*"], "out")
+    assert problems == []
+    assert [(source.kind, source.name, source.stem) for source in found] == [
+        ("picture", "a.jpg", "a"),
+        ("picture", "x/a.png", "a-2"),
+        ("picture", "a-2.jpg", "a-2-2"),
+        ("video", "b.MOV", "b"),
+        ("camera", "0", "0"),
+        ("picture", "3", "3"),
+        ("picture", "[x].jpg", "[x]"),
+        ("picture", "a.jpg", "a-3"),
+        ("video", "b.MOV", "b-2"),
+    ]
+
+
+class Stopped:
+    """OpenCV's view of a video during whose fourth frame somebody presses Ctrl-C."""
+
+    def __init__(self, source):
+        self.num_read = 0
+
+    def isOpened(self):
+        return True
+
+    def get(self, what):
+        return 10.0
+
+    def read(self):
+        self.num_read += 1
+        if self.num_read > 3:
+            raise KeyboardInterrupt
+        return True, np.zeros((32, 32, 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize("is_camera", [True, False])
+def test_ctrl_c_ends_a_camera_and_keeps_what_was_found(tmp_path, monkeypatch, is_camera):
+    monkeypatch.setattr(cv2, "VideoCapture", Stopped)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "film.mp4").touch()
+    flags.FLAGS.mark_as_parsed()
+    nothing = faces.Detections(faces.no_boxes(), np.zeros(0, np.float32), faces.no_landmarks(0))
+    with results.Results("out", ["drawings", "jsonl"]) as out:
+        ended = detect._run(["0" if is_camera else "film.mp4", "later.jpg"], lambda image: nothing, out)
+    # After a camera the rest goes on; a file that is interrupted is a wish to stop.
+    assert ended == ((1, 2, False) if is_camera else (0, 2, True))
+    assert sorted(os.listdir("out")) == (["0.faces.mp4"] if is_camera else []) + ["detections.jsonl"]
+    entries = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert [entry["frame"] for entry in entries] == [0, 1, 2]
+    assert out.summary() == "0 faces in 3 frames"

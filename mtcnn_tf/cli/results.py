@@ -1,0 +1,112 @@
+"""What `mtcnn-detect` writes: drawings, lists of the detections in three formats, aligned faces."""
+
+import contextlib
+import csv
+import json
+import os
+
+import numpy as np
+
+from mtcnn_tf import alignment, faces, images, videos, visualize
+
+LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detections.csv"}
+KINDS = ("drawings", *LISTS, "crops")
+CROPS_DIR = "crops"
+
+CSV_COLUMNS = (
+    *("source", "frame", "x1", "y1", "x2", "y2", "score"),
+    *(f"{name}_{axis}" for name in faces.LANDMARK_NAMES for axis in "xy"),
+)
+
+
+class Results:
+    """A folder of results; a context manager.
+
+    The lists appear when the context ends, however it ends: they hold what was found up to then.
+    """
+
+    def __init__(self, out_dir: str, kinds: list[str]):
+        """Makes the folder, and begins the lists.
+
+        Args:
+            out_dir: Where to write.
+            kinds: Which of `KINDS`.
+        """
+        os.makedirs(out_dir, exist_ok=True)
+        self._out_dir = out_dir
+        self._kinds = kinds
+        self._entries: list[dict] = []
+        self._counts = {"faces": 0, "pictures": 0, "frames": 0}
+        self._open_files = contextlib.ExitStack()
+        self._lines = self._open("jsonl") if "jsonl" in kinds else None
+        self._rows = csv.writer(self._open("csv"), lineterminator="\n") if "csv" in kinds else None
+        if self._rows:
+            self._rows.writerow(CSV_COLUMNS)
+        if "crops" in kinds:
+            os.makedirs(os.path.join(out_dir, CROPS_DIR), exist_ok=True)
+
+    def __enter__(self) -> "Results":
+        return self
+
+    def __exit__(self, *_) -> None:
+        if "json" in self._kinds:
+            json.dump(self._entries, self._open("json"), indent=1, ensure_ascii=False, allow_nan=False)
+        self._open_files.close()
+
+    def summary(self) -> str:
+        """What was written, in a few words: "8 faces in 2 pictures"."""
+        where = [f"{self._counts[what]} {what}" for what in ("pictures", "frames") if self._counts[what]]
+        return f"{self._counts['faces']} faces in {' and '.join(where) or '0 pictures'}"
+
+    def add_picture(self, name: str, stem: str, image: np.ndarray, found: faces.Detections) -> None:
+        """Writes what was found in a picture."""
+        entry = {"picture": name}
+        if "drawings" in self._kinds:
+            entry["drawing"] = f"{stem}.faces.jpg"
+            images.write(os.path.join(self._out_dir, entry["drawing"]), visualize.draw(image, found))
+        self._add(entry, f"{stem}.face", image, found)
+
+    def add_frame(self, video: str, stem: str, index: int, image: np.ndarray, found: faces.Detections, **more) -> None:
+        """Writes what was found in a frame of a video, besides its drawing; `more` goes into JSON."""
+        self._add({"video": video, "frame": index, **more}, f"{stem}.{index:06d}.face", image, found)
+
+    @contextlib.contextmanager
+    def video_drawing(self, stem: str, frames_per_second: float):
+        """A function of an image and its detections that draws the next frame of the video."""
+        if "drawings" not in self._kinds:
+            yield lambda image, found: None
+            return
+        with videos.Writer(os.path.join(self._out_dir, f"{stem}.faces.mp4"), frames_per_second) as writer:
+            yield lambda image, found: writer.add(visualize.draw(image, found))
+
+    def _add(self, entry: dict, crop_stem: str, image: np.ndarray, found: faces.Detections) -> None:
+        is_reused = entry.get("reused", False)
+        if "crops" in self._kinds and not is_reused:
+            entry["crops"] = [f"{CROPS_DIR}/{crop_stem}-{i + 1}.png" for i in range(len(found))]
+            for crop_name, crop in zip(entry["crops"], alignment.align(image, found), strict=True):
+                images.write(os.path.join(self._out_dir, crop_name), crop)
+        self._counts["faces"] += len(found)
+        self._counts["frames" if "frame" in entry else "pictures"] += 1
+        entry |= found.to_dict()
+        if "json" in self._kinds:
+            self._entries.append(entry)
+        if self._lines:
+            self._lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
+        if self._rows:
+            source = entry.get("picture", entry.get("video"))
+            for face in found:
+                numbers = (*face.box, face.score, *face.landmarks.ravel())
+                self._rows.writerow([source, entry.get("frame", ""), *(f"{number:.6g}" for number in numbers)])
+
+    def _open(self, kind: str):
+        """A list's file, that stays open as long as the context."""
+        return self._open_files.enter_context(_whole_file(os.path.join(self._out_dir, LISTS[kind])))
+
+
+@contextlib.contextmanager
+def _whole_file(path: str):
+    """A text file to write to, which gets its name when it has been closed."""
+    partial = f"{path}.{os.getpid()}.part"
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+        yield file
+    os.replace(partial, path)
