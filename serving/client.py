@@ -1,0 +1,90 @@
+"""Asks TensorFlow Serving for the faces in pictures: `python serving/client.py PICTURE… --server=http://HOST:8501`.
+
+Prints a line of JSON for each picture. Needs Python's standard library and nothing else: copy this file wherever it
+serves you.
+"""
+
+import argparse
+import base64
+import json
+import sys
+import urllib.error
+import urllib.request
+
+
+def detect(
+    pictures: list[bytes],
+    server: str = "http://localhost:8501",
+    model: str = "cascade",
+    version: int | None = None,
+    seconds: float = 60.0,
+) -> list[dict]:
+    """The faces in each picture: `boxes` [N, 4], `scores` [N] and `landmarks` [N, 5, 2] as lists, best score first.
+
+    Args:
+        pictures: Contents of JPEG or PNG files; all go in one request. The server doesn't look at EXIF orientation.
+        server: Where it listens to REST.
+        model: What it calls the cascade.
+        version: Which version of the cascade. By default the newest.
+        seconds: How long to wait for an answer.
+
+    Raises:
+        OSError: The server did not answer.
+        ValueError: There is no picture, or the server refused the request.
+    """
+    if not pictures:
+        raise ValueError("expected at least one picture, got none")
+    request = urllib.request.Request(
+        f"{server.rstrip('/')}/v1/models/{model}{'' if version is None else f'/versions/{version}'}:predict",
+        json.dumps(request_body(pictures)).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=seconds) as response:
+            predictions = json.load(response)["predictions"]
+    except urllib.error.HTTPError as error:
+        raise ValueError(f"expected faces, got an error from {server}: {_reason(error)}") from error
+    return [_without_padding(prediction) for prediction in predictions]
+
+
+def request_body(pictures: list[bytes]) -> dict:
+    """What to post: one instance for each picture."""
+    return {"instances": [{"image_bytes": {"b64": base64.b64encode(picture).decode()}} for picture in pictures]}
+
+
+def _without_padding(prediction: dict) -> dict:
+    """A picture's faces without the zeros that bring all pictures of a request to as many faces."""
+    return {name: prediction[name][: prediction["num_faces"]] for name in ("boxes", "scores", "landmarks")}
+
+
+def _reason(error: urllib.error.HTTPError) -> str:
+    """The server's own words, where it has some."""
+    try:
+        return json.load(error)["error"]
+    except (ValueError, KeyError, TypeError):
+        return str(error)
+
+
+def main() -> None:
+    """Detects faces in the pictures named on the command line, one request for each."""
+    parser = argparse.ArgumentParser(description="Asks TensorFlow Serving for the faces in pictures.")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a JPEG or PNG file")
+    parser.add_argument("--server", default="http://localhost:8501", help="where it listens to REST [%(default)s]")
+    parser.add_argument("--model", default="cascade", help="what it calls the cascade [%(default)s]")
+    parser.add_argument("--version", type=int, help="version of the cascade [the newest]")
+    arguments = parser.parse_args()
+    num_failed = 0
+    for path in arguments.pictures:
+        try:
+            with open(path, "rb") as file:
+                faces = detect([file.read()], arguments.server, arguments.model, arguments.version)[0]
+        except (OSError, ValueError) as error:
+            num_failed += 1
+            print(f"client.py: {path}: {error}", file=sys.stderr)
+            continue
+        print(json.dumps({"picture": path, **faces}, ensure_ascii=False), flush=True)
+    sys.exit(1 if num_failed else 0)
+
+
+if __name__ == "__main__":
+    main()
