@@ -10,7 +10,7 @@ POINT_COLOURS = ((255, 80, 80), (80, 120, 255), (255, 220, 60), (255, 80, 220), 
 """One for each landmark, in the order of `faces.LANDMARK_NAMES`; RGB."""
 
 
-def draw(image: np.ndarray, detections: faces.Detections) -> np.ndarray:
+def draw(image: np.ndarray, detections: faces.Detections, identities: np.ndarray | None = None) -> np.ndarray:
     """A copy of the picture with boxes, scores and landmarks drawn in, uint8 [H, W, 3].
 
     Lines grow with the picture, points with the face. Unknown landmarks (NaN) are left out.
@@ -18,19 +18,21 @@ def draw(image: np.ndarray, detections: faces.Detections) -> np.ndarray:
     Args:
         image: RGB, uint8 [H, W, 3].
         detections: What was found in it.
+        identities: Numbers [N] to write behind the scores; see `tracking`.
     """
     drawing = np.ascontiguousarray(image).copy()
     thickness = max(1, round(max(drawing.shape[:2]) / 600))
+    texts = [f"{score:.2f}" for score in detections.scores]
+    if identities is not None:
+        texts = [f"{text} #{identity}" for text, identity in zip(texts, identities, strict=True)]
     # The best face last, so that it lies on top.
-    for box, score, points in list(zip(detections.boxes, detections.scores, detections.landmarks, strict=True))[::-1]:
-        x1, y1, x2, y2 = (round(float(edge)) for edge in box)
+    for face, text in list(zip(detections, texts, strict=True))[::-1]:
+        x1, y1, x2, y2 = (round(float(edge)) for edge in face.box)
         cv2.rectangle(drawing, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, thickness)
         at = (x1, y1 - 2 * thickness if y1 > 12 * thickness else y2 + 11 * thickness)
-        cv2.putText(
-            drawing, f"{score:.2f}", at, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA
-        )
+        cv2.putText(drawing, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA)
         radius = max(1, round((x2 - x1) / 40))
-        for point, colour in zip(points, POINT_COLOURS, strict=True):
+        for point, colour in zip(face.landmarks, POINT_COLOURS, strict=True):
             if np.isfinite(point).all():
                 x, y = (round(float(coordinate)) for coordinate in point)
                 cv2.circle(drawing, (x, y), radius, colour, cv2.FILLED, cv2.LINE_AA)

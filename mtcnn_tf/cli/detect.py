@@ -6,7 +6,8 @@ camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
 * `drawings`: each picture with its faces drawn in, as NAME.faces.jpg, each video as NAME.faces.mp4;
 * `json`: one detections.json, a list with an entry for each picture that could be read: its `picture` (the path as
   given), `drawing`, `boxes`, `scores` and `landmarks`; and one for each frame of a video: `video`, `frame` (from 0),
-  `seconds`, and `reused` where --every had it not looked at;
+  `seconds`, `identities` (the same number for the same face from frame to frame, as far as boxes overlap), and
+  `reused`, true where --every had the frame not looked at;
 * `jsonl`: the same as JSON lines; `csv`: a row for each face;
 * `crops`: each face turned upright, 112 × 112 pixels, as crops/NAME.face-1.png.
 
@@ -20,7 +21,7 @@ from collections.abc import Callable
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, images, videos
+from mtcnn_tf import cascade, detector, images, tracking, videos
 from mtcnn_tf.cli import results, sources
 
 _MODEL = flags.DEFINE_string(
@@ -93,7 +94,7 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
 def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -> None:
     """Looks at the frames of a video or camera."""
     is_camera = source.kind == "camera"
-    num_frames = 0
+    num_frames, tracker = 0, tracking.Tracker()
     with (
         videos.Reader(int(source.name) if is_camera else source.name) as video,
         out.video_drawing(source.stem, video.frames_per_second) as draw,
@@ -104,9 +105,11 @@ def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -
                 is_reused = index % _EVERY.value != 0
                 if not is_reused:
                     found = find_faces(image)
-                draw(image, found)
+                    identities = tracker.update(found).tolist()
+                draw(image, found, identities)
                 seconds = round(index / video.frames_per_second, 3)
-                out.add_frame(source.name, source.stem, index, image, found, seconds=seconds, reused=is_reused)
+                entry = {"frame": index, "seconds": seconds, "identities": identities, "reused": is_reused}
+                out.add_frame(source.name, source.stem, entry, image, found)
         except KeyboardInterrupt:
             if not is_camera:
                 raise

@@ -14,7 +14,7 @@ KINDS = ("drawings", *LISTS, "crops")
 CROPS_DIR = "crops"
 
 CSV_COLUMNS = (
-    *("source", "frame", "x1", "y1", "x2", "y2", "score"),
+    *("source", "frame", "identity", "x1", "y1", "x2", "y2", "score"),
     *(f"{name}_{axis}" for name in faces.LANDMARK_NAMES for axis in "xy"),
 )
 
@@ -66,18 +66,26 @@ class Results:
             images.write(os.path.join(self._out_dir, entry["drawing"]), visualize.draw(image, found))
         self._add(entry, f"{stem}.face", image, found)
 
-    def add_frame(self, video: str, stem: str, index: int, image: np.ndarray, found: faces.Detections, **more) -> None:
-        """Writes what was found in a frame of a video, besides its drawing; `more` goes into JSON."""
-        self._add({"video": video, "frame": index, **more}, f"{stem}.{index:06d}.face", image, found)
+    def add_frame(self, video: str, stem: str, entry: dict, image: np.ndarray, found: faces.Detections) -> None:
+        """Writes what was found in a frame of a video, besides its drawing.
+
+        Args:
+            video: Its name.
+            stem: How the names of its results begin.
+            entry: What else is known: `frame`, `identities`, and whatever shall go into JSON.
+            image: The frame.
+            found: Its faces.
+        """
+        self._add({"video": video, **entry}, f"{stem}.{entry['frame']:06d}.face", image, found)
 
     @contextlib.contextmanager
     def video_drawing(self, stem: str, frames_per_second: float):
-        """A function of an image and its detections that draws the next frame of the video."""
+        """A function that draws the next frame of the video; it takes what `visualize.draw` takes."""
         if "drawings" not in self._kinds:
-            yield lambda image, found: None
+            yield lambda *frame: None
             return
         with videos.Writer(os.path.join(self._out_dir, f"{stem}.faces.mp4"), frames_per_second) as writer:
-            yield lambda image, found: writer.add(visualize.draw(image, found))
+            yield lambda *frame: writer.add(visualize.draw(*frame))
 
     def _add(self, entry: dict, crop_stem: str, image: np.ndarray, found: faces.Detections) -> None:
         is_reused = entry.get("reused", False)
@@ -94,9 +102,10 @@ class Results:
             self._lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
         if self._rows:
             source = entry.get("picture", entry.get("video"))
-            for face in found:
+            for face, identity in zip(found, entry.get("identities", [""] * len(found)), strict=True):
                 numbers = (*face.box, face.score, *face.landmarks.ravel())
-                self._rows.writerow([source, entry.get("frame", ""), *(f"{number:.6g}" for number in numbers)])
+                row = [source, entry.get("frame", ""), identity, *(f"{number:.6g}" for number in numbers)]
+                self._rows.writerow(row)
 
     def _open(self, kind: str):
         """A list's file, that stays open as long as the context."""

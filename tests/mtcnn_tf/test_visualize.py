@@ -32,6 +32,13 @@ def test_box_and_points_are_drawn_where_they_are():
     assert drawing[:30].any(), "the score stands above the box"
 
 
+def test_identities_are_written_behind_the_scores():
+    image = np.zeros((100, 120, 3), np.uint8)
+    plain, numbered = visualize.draw(image, one_face()), visualize.draw(image, one_face(), [7])
+    different = np.argwhere((plain != numbered).any(axis=2))
+    assert len(different) > 5 and different[:, 0].max() < 30 and different[:, 1].min() > 40
+
+
 def test_unknown_points_and_far_boxes_are_no_trouble():
     image = np.zeros((20, 20, 3), np.uint8)
     found = one_face((-50, -1e6, 1e6, 10), np.full((5, 2), np.nan))

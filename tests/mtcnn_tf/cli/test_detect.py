@@ -98,12 +98,14 @@ def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir
     assert [entry["seconds"] for entry in watched] == [0, 0.1, 0.2, 0.3, 0.4]
     assert [entry["reused"] for entry in watched] == [False, True, False, True, False]
     assert watched[0]["boxes"] == watched[1]["boxes"] != watched[2]["boxes"]
+    assert watched[0]["identities"] == watched[1]["identities"] == [1, 2] and len(watched[4]["identities"]) == 2
     with videos.Reader(out_dir / "film.faces.mp4") as film:
         assert [frame.shape for frame in film] == [(48, 64, 3)] * 5
 
     with open(out_dir / "detections.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 16 and rows[0]["source"] == str(folder / "a.png") and rows[-1]["frame"] == "4"
+    assert rows[0]["identity"] == "" and int(rows[-1]["identity"]) == watched[4]["identities"][1]
     np.testing.assert_allclose(
         [float(rows[0][edge]) for edge in ("x1", "y1", "x2", "y2")], entries[0]["boxes"][0], rtol=1e-5
     )
