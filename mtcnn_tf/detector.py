@@ -1,5 +1,7 @@
 """The detector: a picture in, `faces.Detections` out; how it is saved and loaded."""
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -101,12 +103,9 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     Raises:
         FileNotFoundError: There is no detector at `path`.
     """
-    if path is None and not os.path.isdir(_WEIGHTS_DIR):
-        raise FileNotFoundError(
-            "expected trained weights in the package, found none; train networks (train.py) and name their folder: "
-            "mtcnn_tf.load(path)"
-        )
-    path = os.fspath(_WEIGHTS_DIR if path is None else path)
+    if path is None:
+        return _load_shipped()
+    path = os.fspath(path)
     for model_dir in (os.path.join(path, MODEL_NAME), path):
         versions = _versions(model_dir)
         if versions:
@@ -119,6 +118,25 @@ def load(path: str | os.PathLike | None = None) -> Detector:
         f"expected a detector that export.py wrote, or three trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"
     )
+
+
+def _load_shipped() -> Detector:
+    """The detector that comes with the package.
+
+    Raises:
+        FileNotFoundError: The package was installed without its weights.
+        ValueError: A file is not the one that was shipped.
+    """
+    path = os.path.join(_WEIGHTS_DIR, "weights.json")
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
+    with open(path, encoding="utf-8") as file:
+        shipped = json.load(file)
+    for name, expected in shipped["sha256"].items():
+        with open(os.path.join(_WEIGHTS_DIR, name), "rb") as file:
+            if hashlib.sha256(file.read()).hexdigest() != expected:
+                raise ValueError(f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again")
+    return from_workdir(_WEIGHTS_DIR, thresholds=shipped["thresholds"])
 
 
 def save(

@@ -1,6 +1,8 @@
 """What goes in, what comes out, and what stays the same through a SavedModel."""
 
 import concurrent.futures
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -237,8 +239,20 @@ def test_load_says_what_is_missing(tmp_path, workdir, monkeypatch):
     (tmp_path / "pnet.keras").write_bytes((workdir / "pnet.keras").read_bytes())
     with pytest.raises(FileNotFoundError, match="train.py --stage=rnet"):
         mtcnn_tf.load(tmp_path)
-    monkeypatch.setattr(detector, "_WEIGHTS_DIR", str(tmp_path / "weights"))
-    with pytest.raises(FileNotFoundError, match="trained weights in the package"):
+
+
+def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, workdir, monkeypatch):
+    monkeypatch.setattr(detector, "_WEIGHTS_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="weights that come with the package.*install it again"):
+        mtcnn_tf.load()
+    digests = {}
+    for name in ("pnet.keras", "rnet.keras", "onet.keras"):
+        (tmp_path / name).write_bytes((workdir / name).read_bytes())
+        digests[name] = hashlib.sha256((workdir / name).read_bytes()).hexdigest()
+    (tmp_path / "weights.json").write_text(json.dumps({"thresholds": [0.5, 0.25, 0.125], "sha256": digests}))
+    assert mtcnn_tf.load().thresholds == (0.5, 0.25, 0.125)
+    (tmp_path / "rnet.keras").write_bytes((workdir / "rnet.keras").read_bytes() + b" ")
+    with pytest.raises(ValueError, match="expected rnet.keras as it was shipped"):
         mtcnn_tf.load()
 
 
