@@ -6,8 +6,8 @@ import subprocess
 import sys
 import time
 
-import conftest
 import cv2
+import drawn_faces
 import numpy as np
 import pytest
 
@@ -133,13 +133,13 @@ def test_two_builds_into_one_folder_are_refused(built, specs):
 
 
 def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
-    directory = conftest.write_wider_face(tmp_path / "wider", 8)
+    directory = drawn_faces.write_wider_face(tmp_path / "wider", 8)
     pictures = directory / "WIDER_train" / "images" / "0--Test"
     (pictures / "000.png").unlink()
     (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
-    cv2.imwrite(str(pictures / "002.png"), conftest.draw_picture(2)[..., 0])
-    cv2.imwrite(str(pictures / "003.png"), conftest.draw_picture(3).astype(np.uint16) * 257)
-    images.write(pictures / "004.png", conftest.draw_picture(4)[:60, :60])
+    cv2.imwrite(str(pictures / "002.png"), drawn_faces.draw_picture(2)[..., 0])
+    cv2.imwrite(str(pictures / "003.png"), drawn_faces.draw_picture(3).astype(np.uint16) * 257)
+    images.write(pictures / "004.png", drawn_faces.draw_picture(4)[:60, :60])
     manifest = building.build(config_of(f"wider_face:{directory}"), str(tmp_path / "out"), num_workers=1)
     assert manifest["problems"] == {"unreadable picture": 2, "box outside the picture": 1}
     report = (tmp_path / "out" / "pnet" / "problems.txt").read_text()
@@ -150,7 +150,7 @@ def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
 
 def test_no_usable_face_is_an_error(specs, tmp_path):
     (tmp_path / "empty").mkdir()
-    images.write(tmp_path / "empty" / "a.png", conftest.draw_picture(0))
+    images.write(tmp_path / "empty" / "a.png", drawn_faces.draw_picture(0))
     with pytest.raises(ValueError, match="expected annotated faces.*found none in 1 pictures"):
         building.build(config_of(f"folder:{tmp_path / 'empty'}"), str(tmp_path / "out"), num_workers=1)
 

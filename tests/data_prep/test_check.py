@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-import conftest
+import drawn_faces
 import pytest
 import test_sheets
 
@@ -33,7 +33,7 @@ def figures(printed):
 @pytest.fixture(scope="module")
 def faulty_dir(tmp_path_factory):
     """Five pictures in WIDER FACE's format, one of them a copy and one damaged."""
-    directory = conftest.write_wider_face(tmp_path_factory.mktemp("faulty"), 3)
+    directory = drawn_faces.write_wider_face(tmp_path_factory.mktemp("faulty"), 3)
     image_dir = directory / "WIDER_train" / "images" / "0--Test"
     (image_dir / "damaged.jpg").write_bytes(b"no picture")
     (image_dir / "copy.png").write_bytes((image_dir / "001.png").read_bytes())

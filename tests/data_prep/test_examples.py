@@ -1,16 +1,16 @@
 import dataclasses
 
-import conftest
+import drawn_faces
 import numpy as np
 import pytest
 
 from data_prep import examples, labels
 from mtcnn_tf import boxes, faces, kinds, records, stages
 
-FACE = np.array([conftest.FACE], np.float32)
+FACE = np.array([drawn_faces.FACE], np.float32)
 POINTS = np.array([[[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]]], np.float32)
 ANNOTATION = faces.Annotation("a.png", FACE, POINTS)
-PICTURE = conftest.draw_picture(0)
+PICTURE = drawn_faces.draw_picture(0)
 RECIPE = examples.Recipe()
 
 
@@ -122,7 +122,7 @@ def test_tiny_pictures_give_what_they_can(size):
 
 
 def test_boxes_are_fitted_to_the_picture():
-    half, gone, fine = [-30, 10, 30, 70], [500, 10, 560, 70], list(conftest.FACE)
+    half, gone, fine = [-30, 10, 30, 70], [500, 10, 560, 70], list(drawn_faces.FACE)
     most_gone = [-50, 10, 10, 70]
     annotation = faces.Annotation("a.png", [half, gone, fine, most_gone], ignored=[[150, 100, 300, 300]])
     fitted, problems = examples.fit_to_picture(annotation, 160, 120)

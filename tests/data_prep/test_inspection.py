@@ -1,7 +1,7 @@
 import dataclasses
 import shutil
 
-import conftest
+import drawn_faces
 import numpy as np
 import pytest
 
@@ -17,7 +17,7 @@ def pictures(tmp_path):
     """Paths of four different pictures, 160 × 120, a copy of the first, a damaged file and one that isn't there."""
     paths = {name: str(tmp_path / f"{name}.png") for name in ("a", "b", "c", "d", "copy", "damaged", "missing")}
     for seed, name in enumerate("abcd"):
-        images.write(paths[name], conftest.draw_picture(seed))
+        images.write(paths[name], drawn_faces.draw_picture(seed))
     shutil.copy(paths["a"], paths["copy"])
     with open(paths["damaged"], "wb") as file:
         file.write(b"no picture")
@@ -73,7 +73,7 @@ def test_a_set_without_faces_has_no_quantiles(pictures):
 def test_only_five_known_points_count_as_all_landmarks(pictures):
     four = POINTS.copy()
     four[2] = np.nan
-    boxes = np.float32([conftest.FACE, (0, 0, 20, 20), (100, 0, 120, 20)])
+    boxes = np.float32([drawn_faces.FACE, (0, 0, 20, 20), (100, 0, 120, 20)])
     report = of(faces.Annotation(pictures["a"], boxes, np.stack([POINTS, four, np.full((5, 2), np.nan)])))
     assert report.num_with_landmarks == 1 and report.problems == []
 
@@ -110,7 +110,7 @@ def test_unreadable_pictures_are_reported_once_and_their_faces_still_counted(pic
 
 
 def test_points_outside_and_sides_exchanged(pictures):
-    boxes = np.float32([conftest.FACE] * 5) + 5 * np.arange(5, dtype=np.float32)[:, None]
+    boxes = np.float32([drawn_faces.FACE] * 5) + 5 * np.arange(5, dtype=np.float32)[:, None]
     at_right_edge = POINTS + np.float32([160 - POINTS[:, 0].max(), 0])  # the picture is 160 wide and 120 high
     beyond_right, beyond_bottom = at_right_edge + np.float32([0.5, 0]), POINTS + np.float32([0, 60])
     points = np.stack([POINTS, at_right_edge, beyond_right, beyond_bottom, POINTS[list(faces.MIRROR_ORDER)]])
@@ -122,7 +122,7 @@ def test_points_outside_and_sides_exchanged(pictures):
 
 def test_a_profile_with_only_its_eyes_exchanged_is_left_alone(pictures):
     profile = POINTS[[1, 0, 2, 3, 4]]
-    report = of(faces.Annotation(pictures["a"], np.float32([conftest.FACE]), profile[None]))
+    report = of(faces.Annotation(pictures["a"], np.float32([drawn_faces.FACE]), profile[None]))
     assert report.problem_counts[inspection.SIDES_SWAPPED] == 0
 
 
