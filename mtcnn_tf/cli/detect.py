@@ -21,7 +21,7 @@ from collections.abc import Callable
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, images, tracking, videos
+from mtcnn_tf import cascade, cli, detector, images, tracking, videos
 from mtcnn_tf.cli import results, sources
 
 _MODEL = flags.DEFINE_string(
@@ -48,7 +48,10 @@ def main(argv: list[str]) -> None:
     if not argv[1:]:
         raise app.UsageError("expected at least one picture, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
     _check_write(_WRITE.value)
-    thresholds = _parse_thresholds(_THRESHOLDS.value)
+    try:
+        thresholds = cli.parse_thresholds(_THRESHOLDS.value)
+    except ValueError as error:
+        raise app.UsageError(str(error)) from None
     try:
         find_faces = functools.partial(
             detector.load(_MODEL.value),
@@ -120,18 +123,6 @@ def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -
 def _check_write(kinds: list[str]) -> None:
     if not kinds or not set(kinds) <= set(results.KINDS):
         raise app.UsageError(f"--write takes any of {', '.join(results.KINDS)}, got {','.join(kinds)!r}")
-
-
-def _parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
-    if texts is None:
-        return None
-    try:
-        thresholds = tuple(float(text) for text in texts)
-    except ValueError:
-        thresholds = ()
-    if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
-        raise app.UsageError(f"--thresholds takes three numbers in 0–1, such as 0.6,0.7,0.7, got {','.join(texts)!r}")
-    return thresholds
 
 
 def run() -> None:

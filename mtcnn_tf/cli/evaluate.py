@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, detector, faces, images, stages, visualize
+from mtcnn_tf import cascade, cli, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
@@ -206,7 +206,7 @@ def _named(annotations: list, list_path: str) -> list:
 
 def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
     """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show."""
-    thresholds = _parse_thresholds(_THRESHOLDS.value)
+    thresholds = cli.parse_thresholds(_THRESHOLDS.value)
     named = {}
 
     def add(text: str, make) -> None:
@@ -247,23 +247,6 @@ def _load_callable(spec: str) -> runs.Find:
     if not callable(found):
         raise ValueError(f"expected --detector=MODULE:CALLABLE, got {spec!r}, which names nothing that can be called")
     return found
-
-
-def _parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
-    """Three thresholds from the flag's words.
-
-    Raises:
-        ValueError: They aren't three numbers in 0–1.
-    """
-    if texts is None:
-        return None
-    try:
-        thresholds = tuple(float(text) for text in texts)
-    except ValueError:
-        thresholds = ()
-    if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"--thresholds takes three numbers in 0–1, such as 0.5,0.5,0.3, got {','.join(texts)!r}")
-    return thresholds
 
 
 def run() -> None:

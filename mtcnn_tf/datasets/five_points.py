@@ -5,7 +5,9 @@ none. Cascades regress WIDER FACE's boxes, so these faces get the box that WIDER
 far as the points tell it: see `boxes_round`.
 """
 
+import os
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 
@@ -66,6 +68,29 @@ def boxes_round(landmarks: np.ndarray) -> np.ndarray:
     centres -= spread * [0, _RAISE]
     half_sides = spread * [_WIDTH / 2, _HEIGHT / 2]
     return np.concatenate([centres - half_sides, centres + half_sides], axis=1).astype(np.float32)
+
+
+def read_rows(
+    path: str, directory: str, points_of: Callable[[np.ndarray], np.ndarray]
+) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """Annotations from a list with a picture's path and 14 numbers a line, and the lines that are otherwise.
+
+    Args:
+        path: The list.
+        directory: What the pictures' paths are relative to.
+        points_of: From a line's 14 numbers to its five points [5, 2].
+    """
+    image_paths, landmarks, wheres, problems = [], [], [], []
+    for number, text in listing.read_lines(path):
+        name, numbers = listing.split_row(text, 14)
+        if numbers is None:
+            problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
+            continue
+        image_paths.append(os.path.join(directory, listing.native_path(name)))
+        landmarks.append(points_of(numbers))
+        wheres.append(f"{path}:{number}")
+    annotations, without_extent = annotate(image_paths, landmarks, wheres)
+    return annotations, problems + without_extent
 
 
 def annotate(

@@ -4,8 +4,6 @@ Zhang, Luo, Loy, Tang, "Facial Landmark Detection by Deep Multi-task Learning", 
 There are no boxes: they come from the points, see `five_points.boxes_round`.
 """
 
-import os
-
 from mtcnn_tf import faces
 from mtcnn_tf.datasets import five_points, listing
 
@@ -24,14 +22,4 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         FileNotFoundError: No such directory or list.
     """
     path = listing.find_list(directory, LISTS, split)
-    image_paths, landmarks, wheres, problems = [], [], [], []
-    for number, text in listing.read_lines(path):
-        name, numbers = listing.split_row(text, 14)
-        if numbers is None:
-            problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
-            continue
-        image_paths.append(os.path.join(directory, listing.native_path(name)))
-        landmarks.append(numbers[:10].reshape(2, 5).T)
-        wheres.append(f"{path}:{number}")
-    annotations, without_extent = five_points.annotate(image_paths, landmarks, wheres)
-    return annotations, problems + without_extent
+    return five_points.read_rows(path, directory, lambda numbers: numbers[:10].reshape(2, 5).T)

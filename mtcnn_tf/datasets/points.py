@@ -6,8 +6,6 @@ the chin (medians: 0.92 of the width and 0.74 of the height of `five_points.boxe
 have other habits, and the points say well enough where WIDER FACE's annotators would have drawn the box.
 """
 
-import os
-
 from mtcnn_tf import faces
 from mtcnn_tf.datasets import five_points, listing
 
@@ -26,14 +24,4 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         FileNotFoundError: No such directory or list.
     """
     path = listing.find_list(directory, LISTS, split)
-    image_paths, landmarks, wheres, problems = [], [], [], []
-    for number, text in listing.read_lines(path):
-        name, numbers = listing.split_row(text, 14)
-        if numbers is None:
-            problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
-            continue
-        image_paths.append(os.path.join(directory, listing.native_path(name)))
-        landmarks.append(numbers[4:].reshape(5, 2))
-        wheres.append(f"{path}:{number}")
-    annotations, without_extent = five_points.annotate(image_paths, landmarks, wheres)
-    return annotations, problems + without_extent
+    return five_points.read_rows(path, directory, lambda numbers: numbers[4:].reshape(5, 2))
