@@ -16,16 +16,16 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/sample_set/points
 BUILD := $(RUN) -m data_prep.build $(SAMPLES) --out_dir=demo/records
-TRAIN := $(RUN) train.py --records_dir=demo/records --workdir=demo/networks --epochs=3
+TUNE := $(RUN) train.py --records_dir=demo/records --workdir=demo/networks --epochs=3 --learning_rate=0.0005
 
 demo: setup
 	$(RUN) -m data_prep.sample_set --out_dir=demo/sample_set
 	$(BUILD) --stage=pnet
-	$(TRAIN) --stage=pnet --steps_per_epoch=200
+	$(TUNE) --stage=pnet --init_from=mtcnn_tf/weights/pnet.keras --steps_per_epoch=200
 	$(BUILD) --stage=rnet --networks=demo/networks
-	$(TRAIN) --stage=rnet --steps_per_epoch=100
+	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/rnet.keras --steps_per_epoch=100
 	$(BUILD) --stage=onet --networks=demo/networks
-	$(TRAIN) --stage=onet --steps_per_epoch=50
+	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=50
 	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
 	@echo
