@@ -31,6 +31,12 @@ def contents(directory):
     }
 
 
+def wait_for(has_happened):
+    deadline = time.monotonic() + 120
+    while not has_happened() and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def command(dataset, out_dir, *more):
     return [
         sys.executable, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
@@ -77,9 +83,7 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     flags = [f"--dataset={specs[1]}", "--num_workers=1"]
     process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
     unfinished = tmp_path / "pnet" / "unfinished"
-    deadline = time.monotonic() + 120
-    while not list(unfinished.glob("*-0*.json")) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_for(lambda: list(unfinished.glob("*-0*.json")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert list(unfinished.glob("*-0*.json")), "the build was killed before its first shard was done"
@@ -101,10 +105,7 @@ def test_ctrl_c_stops_at_once_says_how_to_go_on_and_loses_nothing(built, specs, 
     process = subprocess.Popen(
         command(specs[0], tmp_path, *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    unfinished = tmp_path / "pnet" / "unfinished"
-    deadline = time.monotonic() + 120
-    while not list(unfinished.glob("*-0*.json")) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_for(lambda: (tmp_path / "pnet" / "unfinished" / "manifest.json").exists())  # its workers are starting
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
