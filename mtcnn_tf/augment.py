@@ -97,7 +97,7 @@ def soften(image: tf.Tensor) -> tf.Tensor:
 def add_noise(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Crops [B, S, S, 3] with normal noise, each crop of its own strength up to `MAX_NOISE`; in 0–255.
 
-    The crops of a batch share `NUM_NOISES` patterns, because drawing numbers costs more than all other changes together.
+    The crops of a batch share `NUM_NOISES` patterns: drawing numbers costs more than all other changes together.
     """
     num_crops, seeds = tf.shape(image)[0], tf.random.split(seed, 3)
     strength = tf.random.stateless_uniform([num_crops, 1, 1, 1], seeds[0], -MAX_NOISE, MAX_NOISE)
