@@ -16,7 +16,7 @@ import tqdm
 
 import mtcnn_tf
 from data_prep import examples, jobs, labels, mining, shards
-from mtcnn_tf import datasets, faces, images, kinds, stages
+from mtcnn_tf import datasets, faces, files, images, kinds, records, stages
 
 PROBLEMS = "problems.txt"
 
@@ -73,7 +73,7 @@ def build(config: Config, out_dir: str, num_workers: int, restart: bool = False)
     with _only_build_in(stage_dir):
         if restart:
             _clear(stage_dir)
-        shards.remove_partial(stage_dir)
+        files.remove_partial(stage_dir)
         annotations, problems = _read_datasets(config)
         settings = _settings(config, annotations)
         manifest = _manifest_of_same_build(stage_dir, settings)
@@ -81,7 +81,7 @@ def build(config: Config, out_dir: str, num_workers: int, restart: bool = False)
             try:
                 manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
             finally:
-                shards.remove_partial(stage_dir)
+                files.remove_partial(stage_dir)
         shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
     return manifest
 
@@ -100,7 +100,7 @@ def _only_build_in(stage_dir: pathlib.Path) -> Iterator[None]:
 def _clear(stage_dir: pathlib.Path) -> None:
     for name in (shards.UNFINISHED, *shards.SPLITS):
         shutil.rmtree(stage_dir / name, ignore_errors=True)
-    for name in (shards.MANIFEST, PROBLEMS):
+    for name in (records.MANIFEST, PROBLEMS):
         (stage_dir / name).unlink(missing_ok=True)
 
 
@@ -146,7 +146,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
 
 def _manifest_of_same_build(stage_dir: pathlib.Path, settings: dict) -> dict | None:
     """The finished manifest, None if there is none yet; raises ValueError if what is there was built otherwise."""
-    for path in (stage_dir / shards.MANIFEST, stage_dir / shards.UNFINISHED / shards.MANIFEST):
+    for path in (stage_dir / records.MANIFEST, stage_dir / shards.UNFINISHED / records.MANIFEST):
         if not path.is_file():
             continue
         there = json.loads(path.read_text())
@@ -157,7 +157,7 @@ def _manifest_of_same_build(stage_dir: pathlib.Path, settings: dict) -> dict | N
                 "take another --out_dir, or --restart to build anew"
             )
         return there if path.parent == stage_dir else None
-    shards.write_json(stage_dir / shards.UNFINISHED / shards.MANIFEST, {"settings": settings})
+    shards.write_json(stage_dir / shards.UNFINISHED / records.MANIFEST, {"settings": settings})
     return None
 
 
@@ -192,7 +192,7 @@ def _make(config, stage_dir, annotations, problems, settings, num_workers) -> di
             f"{len(problems)} problems, the first: {problems[0] if problems else 'none'}"
         )
     shards.write_text(stage_dir / PROBLEMS, "".join(f"{problem}\n" for problem in problems))
-    shards.write_json(stage_dir / shards.MANIFEST, manifest)
+    shards.write_json(stage_dir / records.MANIFEST, manifest)
     return manifest
 
 
@@ -203,13 +203,15 @@ def _mining(config: Config, stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -
         return None
     path = stage_dir / shards.UNFINISHED / "mining.json"
     if not path.is_file():
-        min_size = config.recipe.rules.min_face_size
+        rules = config.recipe.rules
         if config.thresholds is not None:
             last_stage = stages.proposers(stage)[-1].name
-            miner, calibration = mining.Miner(config.networks, last_stage, config.thresholds, min_size), []
+            miner, calibration = mining.Miner(config.networks, last_stage, config.thresholds, rules.min_face_size), []
         else:
             pictures = _calibration_pictures(config, all_jobs)
-            miner, calibration = mining.calibrate(config.networks, stage, pictures, min_size)
+            miner, calibration = mining.calibrate(
+                config.networks, stage, pictures, rules.min_face_size, rules.negative_iou
+            )
         shards.write_json(path, {"miner": dataclasses.asdict(miner), "calibration": calibration})
     return json.loads(path.read_text())
 

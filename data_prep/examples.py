@@ -88,7 +88,7 @@ def of_picture(
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
     levels, cut = _cut(tf.constant(image), tf.constant(boxes), stage.size)
-    examples = records.Examples(_as_pixels(cut.numpy()), found, offsets, np.zeros((len(boxes), 10), np.float32))
+    examples = records.Examples(crops.as_pixels(cut.numpy()), found, offsets, np.zeros((len(boxes), 10), np.float32))
     return records.concatenate([examples, _landmark_examples(levels, annotation, stage.size, recipe, rng)])
 
 
@@ -160,7 +160,7 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     keep_mask = is_close_mask & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
     boxes, angles, pivots, points, mirror_mask = (x[keep_mask] for x in (boxes, angles, pivots, points, mirror_mask))
 
-    images = _as_pixels(crops.cut_rotated([level.numpy() for level in levels], boxes, angles, pivots, size))
+    images = crops.as_pixels(crops.cut_rotated([level.numpy() for level in levels], boxes, angles, pivots, size))
     images[mirror_mask] = images[mirror_mask, :, ::-1]
     points[mirror_mask] = points[mirror_mask][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
     num_crops = len(boxes)
@@ -173,7 +173,3 @@ def _rotate(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.nd
     cosine, sine = np.cos(angles), np.sin(angles)
     turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]
     return np.einsum("nij,npj->npi", turn, points - pivots[:, None]) + pivots[:, None]
-
-
-def _as_pixels(crops_: np.ndarray) -> np.ndarray:
-    return np.rint(crops_).clip(0, 255).astype(np.uint8)

@@ -16,8 +16,6 @@ MIN_NEGATIVES = 10
 """So many proposals of a picture, on average, must be background: the next stage starves behind a strict one."""
 FOUND_IOU = 0.5
 """A proposal finds a face from this IoU on, as in evaluation."""
-BACKGROUND_IOU = 0.3
-"""Below this IoU with every face it is background, as in `labels.Rules`."""
 
 Propose = Callable[[np.ndarray], np.ndarray]
 """Picture uint8 [H, W, 3] → boxes [N, 4]."""
@@ -65,6 +63,7 @@ def calibrate(
     mined_for: stages.Stage,
     pictures: Sequence[tuple[np.ndarray, np.ndarray]],
     min_face_size: float,
+    background_iou: float,
 ) -> tuple[Miner, list[dict]]:
     """Thresholds at which the cascade so far keeps the wanted share of the faces, stage by stage.
 
@@ -75,6 +74,7 @@ def calibrate(
         mined_for: The stage that will learn; its proposers are calibrated.
         pictures: Pictures uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
         min_face_size: Smallest face to propose, in pixels.
+        background_iou: A proposal that overlaps every face less than this is background.
 
     Returns:
         The miner, and for each stage its name, threshold, the recall reached and the mean number of proposals.
@@ -85,7 +85,7 @@ def calibrate(
         so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]
         best = np.concatenate([best_scores(*proposal) for proposal in proposals])
-        background = np.concatenate([background_scores(*proposal) for proposal in proposals])
+        background = np.concatenate([background_scores(*proposal, background_iou) for proposal in proposals])
         threshold = min(
             threshold_that_keeps(best, int(np.ceil(stage.keep_recall * len(best)))),
             threshold_that_keeps(background, MIN_NEGATIVES * len(pictures)),
@@ -108,9 +108,9 @@ def best_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray) -> np
     return np.where(found_mask, scores, 0).max(axis=1, initial=0)
 
 
-def background_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Scores of the proposals that overlap no wanted face [N, 4] so much that they might be taken for it."""
-    return scores[box_geometry.iou(boxes, wanted).max(axis=1, initial=0) < BACKGROUND_IOU]
+def background_scores(boxes: np.ndarray, scores: np.ndarray, wanted: np.ndarray, background_iou: float) -> np.ndarray:
+    """Scores of the proposals that overlap each wanted face [N, 4] less than `background_iou`."""
+    return scores[box_geometry.iou(boxes, wanted).max(axis=1, initial=0) < background_iou]
 
 
 def threshold_that_keeps(scores: np.ndarray, count: int) -> float:

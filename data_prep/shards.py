@@ -6,7 +6,6 @@ OUT_DIR/pnet/manifest.json                               written last: a folder 
 OUT_DIR/pnet/unfinished/train-00003.json                 while it is built: this shard is done
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,11 +14,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import kinds, records
+from mtcnn_tf import files, kinds, records
 
-MANIFEST = "manifest.json"
 UNFINISHED = "unfinished"
-PARTIAL = ".part"
 SPLITS = ("train", "validation")
 
 
@@ -49,7 +46,8 @@ def write(stage_dir: pathlib.Path, split: str, shard: int, num_shards: int, exam
 
 def _write_records(path: pathlib.Path, rows: np.ndarray) -> str:
     """Writes each row as a record and returns the SHA-256 of the file."""
-    with _whole(path) as partial:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.whole(path) as partial:
         try:
             with tf.io.TFRecordWriter(str(partial)) as writer:
                 for row in rows:
@@ -66,26 +64,9 @@ def write_json(path: pathlib.Path, content) -> None:
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
-    with _whole(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
-
-
-@contextlib.contextmanager
-def _whole(path: pathlib.Path):
-    """Gives a name to write to; the file gets its own name at the end, or goes if the writing failed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def remove_partial(stage_dir: pathlib.Path) -> None:
-    """Removes what a killed build left half-written."""
-    for partial in stage_dir.rglob(f"*{PARTIAL}"):
-        partial.unlink()
+    with files.whole(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def is_whole(stage_dir: pathlib.Path, entry: dict) -> bool:

@@ -39,7 +39,7 @@ def align(image, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     linear = np.linalg.inv(to_crop[:, :, :2])
     to_picture = np.concatenate([linear, -linear @ to_crop[:, :, 2:]], axis=2)
     levels = [level.numpy() for level in crops.halvings(tf.constant(images.as_rgb(image)))]
-    return _as_pixels(crops.warp(levels, to_picture, size))
+    return crops.as_pixels(crops.warp(levels, to_picture, size))
 
 
 def crop(image, detections: faces.Detections, margin: float = 0.0, size: int = SIZE) -> np.ndarray:
@@ -61,7 +61,7 @@ def crop(image, detections: faces.Detections, margin: float = 0.0, size: int = S
     added = margin * (squares[:, 2:] - squares[:, :2])
     squares = np.concatenate([squares[:, :2] - added, squares[:, 2:] + added], axis=1).astype(np.float32)
     levels = crops.halvings(tf.constant(images.as_rgb(image)))
-    return _as_pixels(crops.cut(levels, tf.constant(squares), size).numpy())
+    return crops.as_pixels(crops.cut(levels, tf.constant(squares), size).numpy())
 
 
 def similarities(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -78,7 +78,3 @@ def similarities(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
     shift = target_centres[:, 0] - factor * centres[:, 0]
     rows = [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
     return np.moveaxis(np.array(rows), -1, 0)
-
-
-def _as_pixels(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

@@ -72,6 +72,11 @@ def _sample(image: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Ten
     return tf.image.crop_and_resize(image[None], fractions, tf.zeros_like(boxes[:, 0], tf.int32), [size, size])
 
 
+def as_pixels(crops: np.ndarray) -> np.ndarray:
+    """Crops of any shape, in about 0–255, as uint8."""
+    return np.rint(crops).clip(0, 255).astype(np.uint8)
+
+
 def cut_rotated(
     levels: list[np.ndarray], boxes: np.ndarray, angles: np.ndarray, pivots: np.ndarray, size: int
 ) -> np.ndarray:

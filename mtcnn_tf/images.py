@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from mtcnn_tf import files
+
 COLORS = ("rgb", "bgr")
 """Orders that an array's channels may come in; the second is OpenCV's."""
 
@@ -116,7 +118,5 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
         encoded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
         raise ValueError(f"expected a file name that ends in .jpg or .png, got {os.fspath(path)!r}") from error
-    partial = f"{os.fspath(path)}.{os.getpid()}.part"
-    with open(partial, "wb") as file:
-        file.write(encoded.tobytes())
-    os.replace(partial, path)
+    with files.whole(path) as partial:
+        partial.write_bytes(encoded.tobytes())

@@ -28,9 +28,9 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
         ValueError: A shard named by the manifest is missing or cut short, or the records are another stage's.
     """
     stage_dir = pathlib.Path(records_dir) / stage.name
-    path = stage_dir / "manifest.json"
+    path = stage_dir / records.MANIFEST
     if not path.is_file():
-        present = [name for name in stages.BY_NAME if (pathlib.Path(records_dir) / name / "manifest.json").is_file()]
+        present = [name for name in stages.BY_NAME if (pathlib.Path(records_dir) / name / records.MANIFEST).is_file()]
         raise FileNotFoundError(
             f"expected finished {stage.name} records in {stage_dir}, found {' and '.join(present) or 'no'} records in "
             f"{records_dir}; build them: python -m data_prep.build --stage={stage.name} --out_dir={records_dir}"

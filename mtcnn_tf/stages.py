@@ -25,13 +25,13 @@ class Stage:
         size: Side of the square crop it sees, in pixels.
         loss_weights: Default weights of the three losses.
         keep_recall: The share of faces that must survive this stage when it mines examples for the next one. A stage
-            that is too strict starves its successor of hard examples.
+            that is too strict starves its successor of hard examples. None for the last stage.
     """
 
     name: str
     size: int
     loss_weights: LossWeights
-    keep_recall: float
+    keep_recall: float | None
 
     @property
     def network_file(self) -> str:
@@ -41,7 +41,7 @@ class Stage:
 
 PNET = Stage("pnet", 12, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.97)
 RNET = Stage("rnet", 24, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.955)
-ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_recall=0.95)
+ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_recall=None)
 
 ALL = (PNET, RNET, ONET)
 BY_NAME = {stage.name: stage for stage in ALL}

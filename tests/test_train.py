@@ -44,7 +44,7 @@ def records_dir(tmp_path_factory):
         )
         entries += shards.write(records_dir / "pnet", split, 0, 1, examples)
         counts[split] = records.num_per_kind(examples)
-    shards.write_json(records_dir / "pnet" / shards.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries})
+    shards.write_json(records_dir / "pnet" / records.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries})
     return records_dir
 
 

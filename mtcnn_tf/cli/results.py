@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from mtcnn_tf import alignment, faces, images, videos, visualize
+from mtcnn_tf import alignment, faces, files, images, videos, visualize
 
 LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detections.csv"}
 KINDS = ("drawings", *LISTS, "crops")
@@ -109,13 +109,5 @@ class Results:
 
     def _open(self, kind: str):
         """A list's file, that stays open as long as the context."""
-        return self._open_files.enter_context(_whole_file(os.path.join(self._out_dir, LISTS[kind])))
-
-
-@contextlib.contextmanager
-def _whole_file(path: str):
-    """A text file to write to, which gets its name when it has been closed."""
-    partial = f"{path}.{os.getpid()}.part"
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        yield file
-    os.replace(partial, path)
+        partial = self._open_files.enter_context(files.whole(os.path.join(self._out_dir, LISTS[kind])))
+        return self._open_files.enter_context(open(partial, "w", encoding="utf-8", newline=""))

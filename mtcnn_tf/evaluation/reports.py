@@ -8,6 +8,8 @@ import os
 import matplotlib.figure
 import numpy as np
 
+from mtcnn_tf import files
+
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
@@ -62,10 +64,8 @@ def write_json(path: str | os.PathLike, about: dict, reports: dict[str, Report])
         name: {figure: None if math.isnan(value) else value for figure, value in report.figures.items()}
         for name, report in reports.items()
     }
-    partial = f"{os.fspath(path)}.{os.getpid()}.part"
-    with open(partial, "w", encoding="utf-8") as file:
+    with files.whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump({**about, "results": results}, file, indent=1, ensure_ascii=False)
-    os.replace(partial, path)
 
 
 def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> None:
@@ -85,6 +85,5 @@ def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> Non
         axes.legend(fontsize="small")
     for axes in figure.axes[len(panels) :]:
         axes.set_axis_off()
-    partial = f"{os.fspath(path)}.{os.getpid()}.part"
-    figure.savefig(partial, format="png", dpi=110)
-    os.replace(partial, path)
+    with files.whole(path) as partial:
+        figure.savefig(partial, format="png", dpi=110)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tqdm
 
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces, files, images
 
 Find = Callable[[np.ndarray], faces.Detections]
 """A detector: RGB pixels, uint8 [H, W, 3], to what was found, in any order; landmarks may be NaN."""
@@ -50,8 +50,7 @@ def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[fac
         names: One for each picture, all different, that don't depend on where the data set lies.
         detections: What was found in each.
     """
-    partial = f"{os.fspath(path)}.{os.getpid()}.part"
-    with open(partial, "wb") as file:
+    with files.whole(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(
             file,
             pictures=np.array(names, np.str_),
@@ -60,7 +59,6 @@ def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[fac
             scores=np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)]),
             landmarks=np.concatenate([faces.no_landmarks(0), *(found.landmarks for found in detections)]),
         )
-    os.replace(partial, path)
 
 
 def load(path: str | os.PathLike, names: Sequence[str]) -> list[faces.Detections]:

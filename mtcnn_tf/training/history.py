@@ -1,10 +1,11 @@
 """The history of a training as a table and as a plot."""
 
 import csv
-import os
 import pathlib
 
 from matplotlib import figure
+
+from mtcnn_tf import files
 
 _PANELS = {
     "loss": ("loss", "face_loss", "box_loss", "landmark_loss"),
@@ -19,12 +20,10 @@ _PANELS = {
 def write_csv(rows: list[dict], path: pathlib.Path):
     """Writes a line for each row, with a column for every name that any row has; what is unknown stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w", newline="") as file:
+    with files.whole(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def write_plot(rows: list[dict], path: pathlib.Path, title: str):
@@ -49,6 +48,5 @@ def write_plot(rows: list[dict], path: pathlib.Path, title: str):
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="x-small")
-    partial = path.with_name(f".{path.name}.partial")
-    page.savefig(partial, format="png", dpi=80)
-    os.replace(partial, path)
+    with files.whole(path) as partial:
+        page.savefig(partial, format="png", dpi=80)

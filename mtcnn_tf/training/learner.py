@@ -1,13 +1,12 @@
 """A network with its loss and its optimizer, on the devices it will be trained on; and back to a plain network."""
 
 import contextlib
-import os
 import pathlib
 
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import losses, metrics, networks, stages
+from mtcnn_tf import files, losses, metrics, networks, stages
 from mtcnn_tf.training import settings
 
 _LAST_RATE = 0.01
@@ -64,12 +63,8 @@ def save(network: keras.Model, config: settings.Config, stage: stages.Stage, pat
     with _precision("float32"):
         plain = networks.build(stage, shared_slopes=config.shared_slopes)
     plain.set_weights(network.get_weights())
-    partial = path.with_name(f".partial-{path.name}")
-    try:
+    with files.whole(path) as partial:
         plain.save(partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def tally(model: keras.Model) -> metrics.Tally:

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import pathlib
 import platform
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import losses, stages
+from mtcnn_tf import files, losses, stages
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 STRATEGIES = ("one_device", "mirrored", "multi_worker")
@@ -118,9 +117,8 @@ def check_same(description: dict, path: pathlib.Path):
 
 def write(description: dict, path: pathlib.Path):
     """Writes the description as JSON."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(description, indent=2) + "\n")
-    os.replace(partial, path)
+    with files.whole(path) as partial:
+        partial.write_text(json.dumps(description, indent=2) + "\n")
 
 
 def _essential(description: dict) -> dict:

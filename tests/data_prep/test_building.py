@@ -95,7 +95,7 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     marker = json.loads(sorted(unfinished.glob("*-0*.json"))[0].read_text())
     damaged = tmp_path / "pnet" / max(marker["shards"], key=lambda shard: shard["examples"])["file"]
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    (damaged.parent / "negative-00001-of-00004.tfrecord.99.part").write_bytes(b"half")
+    (damaged.parent / ".partial-99-negative-00001-of-00004.tfrecord").write_bytes(b"half")
     building.build(config_of(*specs), str(tmp_path), num_workers=2)
     assert contents(tmp_path) == contents(built[0])
 
@@ -110,7 +110,7 @@ def test_ctrl_c_stops_at_once_says_how_to_go_on_and_loses_nothing(built, specs, 
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "The same command goes on" in stderr and "Traceback" not in stderr
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*partial*"))
     building.build(config_of(*specs), str(tmp_path), num_workers=2)
     assert contents(tmp_path) == contents(built[0])
 
@@ -182,7 +182,7 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
     result = subprocess.run(limited + command(specs[0], tmp_path), cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 1
     assert "build: could not write" in result.stderr.splitlines()[-1]
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*partial*"))
     assert not (tmp_path / "pnet" / "manifest.json").exists()
     assert subprocess.run(command(specs[0], tmp_path), cwd=ROOT).returncode == 0
 

@@ -18,8 +18,8 @@ def test_background_scores():
     wanted = np.array([[0, 0, 10, 10]], np.float32)
     proposals = np.array([[0, 0, 10, 9], [0, 0, 10, 2], [50, 50, 60, 60]], np.float32)
     scores = np.array([0.3, 0.2, 0.9], np.float32)
-    np.testing.assert_allclose(mining.background_scores(proposals, scores, wanted), [0.2, 0.9])
-    np.testing.assert_allclose(mining.background_scores(proposals, scores, np.zeros((0, 4), np.float32)), scores)
+    np.testing.assert_allclose(mining.background_scores(proposals, scores, wanted, 0.3), [0.2, 0.9])
+    np.testing.assert_allclose(mining.background_scores(proposals, scores, np.zeros((0, 4), np.float32), 0.3), scores)
 
 
 @pytest.mark.parametrize("count", [1, 500, 970, 1000])
@@ -55,6 +55,6 @@ def test_calibration_keeps_faces_and_leaves_something_to_tell_apart(monkeypatch,
     monkeypatch.setattr(
         mining.cascade.Cascade, "from_workdir", lambda *_: _FixedCascade(face, 20, scores), raising=True
     )
-    miner, report = mining.calibrate("networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0)
+    miner, report = mining.calibrate("networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0, 0.3)
     assert miner.last_stage == "pnet" and report[0]["recall"] == 1.0
     assert miner.thresholds[0] == pytest.approx(threshold, abs=1e-4)

@@ -26,7 +26,7 @@ def write_records(records_dir: pathlib.Path, num_of_kind=(9, 3, 5, 7), stage=sta
     entries = shards.write(records_dir / stage.name, "train", 0, 1, examples)
     counts = {"train": records.num_per_kind(examples), "validation": dict.fromkeys(kinds.NAMES, 0)}
     manifest = {"stage": stage.name, "examples": counts, "shards": entries}
-    shards.write_json(records_dir / stage.name / shards.MANIFEST, manifest)
+    shards.write_json(records_dir / stage.name / records.MANIFEST, manifest)
     return manifest
 
 

@@ -27,7 +27,7 @@ def write_records(directory, stage=stages.PNET, counts=NUM, num_shards=3):
         examples = numbered_examples(stage, counts)
         for shard in range(num_shards):
             entries += shards.write(stage_dir, split, shard, num_shards, examples[shard::num_shards])
-    shards.write_json(stage_dir / shards.MANIFEST, {"stage": stage.name, "shards": entries})
+    shards.write_json(stage_dir / records.MANIFEST, {"stage": stage.name, "shards": entries})
     return str(directory)
 
 

@@ -1,0 +1,34 @@
+import os
+
+import pytest
+
+from mtcnn_tf import files
+
+
+def test_a_file_gets_its_name_at_the_end(tmp_path):
+    with files.whole(tmp_path / "a.txt") as partial:
+        partial.write_text("whole")
+        assert not (tmp_path / "a.txt").exists()
+        assert partial.suffix == ".txt" and partial.parent == tmp_path
+    assert (tmp_path / "a.txt").read_text() == "whole"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_was_there_stays_when_the_writing_fails(tmp_path, error):
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(error), files.whole(str(tmp_path / "a.txt")) as partial:
+        partial.write_text("half")
+        raise error
+    assert (tmp_path / "a.txt").read_text() == "before"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / "train").mkdir()
+    with files.whole(tmp_path / "train" / "a.tfrecord") as partial:
+        partial.write_text("whole")
+        left = partial.with_name(partial.name.replace(str(os.getpid()), "1"))
+    left.write_text("half")
+    files.remove_partial(tmp_path)
+    assert os.listdir(tmp_path / "train") == ["a.tfrecord"]
