@@ -7,11 +7,10 @@ R-Net and O-Net.
 import dataclasses
 
 import numpy as np
-import tensorflow as tf
 
 from data_prep import candidates, labels, mining
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import crops, faces, kinds, records, stages
+from mtcnn_tf import faces, kinds, records, stages, warping
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,18 +86,10 @@ def of_picture(
         propose: The cascade so far; may be None for P-Net, whose boxes are drawn by chance.
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
-    levels, cut = _cut(tf.constant(image), tf.constant(boxes), stage.size)
-    examples = records.Examples(crops.as_pixels(cut.numpy()), found, offsets, np.zeros((len(boxes), 10), np.float32))
+    levels = warping.halvings(image)
+    cut = warping.warp(levels, warping.upright(boxes, stage.size), stage.size)
+    examples = records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32))
     return records.concatenate([examples, _landmark_examples(levels, annotation, stage.size, recipe, rng)])
-
-
-@tf.function(
-    input_signature=[tf.TensorSpec([None, None, 3], tf.uint8), tf.TensorSpec([None, 4]), tf.TensorSpec([], tf.int32)]
-)
-def _cut(image: tf.Tensor, boxes: tf.Tensor, size: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-    """The picture's halved copies and the crops [N, size, size, 3], as one graph: it saves the cost of eager ops."""
-    levels = crops.halvings(image)
-    return levels, crops.cut(levels, boxes, size)
 
 
 def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -160,7 +151,7 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     keep_mask = is_close_mask & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
     boxes, angles, pivots, points, mirror_mask = (x[keep_mask] for x in (boxes, angles, pivots, points, mirror_mask))
 
-    images = crops.as_pixels(crops.cut_rotated([level.numpy() for level in levels], boxes, angles, pivots, size))
+    images = warping.warp(levels, warping.rotated(boxes, angles, pivots, size), size)
     images[mirror_mask] = images[mirror_mask, :, ::-1]
     points[mirror_mask] = points[mirror_mask][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
     num_crops = len(boxes)

@@ -8,7 +8,7 @@ import tqdm
 
 from data_prep import shards
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import crops, faces, input_pipeline, kinds, stages, visualize
+from mtcnn_tf import faces, input_pipeline, kinds, stages, visualize
 
 TILE_SIDE = 240
 """Side of a crop with its margin on a sheet, in pixels."""
@@ -80,7 +80,7 @@ def draw_targets(image: np.ndarray, kind: int, offsets: np.ndarray, landmarks: n
     zoom = (CROP_SIDE_WITH_BOX if kind in kinds.WITH_OFFSETS else CROP_SIDE) // image.shape[0]
     side = image.shape[0] * zoom
     margin = (TILE_SIDE - side) // 2
-    pixels = crops.as_pixels(image).repeat(zoom, axis=0).repeat(zoom, axis=1)
+    pixels = np.rint(image).clip(0, 255).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
     tile[margin : margin + side, margin : margin + side] = pixels
     crop_box = np.float32([margin, margin, margin + side, margin + side])

@@ -1,9 +1,8 @@
 """Crops of the faces that were found, of one size, ready for whatever comes next: recognition, age, a contact sheet."""
 
 import numpy as np
-import tensorflow as tf
 
-from mtcnn_tf import boxes, crops, faces, images
+from mtcnn_tf import boxes, faces, images, warping
 
 SIZE = 112
 """Side of the crops that face recognition networks commonly take."""
@@ -38,8 +37,7 @@ def align(image, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     to_crop = similarities(detections.landmarks, np.broadcast_to(template, detections.landmarks.shape))
     linear = np.linalg.inv(to_crop[:, :, :2])
     to_picture = np.concatenate([linear, -linear @ to_crop[:, :, 2:]], axis=2)
-    levels = [level.numpy() for level in crops.halvings(tf.constant(images.as_rgb(image)))]
-    return crops.as_pixels(crops.warp(levels, to_picture, size))
+    return warping.warp(warping.halvings(images.as_rgb(image)), to_picture, size)
 
 
 def crop(image, detections: faces.Detections, margin: float = 0.0, size: int = SIZE) -> np.ndarray:
@@ -60,8 +58,7 @@ def crop(image, detections: faces.Detections, margin: float = 0.0, size: int = S
     squares = boxes.square(detections.boxes)
     added = margin * (squares[:, 2:] - squares[:, :2])
     squares = np.concatenate([squares[:, :2] - added, squares[:, 2:] + added], axis=1).astype(np.float32)
-    levels = crops.halvings(tf.constant(images.as_rgb(image)))
-    return crops.as_pixels(crops.cut(levels, tf.constant(squares), size).numpy())
+    return warping.warp(warping.halvings(images.as_rgb(image)), warping.upright(squares, size), size)
 
 
 def similarities(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

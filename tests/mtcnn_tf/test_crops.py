@@ -76,24 +76,3 @@ def test_tiny_pictures(shape):
     crop = cut(np.full((*shape, 3), 9, np.uint8), [[0, 0, 1, 1], [-300, -300, 300, 300]], 12)
     np.testing.assert_allclose(crop[0], 9, atol=1e-3)
     assert np.isfinite(crop).all()
-
-
-def levels_of(image):
-    return [level.numpy() for level in crops.halvings(tf.constant(image))]
-
-
-def test_rotation_by_nothing_is_cut():
-    image = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8), (0, 0), 3)
-    boxes = np.array([[20, 30, 120, 130], [50, 60, 70, 80]], np.float32)
-    rotated = crops.cut_rotated(levels_of(image), boxes, np.zeros(2), np.full((2, 2), 77.0), 24)
-    np.testing.assert_allclose(rotated, cut(image, boxes, 24), atol=1.5)
-
-
-@pytest.mark.parametrize("degrees", [-30, 5, 90])
-def test_rotation_takes_points_where_it_says(degrees):
-    angle, pivot = np.deg2rad(degrees), np.array([100.0, 110.0])
-    box = np.array([[60, 70, 140, 150]], np.float32)
-    crop = crops.cut_rotated(levels_of(ramp(256, 256)), box, np.array([angle]), pivot[None], 24)[0, ..., :2]
-    # A pixel of the crop shows the point that the rotation takes to the pixel's place.
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    np.testing.assert_allclose((crop - pivot) @ turn.T + pivot, centres(box[0], 24), atol=0.1)
