@@ -19,6 +19,8 @@ from data_prep import examples, jobs, labels, mining, shards
 from mtcnn_tf import datasets, faces, files, images, kinds, records, stages
 
 PROBLEMS = "problems.txt"
+HELD_OUT = "held_out.txt"
+"""The pictures that were held out for validation, one path a line: those to tune on, never trained with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Config:
 def build(config: Config, out_dir: str, num_workers: int, restart: bool = False) -> dict:
     """Builds the records of a stage in `out_dir`/STAGE and returns their manifest.
 
+    `held_out.txt` beside it lists the pictures of the validation records, by which networks may be chosen and tuned.
     A build that was stopped goes on where it stopped; one that is finished is left alone.
 
     Args:
@@ -82,6 +85,8 @@ def build(config: Config, out_dir: str, num_workers: int, restart: bool = False)
                 manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
             finally:
                 files.remove_partial(stage_dir)
+        held_out = jobs.held_out(annotations, config.validation_share, config.seed)
+        shards.write_text(stage_dir / HELD_OUT, "".join(f"{annotation.image_path}\n" for annotation in held_out))
         shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
     return manifest
 
@@ -100,7 +105,7 @@ def _only_build_in(stage_dir: pathlib.Path) -> Iterator[None]:
 def _clear(stage_dir: pathlib.Path) -> None:
     for name in (shards.UNFINISHED, *shards.SPLITS):
         shutil.rmtree(stage_dir / name, ignore_errors=True)
-    for name in (records.MANIFEST, PROBLEMS):
+    for name in (records.MANIFEST, PROBLEMS, HELD_OUT):
         (stage_dir / name).unlink(missing_ok=True)
 
 

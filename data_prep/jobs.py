@@ -65,16 +65,26 @@ def split_pictures(
     A picture's place depends on a hash of its name and the seed: the same pictures are held out for every stage. A
     share above 0 holds out at least one picture.
     """
-    keys = [_key(annotation.image_path, seed) for annotation in annotations]
-    order = np.argsort(keys, kind="stable")
-    num_held_out = int(np.ceil(validation_share * len(order)))
+    train, validation = _split(annotations, validation_share, seed)
     jobs = []
-    for split, rows in (("train", order[num_held_out:]), ("validation", order[:num_held_out])):
-        num = min(max(1, round(num_shards * len(rows) / len(order))), len(rows))
+    for split, rows in (("train", train), ("validation", validation)):
+        num = min(max(1, round(num_shards * len(rows) / len(annotations))), len(rows))
         for shard in range(num):
             pictures = [(int(row), annotations[row]) for row in rows[shard::num]]
             jobs.append(Job(split, shard, num, pictures))
     return jobs
+
+
+def held_out(annotations: list[faces.Annotation], validation_share: float, seed: int) -> list[faces.Annotation]:
+    """The pictures that `split_pictures` holds out for validation, in the order of the data sets."""
+    return [annotations[row] for row in np.sort(_split(annotations, validation_share, seed)[1])]
+
+
+def _split(annotations: list[faces.Annotation], validation_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the pictures to train with and of those to validate with, in the order of their keys."""
+    order = np.argsort([_key(annotation.image_path, seed) for annotation in annotations], kind="stable")
+    num_held_out = int(np.ceil(validation_share * len(order)))
+    return order[num_held_out:], order[:num_held_out]
 
 
 def _key(image_path: str, seed: int) -> int:

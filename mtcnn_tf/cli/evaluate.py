@@ -5,7 +5,6 @@ PROTOCOL.png (the curves) and, for each detector, what it found: PROTOCOL-detect
 from these files with --detections, without looking at the pictures again.
 """
 
-import collections
 import functools
 import importlib
 import os
@@ -20,7 +19,7 @@ from mtcnn_tf import cascade, cli, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
-from mtcnn_tf.evaluation import false_positives, fddb, landmarks, proposals, reports, runs, wider_face
+from mtcnn_tf.evaluation import false_positives, fddb, landmarks, proposals, reports, runs, selection, wider_face
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives")
 
@@ -36,8 +35,8 @@ _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider
 _PICTURES = flags.DEFINE_string(
     "pictures",
     None,
-    "File with a picture in each line, by the last parts of its path (such as EVENT/NAME.jpg): only these are looked "
-    "at. [all]",
+    "File with a picture in each line, by the last parts of its path (such as EVENT/NAME.jpg), or the held_out.txt of "
+    "a build: only these are looked at. [all]",
 )
 _MODEL = flags.DEFINE_multi_string(
     "model", [], "Folder that export.py wrote, or workdir with trained networks; NAME=DIR gives it a name. Repeatable."
@@ -167,41 +166,8 @@ def _prepare_false_positives() -> Task:
 
 
 def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
-    """Of what a reader gave, the pictures that are here and that --pictures names, and what to say about it.
-
-    Raises:
-        ValueError: --pictures names a picture that isn't here, or there is none at all.
-    """
-    present = [annotation for annotation in listed if os.path.isfile(annotation.image_path)]
-    notes = []
-    if len(present) < len(listed):
-        notes.append(f"Of the {len(listed):,} pictures in the lists, {len(present):,} are here and counted.")
-    if problems:
-        notes.append(f"{len(problems):,} flaws of the lists were stepped over, the first: {problems[0]}")
-    if _PICTURES.value:
-        present = _named(present, _PICTURES.value)
-        notes.append(f"Only the {len(present):,} pictures in {_PICTURES.value} are counted.")
-    if not present:
-        raise ValueError(f"expected pictures in {_DATASET_DIR.value}, found none; check --dataset_dir and --split")
-    return present, notes
-
-
-def _named(annotations: list, list_path: str) -> list:
-    """Those that the file's lines name, in its order."""
-    with open(list_path, encoding="utf-8") as file:
-        names = list(dict.fromkeys(line.strip() for line in file if line.strip()))
-    by_ending = collections.defaultdict(list)
-    for annotation in annotations:
-        parts = annotation.image_path.split(os.sep)
-        for i in range(len(parts)):
-            by_ending["/".join(parts[i:])].append(annotation)
-    unclear = [name for name in names if len(by_ending[name]) != 1]
-    if unclear:
-        raise ValueError(
-            f"expected each line of {list_path} to name one picture in {_DATASET_DIR.value}, {len(unclear)} don't, "
-            f"such as {unclear[0]!r}"
-        )
-    return [by_ending[name][0] for name in names]
+    """Of what a reader gave, the pictures to look at, and what to say about it; see `selection.choose`."""
+    return selection.choose(listed, problems, _DATASET_DIR.value, _PICTURES.value)
 
 
 def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:

@@ -11,8 +11,8 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import building, shards
-from mtcnn_tf import images, input_pipeline, kinds, networks, stages
+from data_prep import building, jobs, shards
+from mtcnn_tf import datasets, images, input_pipeline, kinds, networks, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -72,6 +72,14 @@ def test_the_manifest_tells_what_is_there(built):
                 counted[kinds.NAMES[kind]] += 1
         assert counted == manifest["examples"][split]
         assert all(counted.values())
+
+
+def test_held_out_pictures_are_listed_as_the_validation_records_have_them(built, specs):
+    listed = (built[0] / "pnet" / "held_out.txt").read_text().splitlines()
+    assert len(listed) == len(set(listed)) == 4 and all(map(os.path.isfile, listed))
+    annotations = [annotation for spec in specs for annotation in datasets.read(spec)[0]]
+    of_validation = [job for job in jobs.split_pictures(annotations, 4, 0.2, 0) if job.split == "validation"]
+    assert set(listed) == {annotation.image_path for job in of_validation for _, annotation in job.pictures}
 
 
 def test_any_number_of_workers_gives_the_same_bytes(built, specs, tmp_path):

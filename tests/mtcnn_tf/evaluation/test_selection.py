@@ -1,0 +1,49 @@
+import pytest
+
+from mtcnn_tf import faces
+from mtcnn_tf.evaluation import selection
+
+
+@pytest.fixture
+def annotations(tmp_path):
+    """Three pictures, one of them missing, two with the same name in different folders."""
+    paths = [tmp_path / "set" / name for name in ("a/1.jpg", "b/1.jpg", "b/2.jpg")]
+    for path in paths[:2]:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return [faces.Annotation(str(path)) for path in paths]
+
+
+def write(tmp_path, *lines):
+    path = tmp_path / "list.txt"
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return str(path)
+
+
+def test_pictures_that_are_not_here_are_left_out_and_told(annotations):
+    chosen, notes = selection.choose(annotations, [faces.Problem("list:3", "a bad line")], "set")
+    assert chosen == annotations[:2]
+    assert notes == [
+        "Of the 3 pictures in the lists, 2 are here and counted.",
+        "1 flaws of the lists were stepped over, the first: list:3: a bad line",
+    ]
+
+
+def test_a_list_names_pictures_by_endings_and_by_paths_in_its_own_order(tmp_path, annotations, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for second in (annotations[0].image_path, "set/a/1.jpg", "./set/a/1.jpg", "a/1.jpg"):
+        assert selection.named(annotations, write(tmp_path, "b/1.jpg", second, "", second)) == annotations[1::-1]
+
+
+def test_a_list_may_name_pictures_of_other_sets(tmp_path, annotations):
+    other = tmp_path / "other.jpg"
+    other.touch()
+    assert selection.named(annotations, write(tmp_path, other, "a/1.jpg")) == annotations[:1]
+    with pytest.raises(ValueError, match="found none"):
+        selection.choose(annotations, [], "set", write(tmp_path, other))
+
+
+@pytest.mark.parametrize("line", ["c/1.jpg", "1.jpg", ".jpg"])
+def test_lines_that_name_none_or_two_are_refused(tmp_path, annotations, line):
+    with pytest.raises(ValueError, match=f"1 don't, such as '{line}'"):
+        selection.named(annotations, write(tmp_path, "a/1.jpg", line))
