@@ -12,7 +12,7 @@ import cv2
 from absl import app, flags
 
 from benchmarks import ratios
-from data_prep import examples, jobs
+from data_prep import building, examples, jobs
 from mtcnn_tf import datasets, images, stages
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
@@ -33,7 +33,7 @@ def build_seconds(annotations, num_workers: int) -> float:
     ended = []
     with tempfile.TemporaryDirectory() as stage_dir:
         settings = jobs.Settings(pathlib.Path(stage_dir), stages.PNET.name, examples.Recipe(), seed=0, miner=None)
-        pending = jobs.split_pictures(annotations, 4 * num_workers, 0, seed=0)
+        pending = jobs.split_pictures(annotations, building.Config.num_shards, 0, seed=0)
         for _ in jobs.run(pending, settings, num_workers, lambda _: ended.append(time.perf_counter())):
             pass
     warm = ended[len(ended) // 8 :]

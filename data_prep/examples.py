@@ -122,8 +122,9 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
 
 def _chosen(found: np.ndarray, wanted_kinds: tuple[int, ...], max_negatives: int) -> np.ndarray:
     """Rows of the wanted kinds, the first `max_negatives` negatives only."""
-    surplus = np.cumsum(found == kinds.NEGATIVE) > max_negatives
-    return np.flatnonzero(np.isin(found, wanted_kinds) & ~((found == kinds.NEGATIVE) & surplus))
+    is_negative = found == kinds.NEGATIVE
+    wanted_mask = np.logical_or.reduce([found == kind for kind in wanted_kinds])
+    return np.flatnonzero(wanted_mask & ~(is_negative & (np.cumsum(is_negative) > max_negatives)))
 
 
 def _jittered(rng, boxes, count, recipe) -> np.ndarray:

@@ -14,10 +14,11 @@ def area(boxes: np.ndarray) -> np.ndarray:
 
 def _intersection(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     """Areas shared by `boxes_a` and `boxes_b`, whose leading axes broadcast."""
-    top_left = np.maximum(boxes_a[..., :2], boxes_b[..., :2])
-    bottom_right = np.minimum(boxes_a[..., 2:], boxes_b[..., 2:])
-    sides = np.maximum(bottom_right - top_left, 0)
-    return sides[..., 0] * sides[..., 1]
+    left = np.maximum(boxes_a[..., 0], boxes_b[..., 0])
+    top = np.maximum(boxes_a[..., 1], boxes_b[..., 1])
+    right = np.minimum(boxes_a[..., 2], boxes_b[..., 2])
+    bottom = np.minimum(boxes_a[..., 3], boxes_b[..., 3])
+    return np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

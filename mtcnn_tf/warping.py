@@ -60,10 +60,9 @@ def warp(levels: list[np.ndarray], to_picture: np.ndarray, size: int) -> np.ndar
             the top left corner.
         size: Side of the crops.
     """
-    steps = np.arange(size) + 0.5
-    x, y = np.meshgrid(steps, steps)
-    centres = np.stack([x.ravel(), y.ravel(), np.ones(size * size)])  # [3, S · S]
-    places = (to_picture @ centres).astype(np.float32)  # [N, 2, S · S], of the crops' pixels in the picture
+    x, y = np.meshgrid(*[np.arange(size, dtype=np.float32) + 0.5] * 2)
+    centres = np.stack([x.ravel(), y.ravel(), np.ones(size * size, np.float32)])  # [3, S · S]
+    places = to_picture.astype(np.float32) @ centres  # [N, 2, S · S], of the crops' pixels in the picture
     shrinkages = np.linalg.norm(to_picture[:, :, :2], axis=1).max(axis=1, initial=0)
     halving = np.minimum(np.log2(np.maximum(shrinkages, 1)) + 1e-6, NUM_HALVINGS - 1).astype(int)
     crops = np.empty((len(to_picture), size, size, 3), np.uint8)
