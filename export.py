@@ -12,15 +12,16 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import cascade, exporting, original_weights
+from mtcnn_tf import calibrated, cascade, cli, exporting, original_weights
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.")
 _FROM_NPY = flags.DEFINE_string("from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.")
 _OUT_DIR = flags.DEFINE_string("out_dir", "exported", "Folder for the SavedModels.")
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
-    list(cascade.THRESHOLDS),
-    "Scores to exceed after P-Net, R-Net, O-Net; stored with the cascade as its defaults.",
+    None,
+    "Scores to exceed after P-Net, R-Net, O-Net; stored with the cascade as its defaults. [those that mtcnn-calibrate "
+    f"kept in the workdir; {','.join(map(str, cascade.THRESHOLDS))} where it did not]",
 )
 flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
 
@@ -31,15 +32,13 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"expected nothing but flags, got {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
-        thresholds = tuple(float(threshold) for threshold in _THRESHOLDS.value)
-    except ValueError:
-        raise app.UsageError(f"--thresholds takes numbers, got {','.join(_THRESHOLDS.value)!r}") from None
-    try:
+        thresholds = cli.parse_thresholds(_THRESHOLDS.value)
         if _WORKDIR.value is not None:
             models = cascade.load_networks(_WORKDIR.value)
+            thresholds = thresholds or calibrated.read(_WORKDIR.value)
         else:
             models = original_weights.load(_FROM_NPY.value)
-        for path in exporting.export(models, _OUT_DIR.value, thresholds):
+        for path in exporting.export(models, _OUT_DIR.value, thresholds or cascade.THRESHOLDS):
             print(f"wrote {path}")
     except (OSError, ValueError) as error:
         sys.exit(f"export.py: {error}")

@@ -1,6 +1,7 @@
 """export.py writes what the Python models say, or nothing."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import networks, stages
+from mtcnn_tf import calibrated, networks, stages
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
 
@@ -47,6 +48,14 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
     }
 
 
+def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(workdir, tmp_path):
+    chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
+    calibrated.write(chosen_dir, (0.25, 0.5, 0.75), {})
+    result = call(f"--workdir={chosen_dir}", f"--out_dir={tmp_path / 'exported'}")
+    assert result.returncode == 0, result.stderr
+    assert mtcnn_tf.load(tmp_path / "exported").thresholds == (0.25, 0.5, 0.75)
+
+
 @pytest.mark.parametrize("flag", ["--workdir=a --from_npy=b", ""])
 def test_networks_come_from_one_place(tmp_path, flag):
     result = call(*flag.split(), f"--out_dir={tmp_path / 'out'}")
@@ -61,7 +70,7 @@ def test_missing_original_weights_are_told_in_a_sentence(tmp_path):
 
 def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
     result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", "--thresholds=0.5,0.5,1.5")
-    assert result.returncode == 1 and "expected three thresholds" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 1 and "three numbers in 0–1" in result.stderr and "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,52 @@
+"""The thresholds that were chosen for the networks of a folder, kept beside them in `weights.json`.
+
+The file holds `thresholds`, `sha256` (file of each network → the sum it had) and, under `calibration`, how they were
+chosen. Thresholds don't carry over between trainings: where a network is another one, they are not given out.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+
+from mtcnn_tf import files, stages
+
+FILE_NAME = "weights.json"
+
+
+def write(workdir: str | os.PathLike, thresholds: tuple[float, float, float], about: dict) -> None:
+    """Keeps `thresholds` for the three networks in `workdir` as they are now.
+
+    Args:
+        workdir: Holds pnet.keras, rnet.keras and onet.keras.
+        thresholds: Scores in 0–1 to exceed after each of them.
+        about: How they were chosen; anything that goes into JSON.
+    """
+    held = {"thresholds": list(thresholds), "sha256": _sums(workdir), "calibration": about}
+    with files.whole(pathlib.Path(workdir) / FILE_NAME) as partial:
+        partial.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(workdir: str | os.PathLike) -> tuple[float, float, float] | None:
+    """The thresholds chosen for the networks in `workdir`, None where none were.
+
+    Raises:
+        ValueError: A network is not the one they were chosen for.
+        FileNotFoundError: A network is missing.
+    """
+    path = pathlib.Path(workdir) / FILE_NAME
+    if not path.is_file():
+        return None
+    held = json.loads(path.read_text(encoding="utf-8"))
+    others = [name for name, found in _sums(workdir).items() if held["sha256"].get(name) != found]
+    if others:
+        raise ValueError(
+            f"expected the networks that the thresholds in {os.fspath(path)!r} were chosen for, by their SHA-256, got "
+            f"another {', '.join(others)}; choose again with mtcnn-calibrate, or remove the file"
+        )
+    return tuple(held["thresholds"])
+
+
+def _sums(workdir: str | os.PathLike) -> dict[str, str]:
+    paths = [pathlib.Path(workdir) / stage.network_file for stage in stages.ALL]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -1,0 +1,80 @@
+"""Chooses the thresholds of trained networks on pictures that were held out from their training.
+
+    mtcnn-calibrate --workdir=networks --dataset=wider_face:DIR --pictures=records/onet/held_out.txt
+
+Prints what they cost and keeps them in WORKDIR/weights.json, where export.py and mtcnn-evaluate look for them. How they
+are chosen: `mtcnn_tf.evaluation.calibration`.
+"""
+
+import functools
+import sys
+
+from absl import app, flags
+
+from mtcnn_tf import calibrated, cascade, datasets, detector
+from mtcnn_tf.evaluation import calibration, reports, runs, selection
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.", required=True)
+_DATASET = flags.DEFINE_multi_string(
+    "dataset",
+    None,
+    "NAME:DIR, repeatable, as in data_prep.build; its training part. Pictures of which not every face is annotated are "
+    "left out.",
+    required=True,
+)
+_PICTURES = flags.DEFINE_string(
+    "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
+)
+_KEEP_RECALL = flags.DEFINE_float(
+    "keep_recall", 0.99, "Share of the findable faces that must be found; a lower one is faster.", 0, 1
+)
+_MIN_FACE_SIZE = flags.DEFINE_float(
+    "min_face_size", cascade.MIN_FACE_SIZE, "Smallest face, in pixels, that is looked for and counts.", lower_bound=1
+)
+
+
+def main(argv: list[str]) -> None:
+    """Chooses thresholds, says what they cost and keeps them."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags alone, got {argv[1]!r}")
+    try:
+        _calibrate()
+    except (OSError, ValueError) as error:
+        sys.exit(f"mtcnn-calibrate: {error}")
+
+
+def _calibrate() -> None:
+    listed, problems = [], []
+    for spec in _DATASET.value:
+        annotations, met = datasets.read(spec)
+        listed += [annotation for annotation in annotations if annotation.is_complete]
+        problems += met
+    annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)
+    paths = [annotation.image_path for annotation in annotations]
+    search = functools.partial(detector.from_workdir(_WORKDIR.value), min_face_size=_MIN_FACE_SIZE.value)
+
+    def find(thresholds: tuple[float, float, float]) -> list:
+        name = ", ".join(f"{threshold:.2f}" for threshold in thresholds)
+        return runs.detect(functools.partial(search, thresholds=thresholds), paths, name)
+
+    choice = calibration.choose(find, annotations, _MIN_FACE_SIZE.value, _KEEP_RECALL.value)
+    about = {
+        "pictures": len(paths),
+        "min_face_size": _MIN_FACE_SIZE.value,
+        "keep_recall": _KEEP_RECALL.value,
+        "figures": choice.reports["all chosen"].figures,
+    }
+    calibrated.write(_WORKDIR.value, choice.thresholds, about)
+    print(f"{len(paths):,} pictures", *notes, "", reports.table(choice.reports), "", sep="\n")
+    print(
+        f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {_WORKDIR.value}/{calibrated.FILE_NAME}"
+    )
+
+
+def run() -> None:
+    """Runs the program."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()
