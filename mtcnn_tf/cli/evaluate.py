@@ -15,13 +15,24 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, cli, detector, faces, images, stages, visualize
+from mtcnn_tf import calibrated, cascade, cli, datasets, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
-from mtcnn_tf.evaluation import false_positives, fddb, landmarks, proposals, reports, runs, selection, wider_face
+from mtcnn_tf.evaluation import (
+    curves,
+    false_positives,
+    fddb,
+    landmarks,
+    proposals,
+    reports,
+    runs,
+    selection,
+    weak_spots,
+    wider_face,
+)
 
-PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives")
+PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "weak_spots")
 
 _PROPOSAL_THRESHOLDS = (0.01, 0.0, 0.0)
 _NUM_DRAWN = 20
@@ -30,7 +41,12 @@ _MAX_PROPOSALS = 4096
 """Enough for the curve up to its end at 3,000 proposals."""
 
 _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", required=True)
-_DATASET_DIR = flags.DEFINE_string("dataset_dir", None, "The data set, as it is published.", required=True)
+_DATASET_DIR = flags.DEFINE_string(
+    "dataset_dir",
+    None,
+    "The data set, as it is published. [in weak_spots WIDER FACE, or NAME:DIR as in data_prep.build]",
+    required=True,
+)
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
 _PICTURES = flags.DEFINE_string(
     "pictures",
@@ -57,8 +73,8 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
-    "Scores to exceed after P-Net, R-Net, O-Net of each --model; low ones show more of the curve. [stored with the "
-    "model; 0.01,0,0 in proposals]",
+    "Scores to exceed after P-Net, R-Net, O-Net of each --model; low ones show more of the curve. [those chosen for "
+    "the model; 0.01,0,0 in proposals]",
 )
 _UNTIL = flags.DEFINE_enum("until", "pnet", ["pnet", "rnet"], "Whose proposals the protocol of this name looks at.")
 
@@ -72,6 +88,8 @@ class Task(NamedTuple):
     """Annotations and detections of the same pictures → what the protocol says."""
     notes: list[str]
     """What a reader of the figures must know."""
+    turns: list[float] | None = None
+    """How many degrees each picture is turned; None for not at all."""
 
 
 def main(argv: list[str]) -> None:
@@ -89,8 +107,10 @@ def evaluate() -> None:
     protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
-    names = [os.path.relpath(path, _DATASET_DIR.value).replace(os.sep, "/") for path in paths]
-    loaders = _loaders(paths, names)
+    names = [os.path.relpath(path, _dataset()[1]).replace(os.sep, "/") for path in paths]
+    if task.turns:
+        names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.turns, strict=True)]
+    loaders = _loaders(functools.partial(_detect, paths, task.turns), names)
     os.makedirs(out_dir, exist_ok=True)
     found = {}
     for name, look in loaders.items():
@@ -102,9 +122,14 @@ def evaluate() -> None:
     results = {name: task.report(task.annotations, detections) for name, detections in found.items()}
     about = {"protocol": protocol, "pictures": len(paths), "notes": task.notes, "settings": _settings()}
     reports.write_json(os.path.join(out_dir, f"{protocol}.json"), about, results)
-    reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} pictures", results)
+    if any(result.curves for result in results.values()):
+        reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} pictures", results)
     print(f"{protocol}: {len(paths):,} pictures", *task.notes, "", reports.table(results), "", sep="\n")
-    print(f"{protocol}.json, {protocol}.png and what was found are in {out_dir}")
+    print(f"The table, the curves and what was found are in {out_dir}")
+
+
+def _detect(paths: list[str], turns: list[float] | None, find: runs.Find, name: str) -> list[faces.Detections]:
+    return runs.detect(find, paths, name, turns)
 
 
 def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_dir: str) -> None:
@@ -128,6 +153,7 @@ def _prepare() -> Task:
         "landmarks": _prepare_landmarks,
         "proposals": _prepare_proposals,
         "false_positives": _prepare_false_positives,
+        "weak_spots": _prepare_weak_spots,
     }[_PROTOCOL.value]()
 
 
@@ -165,13 +191,40 @@ def _prepare_false_positives() -> Task:
     return Task(annotations, false_positives.report, notes)
 
 
+def _prepare_weak_spots() -> Task:
+    name, directory = _dataset()
+    split = _SPLIT.value or ("val" if name == "wider_face" else "train")
+    listed, problems = datasets.read(f"{name}:{directory}", split)
+    attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
+    groups = {
+        f"{attribute} {word}": [values == value for values in of_pictures]
+        for attribute, of_pictures in attributes.items()
+        for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
+    }
+    views, notes = _chosen(weak_spots.upright(listed, groups), problems)
+    views += weak_spots.turned(views)
+    notes.append(f"Pictures are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
+    return Task(views, weak_spots.report, notes, [view.degrees for view in views])
+
+
+def _dataset() -> tuple[str, str]:
+    """Format and folder of the data set that weak_spots looks at; the other protocols have one format each."""
+    name, _, directory = _DATASET_DIR.value.rpartition(":")
+    return name or "wider_face", directory
+
+
 def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
     """Of what a reader gave, the pictures to look at, and what to say about it; see `selection.choose`."""
-    return selection.choose(listed, problems, _DATASET_DIR.value, _PICTURES.value)
+    return selection.choose(listed, problems, _dataset()[1], _PICTURES.value)
 
 
-def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
-    """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show."""
+def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
+    """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show.
+
+    Args:
+        detect: Called with a detector and its name, has what it finds in all pictures.
+        names: Those of the pictures in files of earlier runs.
+    """
     thresholds = cli.parse_thresholds(_THRESHOLDS.value)
     named = {}
 
@@ -183,9 +236,9 @@ def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[
         named[name] = make(name, value)
 
     for text in _MODEL.value:
-        add(text, lambda name, value: functools.partial(runs.detect, _load_model(value, thresholds), paths, name))
+        add(text, lambda name, value: functools.partial(detect, _load_model(value, thresholds), name))
     for text in _DETECTOR.value:
-        add(text, lambda name, value: functools.partial(runs.detect, _load_callable(value), paths, name))
+        add(text, lambda name, value: functools.partial(detect, _load_callable(value), name))
     for text in _DETECTIONS.value:
         add(text, lambda name, value: functools.partial(runs.load, value, names))
     if not named:
@@ -196,6 +249,7 @@ def _loaders(paths: list[str], names: list[str]) -> dict[str, Callable[[], list[
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
     options = {"min_face_size": _MIN_FACE_SIZE.value, "thresholds": thresholds}
     if _PROTOCOL.value != "proposals":
+        options["thresholds"] = thresholds or calibrated.read(model_dir)
         return functools.partial(detector.load(model_dir), **options)
     until, caps = _UNTIL.value, {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
     options["thresholds"] = thresholds or _PROPOSAL_THRESHOLDS

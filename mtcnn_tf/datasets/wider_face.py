@@ -12,7 +12,15 @@ from mtcnn_tf import faces
 from mtcnn_tf.datasets import listing
 
 LISTS = {split: [f"wider_face_split/wider_face_{split}_bbx_gt.txt"] for split in ("train", "val")}
-_INVALID = 7
+_NUM_COLUMNS, _INVALID = 10, 7
+ATTRIBUTES = {
+    "blur": (4, ("clear", "normal", "heavy")),
+    "expression": (5, ("typical", "exaggerated")),
+    "illumination": (6, ("normal", "extreme")),
+    "occlusion": (8, ("none", "partial", "heavy")),
+    "pose": (9, ("typical", "atypical")),
+}
+"""What the annotators say of a face: its column in the face's line, and the meaning of 0, 1, 2."""
 
 
 def image_dir(directory: str, split: str) -> str:
@@ -35,21 +43,41 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         ValueError: Another split.
         FileNotFoundError: No such directory or list.
     """
+    annotations, _, problems = _read(directory, split)
+    return annotations, problems
+
+
+def read_attributes(directory: str, split: str = "train") -> dict[str, list[np.ndarray]]:
+    """Name in `ATTRIBUTES` → of each picture, of each face in its `boxes`, the value: int [N]; -1 is unknown.
+
+    Arguments and errors as in `read`.
+    """
+    _, rows, _ = _read(directory, split)
+    return {
+        name: [faces_rows[:, column].astype(int) for faces_rows in rows] for name, (column, _) in ATTRIBUTES.items()
+    }
+
+
+def _read(directory: str, split: str) -> tuple[list[faces.Annotation], list[np.ndarray], list[faces.Problem]]:
+    """Annotations, the lines of their `boxes` as numbers [N, 10] (-1 where there are only four), and problems."""
     path = listing.find_list(directory, LISTS, split)
     pictures, problems = listing.group(listing.read_lines(path), listing.is_picture, path)
-    annotations = []
+    annotations, lines = [], []
     for head, rows in pictures:
         count, rows, wrong_count = listing.split_count(head, rows, path)
         if count == 0 and len(rows) == 1 and _is_dummy(rows[0][1]):
             rows = []
         wrong_count += listing.check_count(count, len(rows), head, path)
-        boxes, ignored, wrong_rows, is_whole = _read_rows(rows, path)
+        rows, ignored, wrong_rows, is_whole = _read_rows(rows, path)
         problems += wrong_count + wrong_rows
         image_path = os.path.join(image_dir(directory, split), listing.native_path(head[1]))
+        lines.append(rows)
         annotations.append(
-            faces.Annotation(image_path, boxes, ignored=ignored, is_complete=is_whole and not wrong_count)
+            faces.Annotation(
+                image_path, _corners(rows), ignored=_corners(ignored), is_complete=is_whole and not wrong_count
+            )
         )
-    return annotations, problems
+    return annotations, lines, problems
 
 
 def _is_dummy(text: str) -> bool:
@@ -58,20 +86,25 @@ def _is_dummy(text: str) -> bool:
     return numbers is not None and not np.any(numbers)
 
 
-def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list, list[faces.Problem], bool]:
-    """Boxes, ignored boxes and problems of one picture's lines, and whether every line could be read."""
-    boxes, ignored, problems, is_whole = [], [], [], True
+def _corners(rows: np.ndarray) -> np.ndarray:
+    """Boxes [N, 4] of lines [N, 10] that begin with left, top, width and height."""
+    return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1)
+
+
+def _read_rows(rows: list[listing.Line], path: str) -> tuple[np.ndarray, np.ndarray, list[faces.Problem], bool]:
+    """Of one picture's lines: faces [N, 10], ignored [M, 10], problems, and whether every line could be read."""
+    usable, ignored, problems, is_whole = [], [], [], True
     for number, text in rows:
         numbers = listing.pixels(text.split())
-        if numbers is None or len(numbers) not in (4, 10):
+        if numbers is None or len(numbers) not in (4, _NUM_COLUMNS):
             problems.append(listing.problem(path, number, "a face's line without its 4 or 10 numbers", text))
             is_whole = False
             continue
-        box = np.concatenate([numbers[:2], numbers[:2] + numbers[2:4]])
-        if not listing.has_area(box):
+        numbers = np.pad(numbers, (0, _NUM_COLUMNS - len(numbers)), constant_values=-1)
+        if not listing.has_area(_corners(numbers[None])[0]):
             problems.append(listing.problem(path, number, "a box without area", text))
-        elif len(numbers) > _INVALID and numbers[_INVALID] == 1:
-            ignored.append(box)
+        elif numbers[_INVALID] == 1:
+            ignored.append(numbers)
         else:
-            boxes.append(box)
-    return boxes, ignored, problems, is_whole
+            usable.append(numbers)
+    return np.reshape(usable, (-1, _NUM_COLUMNS)), np.reshape(ignored, (-1, _NUM_COLUMNS)), problems, is_whole

@@ -14,26 +14,37 @@ MIN_IOU = 0.5
 def match(iou: np.ndarray, ignored_mask: np.ndarray, min_iou: float = MIN_IOU) -> np.ndarray:
     """What becomes of each detection of a picture, int [N] of HIT, FALSE_ALARM and IGNORED.
 
-    In the order of their scores, each detection takes the face it covers best of those that are still free. One that
-    finds no free face is ignored where it covers something to be ignored, and otherwise a false alarm: a second
-    detection of the same face is one.
+    Each detection takes a face as in `take`. One that takes none is ignored where it covers something to be ignored,
+    and otherwise a false alarm: a second detection of the same face is one.
 
     Args:
         iou: Of each detection, best score first, with each face, [N, M].
         ignored_mask: Faces that count neither as found nor as missed, bool [M].
         min_iou: The least that counts as covered.
     """
-    outcomes = np.full(len(iou), FALSE_ALARM)
-    if iou.shape[1] == 0:
-        return outcomes
-    outcomes[np.any((iou >= min_iou) & ignored_mask, axis=1)] = IGNORED
-    free = np.where(ignored_mask, -1.0, iou)  # [N, M]; -1 where a face can't be taken
-    for row in np.flatnonzero(free.max(axis=1) >= min_iou):
+    covers_ignored_mask = np.any((iou >= min_iou) & ignored_mask, axis=1)
+    outcomes = np.where(covers_ignored_mask, IGNORED, FALSE_ALARM)
+    outcomes[take(np.where(ignored_mask, -1, iou), min_iou) >= 0] = HIT
+    return outcomes
+
+
+def take(iou: np.ndarray, min_iou: float = MIN_IOU) -> np.ndarray:
+    """The face that each detection of a picture takes, int [N]; -1 where it takes none.
+
+    In the order of their scores, each detection takes the face it covers best of those that are still free.
+
+    Args:
+        iou: Of each detection, best score first, with each face, [N, M]; -1 where a face can't be taken.
+        min_iou: The least that counts as covered.
+    """
+    taken = np.full(len(iou), -1)
+    free = np.array(iou, float)
+    for row in np.flatnonzero(free.max(axis=1, initial=-1) >= min_iou):
         best = np.argmax(free[row])
         if free[row, best] >= min_iou:
-            outcomes[row] = HIT
+            taken[row] = best
             free[:, best] = -1
-    return outcomes
+    return taken
 
 
 @dataclasses.dataclass(frozen=True)

@@ -69,7 +69,7 @@ def write_json(path: str | os.PathLike, about: dict, reports: dict[str, Report])
 
 
 def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> None:
-    """Draws a PNG with one panel for each curve of the reports and one line for each detector."""
+    """Draws a PNG with one panel for each curve of the reports, at least one, and one line for each detector."""
     panels = list(next(iter(reports.values())).curves)
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)

@@ -8,25 +8,30 @@ import numpy as np
 import tqdm
 
 from mtcnn_tf import faces, files, images
+from mtcnn_tf.evaluation import turning
 
 Find = Callable[[np.ndarray], faces.Detections]
 """A detector: RGB pixels, uint8 [H, W, 3], to what was found, in any order; landmarks may be NaN."""
 
 
-def detect(find: Find, image_paths: Sequence[str], name: str = "") -> list[faces.Detections]:
+def detect(
+    find: Find, image_paths: Sequence[str], name: str = "", turns: Sequence[float] | None = None
+) -> list[faces.Detections]:
     """What `find` finds in each picture, best score first.
 
     Args:
         find: The detector.
         image_paths: The pictures.
         name: What the progress bar calls it.
+        turns: How many degrees each is turned before; None for not at all. See `turning.turn`.
 
     Raises:
         FileNotFoundError: A picture is missing.
         ValueError: A picture can't be read, or the detector returns arrays that don't match.
     """
-    bar = tqdm.tqdm(image_paths, desc=name, unit="picture", disable=None)
-    return [_in_order(find(images.read(path)), path) for path in bar]
+    turns = [0] * len(image_paths) if turns is None else turns
+    bar = tqdm.tqdm(list(zip(image_paths, turns, strict=True)), desc=name, unit="picture", disable=None)
+    return [_in_order(find(turning.turn(images.read(path), degrees)), path) for path, degrees in bar]
 
 
 def _in_order(found: faces.Detections, path: str) -> faces.Detections:

@@ -37,6 +37,16 @@ def test_reads_boxes_and_paths(read_text, tmp_path):
     assert all(a.is_complete for a in annotations)
 
 
+def test_attributes_belong_to_the_boxes(read_text, tmp_path):
+    text = "a.jpg\n4\n1 2 10 20 0 0 0 0 1 0\n5 6 7 8 1 1 1 1 1 1\n5 6 0 8 1 1 1 0 1 1\n5 6 7 8 2 0 1 0 2 1\n"
+    (annotation, _), _ = read_text(text + "b.jpg\n1\n1 1 5 5\n")
+    attributes = wider_face.read_attributes(str(tmp_path))
+    assert len(annotation.boxes) == 2 and len(annotation.ignored) == 1
+    expected = {"blur": [0, 2], "expression": [0, 0], "illumination": [0, 1], "occlusion": [1, 2], "pose": [0, 1]}
+    assert {name: values.tolist() for name, (values, _) in attributes.items()} == expected
+    assert {name: values.tolist() for name, (_, values) in attributes.items()} == dict.fromkeys(expected, [-1])
+
+
 @pytest.mark.parametrize("dummy", ["", "0 0 0 0 0 0 0 0 0 0\n"])
 def test_picture_without_faces_with_and_without_dummy_line(read_text, dummy):
     annotations, problems = read_text(f"a.jpg\n0\n{dummy}b.jpg\n1\n1 1 5 5 0 0 0 0 0 0\n")

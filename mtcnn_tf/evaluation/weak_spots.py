@@ -1,0 +1,99 @@
+"""Which faces a detector finds, and which it misses, at the thresholds it is used with."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+
+from mtcnn_tf import boxes, faces, images
+from mtcnn_tf.evaluation import curves, reports, turning
+
+MIN_SIZE = 20
+"""Shorter side, in pixels, from which on faces count in every group but those of sizes."""
+SIZES = (12, 20, 32, 64, 128, np.inf)
+"""Edges of the groups by size."""
+TURNS = (15, 30, 45, 90)
+"""Degrees, clockwise."""
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """An annotated picture, perhaps turned.
+
+    Attributes:
+        annotation: What is in it, in pixels of the turned picture.
+        groups: Name of a group → which faces belong to it, bool [N]. Every view of a run has the same groups.
+        degrees: How far it is turned.
+    """
+
+    annotation: faces.Annotation
+    groups: dict[str, np.ndarray]
+    degrees: float = 0
+
+    @property
+    def image_path(self) -> str:
+        """Where the picture lies, upright."""
+        return self.annotation.image_path
+
+
+def upright(annotations: list[faces.Annotation], groups: dict[str, list[np.ndarray]]) -> list[View]:
+    """The pictures as they are.
+
+    Args:
+        annotations: What is in the pictures.
+        groups: Name of a group → for each picture which faces belong to it, bool [N]; beside those of sizes and turns.
+    """
+    return [
+        View(annotation, _groups(annotation, {name: masks[at] for name, masks in groups.items()}))
+        for at, annotation in enumerate(annotations)
+    ]
+
+
+def turned(views: list[View]) -> list[View]:
+    """The upright views turned, all of them for each of `TURNS`. Reads the pictures, for their sizes."""
+    sizes = [images.read(view.image_path).shape[1::-1] for view in views]
+    return [_turned(view, *size, degrees) for degrees in TURNS for view, size in zip(views, sizes, strict=True)]
+
+
+def _groups(annotation: faces.Annotation, more: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    sizes = np.min(annotation.boxes[:, 2:] - annotation.boxes[:, :2], axis=1)
+    held = {f"faces ≥ {MIN_SIZE} px": sizes >= MIN_SIZE}
+    for low, high in itertools.pairwise(SIZES):
+        name = f"{low}–{high} px" if np.isfinite(high) else f"≥ {low} px"
+        held[name] = (sizes >= low) & (sizes < high)
+    held |= {name: mask & (sizes >= MIN_SIZE) for name, mask in more.items()}
+    return held | {f"turned by {degrees}°": np.zeros(len(sizes), bool) for degrees in TURNS}
+
+
+def _turned(view: View, width: int, height: int, degrees: float) -> View:
+    """The upright view turned; all its faces that are large enough upright belong to one group, that of the turn."""
+    turned = faces.Annotation(
+        view.image_path,
+        turning.turn_boxes(view.annotation.boxes, width, height, degrees),
+        ignored=turning.turn_boxes(view.annotation.ignored, width, height, degrees),
+    )
+    groups = {name: np.zeros_like(mask) for name, mask in view.groups.items()}
+    groups[f"turned by {degrees}°"] = view.groups[f"faces ≥ {MIN_SIZE} px"]
+    return View(turned, groups, degrees)
+
+
+def report(views: list[View], detections: list[faces.Detections]) -> reports.Report:
+    """Number and recall of the faces in each group, and how many false alarms there are in an upright picture."""
+    found_masks, num_false_alarms, num_upright = [], 0, 0
+    for view, found in zip(views, detections, strict=True):
+        annotation = view.annotation
+        iou = boxes.iou(found.boxes, annotation.boxes)
+        found_masks.append(np.isin(np.arange(len(annotation.boxes)), curves.take(iou)))
+        if view.degrees == 0:
+            num_upright += 1
+            both = np.concatenate([annotation.boxes, annotation.ignored])
+            ignored_mask = np.arange(len(both)) >= len(annotation.boxes)
+            outcomes = curves.match(boxes.iou(found.boxes, both), ignored_mask)
+            num_false_alarms += int(np.sum(outcomes == curves.FALSE_ALARM))
+    figures = {"false alarms in an upright picture, mean": num_false_alarms / num_upright}
+    for name in views[0].groups:
+        masks = [view.groups[name] for view in views]
+        found = np.concatenate([mask[group] for mask, group in zip(found_masks, masks, strict=True)])
+        figures[f"{name}: faces"] = len(found)
+        figures[f"{name}: recall"] = float(np.mean(found)) if len(found) else float("nan")
+    return reports.Report(figures)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from mtcnn_tf import faces, images
+from mtcnn_tf.evaluation import turning, weak_spots
+
+
+@pytest.fixture
+def views(tmp_path):
+    """One picture with faces of 16, 24, 40 and 200 pixels, of which the second is turned away and the third blurred."""
+    images.write(tmp_path / "a.png", np.zeros((300, 400, 3), np.uint8))
+    boxes = [[0, 0, 16, 20], [50, 0, 74, 30], [100, 0, 150, 40], [150, 90, 350, 299]]
+    annotation = faces.Annotation(str(tmp_path / "a.png"), boxes, ignored=[[0, 200, 50, 250]])
+    groups = {"pose": [np.array([0, 1, 0, 0], bool)], "blur": [np.array([1, 0, 1, 0], bool)]}
+    upright = weak_spots.upright([annotation], groups)
+    return upright + weak_spots.turned(upright)
+
+
+def found(boxes):
+    return faces.Detections(np.reshape(boxes, (-1, 4)), np.linspace(1, 0.5, len(boxes)), faces.no_landmarks(len(boxes)))
+
+
+def test_every_face_is_counted_in_its_groups(views):
+    upright = [[0, 0, 16, 20], [100, 0, 150, 40], [100, 1, 150, 40], [0, 200, 50, 250], [200, 0, 230, 30]]
+    turned = [found(view.annotation.boxes[:2]) for view in views[1:]]
+    figures = weak_spots.report(views, [found(upright), *turned]).figures
+    assert figures.pop("false alarms in an upright picture, mean") == 2  # the second on a face, and one on nothing
+    assert {name: recall for name, recall in figures.items() if name.endswith("recall") and "turned" not in name} == {
+        "faces ≥ 20 px: recall": 1 / 3,
+        "12–20 px: recall": 1,
+        "20–32 px: recall": 0,
+        "32–64 px: recall": 1,
+        "64–128 px: recall": pytest.approx(np.nan, nan_ok=True),
+        "≥ 128 px: recall": 0,
+        "pose: recall": 0,
+        "blur: recall": 1,
+    }
+    assert figures["faces ≥ 20 px: faces"] == 3 and figures["blur: faces"] == 1
+    for degrees in weak_spots.TURNS:
+        assert figures[f"turned by {degrees}°: faces"] == 3
+        assert figures[f"turned by {degrees}°: recall"] == 1 / 3
+
+
+def test_views_are_the_pictures_as_they_will_be_turned(views):
+    assert [view.degrees for view in views] == [0, *weak_spots.TURNS]
+    for view in views:
+        expected = turning.turn_boxes(views[0].annotation.boxes, 400, 300, view.degrees)
+        np.testing.assert_allclose(view.annotation.boxes, expected, atol=1e-3)
+        height, width = turning.turn(images.read(view.image_path), view.degrees).shape[:2]
+        assert (view.annotation.boxes[:, 2:].max(axis=0) <= (width, height)).all()
