@@ -2,9 +2,10 @@
 
 * A PReLU whose slope a layer shares becomes `leaky_relu` with a constant slope, which oneDNN fuses into the
   convolution before it. A slope for each channel stays a PReLU.
-* The heads become one convolution or matrix product, with one face logit (the difference of the two) in place of two,
-  so that no softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is
-  `logit > log(t / (1 - t))`.
+* The heads become one matrix product, with one face logit (the difference of the two) in place of two, so that no
+  softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is `logit > log(t / (1 - t))`.
+* Scale and offset of the pixels fold into the first convolution, which pads nothing.
+* P-Net's boxes are of interest in few places of its map: `features`, `logits` and `heads` can be called one by one.
 """
 
 from collections.abc import Callable
@@ -38,28 +39,48 @@ class Network(tf.Module):
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks")]
         trunk = [layer for layer in model.layers if layer not in heads]
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
-        self._steps = [self._step(layer) for layer in trunk] + [self._merged_heads(heads)]
+        self._steps = [self._step(layer, before) for before, layer in zip([None, *trunk], trunk, strict=False)]
+        self._kernel, self._bias = map(self._keep, _merged(heads))
 
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
         """The network's `Outputs` for pixels in 0–255, float32 [N, H, W, 3]."""
+        return self.heads(self.features(pixels))
+
+    @tf.Module.with_name_scope
+    def features(self, pixels: tf.Tensor) -> tf.Tensor:
+        """What the heads look at, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
         x = pixels
         for step in self._steps:
             x = step(x)
+        return x
+
+    @tf.Module.with_name_scope
+    def logits(self, features: tf.Tensor) -> tf.Tensor:
+        """`Outputs.logits` alone, [...], of features [..., F]."""
+        return _product(features, self._kernel[:, :1], self._bias[:1])[..., 0]
+
+    @tf.Module.with_name_scope
+    def heads(self, features: tf.Tensor) -> Outputs:
+        """`Outputs` of features [..., F], be they a batch or chosen places of a map."""
+        x = _product(features, self._kernel, self._bias)
         return Outputs(x[..., 0], x[..., 1:5], x[..., 5:])
 
-    def _step(self, layer: keras.Layer) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _step(self, layer: keras.Layer, before: keras.Layer | None) -> Callable[[tf.Tensor], tf.Tensor]:
         if getattr(layer, "activation", keras.activations.linear) is not keras.activations.linear:
             raise ValueError(f"expected activations to be layers, got {layer.name!r} with one of its own; use PReLU")
+        is_folded = isinstance(layer, keras.layers.Conv2D) and layer.padding == "valid"  # see _rescaled
+        if isinstance(before, keras.layers.Rescaling) and not is_folded:
+            raise ValueError(f"expected a convolution without padding after {before.name!r}, got {layer.name!r}")
         match layer:
-            case keras.layers.InputLayer():
+            case keras.layers.InputLayer() | keras.layers.Rescaling():  # the latter is part of the next layer
                 return tf.identity
-            case keras.layers.Rescaling():
-                return lambda x: x * layer.scale + layer.offset
             case keras.layers.Conv2D():
-                return self._convolution(*layer.get_weights(), layer.strides, layer.padding.upper())
+                kernel, bias = _rescaled(*layer.get_weights(), before)
+                return self._convolution(kernel, bias, layer.strides, layer.padding.upper())
             case keras.layers.Dense():
-                return self._product(*layer.get_weights())
+                kernel, bias = map(self._keep, layer.get_weights())
+                return lambda x: _product(x, kernel, bias)
             case keras.layers.PReLU():
                 return self._prelu(layer.get_weights()[0])
             case keras.layers.MaxPooling2D():
@@ -68,20 +89,9 @@ class Network(tf.Module):
                 return lambda x: tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
         raise ValueError(f"expected the layers that networks.py uses, got {layer.name!r}, a {type(layer).__name__}")
 
-    def _merged_heads(self, heads: list[keras.Layer]) -> Callable[[tf.Tensor], tf.Tensor]:
-        (face_kernel, face_bias), *others = [head.get_weights() for head in heads]
-        kernels = [face_kernel[..., 1:] - face_kernel[..., :1]] + [kernel for kernel, _ in others]
-        biases = [face_bias[1:] - face_bias[:1]] + [bias for _, bias in others]
-        kernel, bias = np.concatenate(kernels, axis=-1), np.concatenate(biases)
-        return self._convolution(kernel, bias, 1, "VALID") if kernel.ndim == 4 else self._product(kernel, bias)
-
     def _convolution(self, kernel, bias, strides, padding: str) -> Callable[[tf.Tensor], tf.Tensor]:
         kernel, bias = self._keep(kernel), self._keep(bias)
         return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides, padding), bias)
-
-    def _product(self, kernel, bias) -> Callable[[tf.Tensor], tf.Tensor]:
-        kernel, bias = self._keep(kernel), self._keep(bias)
-        return lambda x: tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
     def _prelu(self, slopes: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         if slopes.size == 1:
@@ -92,3 +102,25 @@ class Network(tf.Module):
     def _keep(self, values: np.ndarray) -> tf.Variable:
         self.weights.append(tf.Variable(values, trainable=False, dtype=tf.float32))
         return self.weights[-1]
+
+
+def _rescaled(kernel: np.ndarray, bias: np.ndarray, before: keras.Layer | None) -> tuple[np.ndarray, np.ndarray]:
+    """The convolution that does the rescaling of the layer before it, too, if that is one."""
+    if not isinstance(before, keras.layers.Rescaling):
+        return kernel, bias
+    return kernel * before.scale, bias + before.offset * kernel.sum(axis=(0, 1, 2))
+
+
+def _merged(heads: list[keras.Layer]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks."""
+    (face_kernel, face_bias), *others = [head.get_weights() for head in heads]
+    kernels = [face_kernel[..., 1:] - face_kernel[..., :1]] + [kernel for kernel, _ in others]
+    biases = [face_bias[1:] - face_bias[:1]] + [bias for _, bias in others]
+    kernel = np.concatenate(kernels, axis=-1)
+    return kernel.reshape(kernel.shape[-2:]), np.concatenate(biases)  # P-Net's heads are 1×1 convolutions
+
+
+def _product(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Matrix product over the last axis of `x`, [..., F] to [..., G]."""
+    product = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, kernel.shape[0]]), kernel), bias)
+    return tf.reshape(product, tf.concat([tf.shape(x)[:-1], [kernel.shape[1]]], axis=0))

@@ -95,6 +95,14 @@ def test_agrees_with_slow_reference(name, models, find_faces):
         )
 
 
+def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, find_faces):
+    image = noise(60, 61)
+    scores = find_faces(image, 20, (0, 0, 0), scale_factor=0.9, until="pnet").scores
+    thresholds = (gap_near(scores, 0.4), 0, 0)
+    found = find_faces(image, 20, thresholds, scale_factor=0.9, until="pnet")
+    assert_same_faces(found, *reference_cascade.detect(models, image, 20, thresholds, 0.9, "pnet"))
+
+
 def test_slopes_for_each_channel_agree_too():
     models = random_networks(shared_slopes=False)
     image, thresholds = noise(60, 60), (0.0, 0.0, 0.0)

@@ -68,3 +68,11 @@ def test_other_layers_are_refused(layer, message):
     image = keras.Input((8,))
     with pytest.raises(ValueError, match=message):
         inference.Network(keras.Model(image, heads(layer(image))))
+
+
+def test_rescaling_is_part_of_a_convolution_that_pads_nothing():
+    image = keras.Input((8, 8, 3))
+    for layer in (keras.layers.Conv2D(4, 3, padding="same"), keras.layers.Flatten()):
+        x = layer(keras.layers.Rescaling(1 / 128, -1)(image))
+        with pytest.raises(ValueError, match="expected a convolution without padding after"):
+            inference.Network(keras.Model(image, heads(keras.layers.Flatten()(x))))
