@@ -117,6 +117,7 @@ def _train(stage: stages.Stage):
     records_dir = os.path.abspath(_RECORDS_DIR.value)
     mix = _mix(_MIX.value)
     num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
+    input_pipeline.check_shards(records_dir, stage)
     config = _config(stage, sum(num_examples["train"].values()))
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())

@@ -143,7 +143,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
                     f"{config.stage} is to learn from what {stage.name} proposes, and there is no {path}; "
                     f"train it first: python train.py --stage={stage.name} --workdir={config.networks}"
                 )
-            networks[stage.name] = shards.sha256(path)
+            networks[stage.name] = files.sha256(path)
     described = {**dataclasses.asdict(config), "version": mtcnn_tf.__version__}
     described |= {"annotations_sha256": digest.hexdigest(), "networks_sha256": networks}
     return json.loads(json.dumps(described))

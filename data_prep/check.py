@@ -14,7 +14,7 @@ import sys
 from absl import app, flags
 
 from data_prep import inspection, shards, sheets
-from mtcnn_tf import datasets, images, kinds, stages
+from mtcnn_tf import datasets, images, input_pipeline, kinds, stages
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -106,13 +106,7 @@ def _check_records() -> None:
     if _SPLIT.value not in _RECORDS_SPLITS:
         raise app.UsageError(f"records have --split=train and --split=val, got {_SPLIT.value}")
     stage = stages.BY_NAME[_STAGE.value]
-    damaged = sheets.damaged_shards(_RECORDS_DIR.value, stage)
-    if damaged:
-        others = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-        raise ValueError(
-            f"{damaged[0]}{others} should hold what was written, by the SHA-256 in the manifest, and does not; build "
-            f"the {stage.name} records again with --restart"
-        )
+    input_pipeline.check_shards(_RECORDS_DIR.value, stage)
     print(f"every shard of {stage.name} is whole")
     os.makedirs(_OUT_DIR.value, exist_ok=True)
     for kind in range(len(kinds.NAMES)):

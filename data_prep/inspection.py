@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import tqdm
 
-from data_prep import examples, shards
+from data_prep import examples
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces, files, images
 
 UNREADABLE = "unreadable picture"
 LISTED_TWICE = "picture listed more than once"
@@ -127,7 +127,7 @@ def _look_at_all(paths: list[str], num_threads: int) -> dict[str, _Picture | fac
 def _look(path: str) -> _Picture | faces.Problem:
     try:
         height, width = images.read(path).shape[:2]
-        return _Picture(width, height, shards.sha256(path))
+        return _Picture(width, height, files.sha256(path))
     except (ValueError, OSError) as error:
         return faces.Problem(path, UNREADABLE, str(error))
 

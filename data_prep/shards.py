@@ -6,9 +6,7 @@ OUT_DIR/pnet/manifest.json                               written last: a folder 
 OUT_DIR/pnet/unfinished/train-00003.json                 while it is built: this shard is done
 """
 
-import hashlib
 import json
-import os
 import pathlib
 
 import numpy as np
@@ -54,7 +52,7 @@ def _write_records(path: pathlib.Path, rows: np.ndarray) -> str:
                     writer.write(row.tobytes())
         except tf.errors.OpError as error:
             raise OSError(f"could not write {path}: {error.message}") from error
-        return sha256(partial)
+        return files.sha256(partial)
 
 
 def write_json(path: pathlib.Path, content) -> None:
@@ -72,13 +70,4 @@ def write_text(path: pathlib.Path, text: str) -> None:
 def is_whole(stage_dir: pathlib.Path, entry: dict) -> bool:
     """Whether the shard of a manifest's entry is there, with the contents that were written."""
     path = stage_dir / entry["file"]
-    return path.is_file() and sha256(path) == entry["sha256"]
-
-
-def sha256(path: str | os.PathLike) -> str:
-    """The SHA-256 of a file's contents, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return path.is_file() and files.sha256(path) == entry["sha256"]

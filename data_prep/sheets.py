@@ -1,12 +1,8 @@
 """Records under the eyes of a person: shards compared with their manifest, and crops with their targets drawn in."""
 
-import pathlib
-
 import cv2
 import numpy as np
-import tqdm
 
-from data_prep import shards
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, input_pipeline, kinds, stages, visualize
 
@@ -20,18 +16,6 @@ COLUMNS = 8
 POINT_RADIUS = 3
 BACKGROUND = 64
 """Grey of the margin, in 0–255."""
-
-
-def damaged_shards(records_dir: str, stage: stages.Stage) -> list[pathlib.Path]:
-    """The shards whose contents are not those that were written, by the SHA-256 in the manifest.
-
-    Raises:
-        FileNotFoundError, ValueError: See `input_pipeline.read_manifest`.
-    """
-    entries = input_pipeline.read_manifest(records_dir, stage)["shards"]
-    stage_dir = pathlib.Path(records_dir) / stage.name
-    bar = tqdm.tqdm(entries, unit=" shards", disable=None)
-    return [stage_dir / entry["file"] for entry in bar if not shards.is_whole(stage_dir, entry)]
 
 
 def read_crops(

@@ -1,6 +1,7 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and what tells whether they still are."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 from collections.abc import Iterator
@@ -27,3 +28,12 @@ def remove_partial(directory: pathlib.Path) -> None:
     """Removes from `directory`, at any depth, what a killed process left half-written."""
     for partial in directory.rglob(f"{_MARK}*"):
         partial.unlink()
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file's contents, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -10,14 +10,16 @@ import os
 import pathlib
 
 import tensorflow as tf
+import tqdm
 
 from mtcnn_tf import augment as augment_lib
-from mtcnn_tf import kinds, records, stages
+from mtcnn_tf import files, kinds, records, stages
 
 DEFAULT_MIX = {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
 NUM_SHUFFLED = 8192
 """Rows held for shuffling by each kind's stream; shards are written in random order to begin with."""
-READ_BYTES = 1 << 20
+NUM_READ = 256
+"""Rows read at once: record by record, reading and shuffling would take as long as P-Net's forward pass."""
 
 
 def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
@@ -38,19 +40,37 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
     manifest = json.loads(path.read_text())
     if manifest["stage"] != stage.name:
         raise ValueError(f"expected records of {stage.name} in {stage_dir}, got records of {manifest['stage']}")
-    damaged = [
-        shard["file"] for shard in manifest["shards"] if not _has_size(stage_dir / shard["file"], shard["bytes"])
-    ]
-    if damaged:
-        raise ValueError(
-            f"{len(damaged)} shards of {stage_dir} are missing or cut short, the first {damaged[0]}; "
-            f"build them again: python -m data_prep.build --stage={stage.name} --restart"
-        )
+    _refuse_damaged(
+        [shard["file"] for shard in manifest["shards"] if not _has_size(stage_dir / shard["file"], shard["bytes"])],
+        stage_dir,
+        "missing or cut short",
+    )
     return manifest
 
 
 def _has_size(path: pathlib.Path, num_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == num_bytes
+
+
+def check_shards(records_dir: str, stage: stages.Stage) -> None:
+    """Reads all shards of the stage and makes sure that they hold what was written, by the manifest's SHA-256 sums.
+
+    Raises:
+        FileNotFoundError, ValueError: See `read_manifest`; or a shard holds something else.
+    """
+    entries = read_manifest(records_dir, stage)["shards"]
+    stage_dir = pathlib.Path(records_dir) / stage.name
+    bar = tqdm.tqdm(entries, desc="checking records", unit=" shards", disable=None, leave=False)
+    damaged = [entry["file"] for entry in bar if files.sha256(stage_dir / entry["file"]) != entry["sha256"]]
+    _refuse_damaged(damaged, stage_dir, "not what was written, by their SHA-256")
+
+
+def _refuse_damaged(damaged: list[str], stage_dir: pathlib.Path, how: str) -> None:
+    if damaged:
+        raise ValueError(
+            f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
+            f"build them again: python -m data_prep.build --stage={stage_dir.name} --restart"
+        )
 
 
 def batches(
@@ -81,20 +101,22 @@ def batches(
     """
     manifest = read_manifest(records_dir, stage)
     stage_dir = pathlib.Path(records_dir) / stage.name
-    files = {name: [] for name in kinds.NAMES}
+    shards = {name: [] for name in kinds.NAMES}
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
-            files[shard["kind"]].append(str(stage_dir / shard["file"]))
-    mix = {name: share for name, share in (mix or DEFAULT_MIX).items() if share and files[name]}
+            shards[shard["kind"]].append((stage_dir / shard["file"], shard["examples"]))
+    mix = {name: share for name, share in (mix or DEFAULT_MIX).items() if share and shards[name]}
     if not mix:
         raise ValueError(f"{stage_dir} holds no {split} examples of the wanted kinds; build records from more pictures")
+    for name in mix:
+        _check_layout(shards[name][0][0], stage)
     if repeat:
-        serialized = _mixed(files, mix, batch_size, seed)
+        rows = _mixed(shards, mix, stage, batch_size, seed)
     else:
-        serialized = tf.data.TFRecordDataset([file for name in mix for file in files[name]]).batch(batch_size)
+        rows = _read([shard for name in mix for shard in shards[name]], stage).rebatch(batch_size)
 
-    def prepare(index: tf.Tensor, batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(batch, stage.size)
+    def prepare(index: tf.Tensor, framed: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = records.parse(framed, stage.size)
         if augment:
             return augment_lib.augment(parsed, tf.stack([tf.cast(seed, tf.int64), index]))
         return {**parsed, "image": tf.cast(parsed["image"], tf.float32)}
@@ -102,29 +124,59 @@ def batches(
     # Batches are prepared beside the training on the same cores: threads of its own keep it from chopping up its ops.
     options = tf.data.Options()
     options.threading.private_threadpool_size = max(1, os.cpu_count() // 2)
-    prepared = serialized.enumerate().map(prepare, num_parallel_calls=2, deterministic=True)
+    prepared = rows.enumerate().map(prepare, num_parallel_calls=2, deterministic=True)
     return prepared.prefetch(4).with_options(options)
 
 
-def _mixed(files, mix, batch_size, seed) -> tf.data.Dataset:
-    """Endless batches of serialized examples, string [B], with each kind's exact share of the rows."""
-    streams = [_stream(files[name], seed).batch(count) for name, count in rows_per_kind(mix, batch_size).items()]
+def _check_layout(path: pathlib.Path, stage: stages.Stage) -> None:
+    with open(path, "rb") as file:
+        records.check_layout(file.read(records.num_bytes(stage.size)), stage.size)
+
+
+def _mixed(shards, mix, stage, batch_size, seed) -> tf.data.Dataset:
+    """Endless batches of records, uint8 [B, L], with each kind's exact share of the rows."""
+    streams = [_stream(shards[name], stage, count, seed) for name, count in rows_per_kind(mix, batch_size).items()]
     return tf.data.Dataset.zip(tuple(streams)).map(lambda *parts: tf.concat(parts, axis=0))
 
 
-def _stream(files: list[str], seed: int) -> tf.data.Dataset:
-    """Endless serialized examples of one kind, read from several shards in turn and shuffled."""
-    return (
-        tf.data.Dataset.from_tensor_slices(files)
-        .shuffle(len(files), seed)
-        .interleave(
-            lambda file: tf.data.TFRecordDataset(file, buffer_size=READ_BYTES),
-            cycle_length=min(4, len(files)),
-            block_length=64,
-        )
-        .repeat()
-        .shuffle(NUM_SHUFFLED, seed)
+def _stream(shards, stage, count, seed) -> tf.data.Dataset:
+    """Endless records of one kind, `count` rows at a time, read from several shards in turn and shuffled."""
+    num_pooled = min(NUM_SHUFFLED, sum(num_rows for _, num_rows in shards))
+
+    def shuffle(index: tf.Tensor, pool: tf.Tensor) -> tf.Tensor:
+        return tf.random.experimental.stateless_shuffle(pool, tf.stack([tf.cast(seed, tf.int64), index]))
+
+    pools = _read(shards, stage, seed).repeat().rebatch(num_pooled).enumerate().map(shuffle)
+    return pools.rebatch(count)
+
+
+def _read(shards, stage, seed: int | None = None) -> tf.data.Dataset:
+    """All records of the shards, with their frames, in blocks uint8 [up to NUM_READ, L].
+
+    Args:
+        shards: Path and number of records of each.
+        stage: Whose records.
+        seed: Reads from several shards in turn, in an order of chance; None reads them one after the other.
+    """
+    row_bytes, spans = records.num_bytes(stage.size), []
+    for path, num_rows in shards:  # blocks of one size, then what is left of the file
+        num_left = num_rows % NUM_READ
+        if num_rows > num_left:
+            spans.append((str(path), 0, NUM_READ * row_bytes, num_left * row_bytes))
+        if num_left:
+            spans.append((str(path), (num_rows - num_left) * row_bytes, num_left * row_bytes, 0))
+    paths, skipped, block_bytes, left_out = zip(*spans, strict=True)
+    columns = (tf.constant(paths), *(tf.constant(column, tf.int64) for column in (skipped, block_bytes, left_out)))
+    dataset = tf.data.Dataset.from_tensor_slices(columns)
+    if seed is not None:
+        dataset = dataset.shuffle(len(spans), seed)
+    blocks = dataset.interleave(
+        lambda path, skipped, block_bytes, left_out: tf.data.FixedLengthRecordDataset(
+            path, block_bytes, header_bytes=skipped, footer_bytes=left_out
+        ),
+        cycle_length=1 if seed is None else min(4, len(spans)),
     )
+    return blocks.map(lambda block: tf.reshape(tf.io.decode_raw(block, tf.uint8), [-1, row_bytes]))
 
 
 def rows_per_kind(mix: dict[str, int], batch_size: int) -> dict[str, int]:

@@ -7,11 +7,13 @@ A record is a `tf.train.Example` that any TensorFlow program can read:
 * `offsets`: four floats, see `boxes.encode`; zero where the kind carries none;
 * `landmarks`: ten floats, five `x, y` relative to the crop; zero where the kind carries none.
 
-All fields have a fixed length, so all records of one kind and size differ in the payload bytes alone. `serialize` fills
-these into copies of one template, thirty times faster than a protocol buffer made for each example.
+All fields have a fixed length, so all records of a size differ in the payload bytes alone, which lie always at the same
+places. `serialize` fills them into copies of one template, thirty times faster than a protocol buffer made for each
+example; `parse` takes them from whole blocks of a file's bytes, five times faster than record by record.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -63,20 +65,31 @@ def num_per_kind(examples: Examples) -> dict[str, int]:
     return {name: int(count) for name, count in zip(kinds.NAMES, counts, strict=True)}
 
 
+FRAME = (12, 4)
+"""Bytes that the TFRecord format adds before and after each record: its length, and checksums."""
+
+
+def num_bytes(size: int) -> int:
+    """How many bytes of a file an example with crops of `size` pixels takes."""
+    return sum(FRAME) + len(_layout(size)[0])
+
+
 def serialize(examples: Examples) -> np.ndarray:
-    """The records as bytes: uint8 [N, L], one row a record.
+    """The records as bytes, without frames: uint8 [N, L], one row a record.
 
     Raises:
         ValueError: The examples are not all of one kind.
     """
     if len(np.unique(examples.kinds)) > 1:
         raise ValueError(f"expected examples of one kind, got {np.unique(examples.kinds)}; serialize kind by kind")
-    if not len(examples):
-        return np.zeros((0, 0), np.uint8)
-    pixels = examples.images.reshape(len(examples), -1)
-    template, starts = _template(int(examples.kinds[0]), pixels.shape[1])
+    template, starts = _layout(examples.images.shape[1])
     rows = np.tile(template, (len(examples), 1))
-    payloads = {"image": pixels, "offsets": _as_bytes(examples.offsets), "landmarks": _as_bytes(examples.landmarks)}
+    payloads = {
+        "image": examples.images.reshape(len(examples), np.prod(examples.images.shape[1:])),
+        "kind": examples.kinds.astype(np.uint8)[:, None],
+        "offsets": _as_bytes(examples.offsets),
+        "landmarks": _as_bytes(examples.landmarks),
+    }
     for name, payload in payloads.items():
         rows[:, starts[name] : starts[name] + payload.shape[1]] = payload
     return rows
@@ -86,12 +99,13 @@ def _as_bytes(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values, "<f4").view(np.uint8)
 
 
-def _template(kind: int, num_pixel_bytes: int) -> tuple[np.ndarray, dict[str, int]]:
-    """One record whose payloads are marks, and where in it each payload starts."""
-    marks = {"image": b"\x01" * num_pixel_bytes, "offsets": b"\x02" * 16, "landmarks": b"\x03" * 40}
+@functools.cache
+def _layout(size: int) -> tuple[np.ndarray, dict[str, int]]:
+    """One record with crops of `size` pixels whose payloads are marks, and where in it each payload starts."""
+    marks = {"image": b"\x01" * size**2 * 3, "kind": b"\x7f", "offsets": b"\x02" * 16, "landmarks": b"\x03" * 40}
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[marks["image"]])),
-        "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[kind])),
+        "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[marks["kind"][0]])),
     }
     for name in ("offsets", "landmarks"):
         floats = tf.train.FloatList(value=np.frombuffer(marks[name], "<f4"))
@@ -100,19 +114,42 @@ def _template(kind: int, num_pixel_bytes: int) -> tuple[np.ndarray, dict[str, in
     return np.frombuffer(record, np.uint8), {name: record.index(mark) for name, mark in marks.items()}
 
 
-def parse(serialized: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
+def check_layout(framed: bytes, size: int) -> None:
+    """Makes sure that a record lies in its file as `parse` will look for it.
+
+    Args:
+        framed: The first `num_bytes(size)` bytes of the file.
+        size: Side of the crops.
+
+    Raises:
+        ValueError: It is written in another way.
+    """
+    template, starts = _layout(size)
+    record = np.frombuffer(framed, np.uint8)[FRAME[0] : -FRAME[1]].copy()
+    if len(record) == len(template):
+        for name, length in zip(starts, (size**2 * 3, 1, 16, 40), strict=True):
+            place = slice(starts[name], starts[name] + length)
+            record[place] = template[place]
+    if not np.array_equal(record, template):
+        raise ValueError(f"expected records with crops of {size} pixels as this version writes them; build them again")
+
+
+def parse(framed: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
     """A batch as a dict: `image` uint8 [B, S, S, 3], `kind` int32 [B], `offsets` [B, 4], `landmarks` [B, 10].
 
     Args:
-        serialized: string [B].
-        size: Side of the crops. A record of another size raises `tf.errors.InvalidArgumentError`.
+        framed: uint8 [B, num_bytes(size)], records with their frames, as they lie in the file.
+        size: Side of the crops.
     """
-    features = {
-        "image": tf.io.FixedLenFeature([], tf.string),
-        "kind": tf.io.FixedLenFeature([], tf.int64),
-        "offsets": tf.io.FixedLenFeature([4], tf.float32),
-        "landmarks": tf.io.FixedLenFeature([10], tf.float32),
+    _, starts = _layout(size)
+
+    def payload(name: str, length: int) -> tf.Tensor:
+        start = FRAME[0] + starts[name]
+        return framed[:, start : start + length]
+
+    return {
+        "image": tf.reshape(payload("image", size**2 * 3), [-1, size, size, 3]),
+        "kind": tf.cast(payload("kind", 1)[:, 0], tf.int32),
+        "offsets": tf.bitcast(tf.reshape(payload("offsets", 16), [-1, 4, 4]), tf.float32),
+        "landmarks": tf.bitcast(tf.reshape(payload("landmarks", 40), [-1, 10, 4]), tf.float32),
     }
-    batch = tf.io.parse_example(serialized, features)
-    pixels = tf.io.decode_raw(batch["image"], tf.uint8)
-    return {**batch, "image": tf.reshape(pixels, [-1, size, size, 3]), "kind": tf.cast(batch["kind"], tf.int32)}

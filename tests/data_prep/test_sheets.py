@@ -35,21 +35,6 @@ def pixels_of(tile, colour):
     return np.argwhere((tile == colour).all(axis=-1))[:, ::-1]
 
 
-def test_whole_shards_are_not_damaged(tmp_path):
-    write_records(tmp_path)
-    assert sheets.damaged_shards(tmp_path, stages.PNET) == []
-
-
-def test_a_changed_byte_is_found(tmp_path):
-    manifest = write_records(tmp_path)
-    file = next(shard["file"] for shard in manifest["shards"] if shard["kind"] == "part")
-    path = tmp_path / "pnet" / file
-    contents = bytearray(path.read_bytes())
-    contents[100] ^= 1
-    path.write_bytes(contents)
-    assert sheets.damaged_shards(tmp_path, stages.PNET) == [path]
-
-
 @pytest.mark.parametrize("kind", range(4))
 def test_crops_of_a_kind_are_read_with_their_targets(tmp_path, kind):
     write_records(tmp_path)
@@ -143,8 +128,3 @@ def test_the_sheet_holds_every_crop_in_rows(tmp_path):
     assert sheet.shape == (2 * (sheets.TILE_SIDE + gap) + gap, 8 * (sheets.TILE_SIDE + gap) + gap, 3)
     middles = np.array([sheet[122 + i // 8 * 242, 122 + i % 8 * 242, 0] for i in range(9)])
     np.testing.assert_array_equal(middles, batch["image"][:, 0, 0, 0])
-
-
-def test_unfinished_records_raise(tmp_path):
-    with pytest.raises(FileNotFoundError, match="expected finished rnet records"):
-        sheets.damaged_shards(tmp_path, stages.RNET)

@@ -127,11 +127,34 @@ def test_missing_and_truncated_shards_are_named(tmp_path, damage):
         input_pipeline.read_manifest(records_dir, stages.PNET)
 
 
-def test_flipped_bits_are_not_read_as_pixels(tmp_path):
+def test_flipped_bits_are_found(tmp_path):
     records_dir = write_records(tmp_path)
+    input_pipeline.check_shards(records_dir, stages.PNET)
     shard = tmp_path / "pnet" / "validation" / "positive-00001-of-00003.tfrecord"
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(tf.errors.DataLossError):
-        list(input_pipeline.batches(records_dir, stages.PNET, "validation", 32, repeat=False))
+    with pytest.raises(ValueError, match="1 shards.*not what was written.*the first validation/positive-00001"):
+        input_pipeline.check_shards(records_dir, stages.PNET)
+
+
+def test_files_of_any_length_are_read_to_their_end(tmp_path, monkeypatch):
+    """Blocks of 8 rows, and files with less than one, several, exactly two, and two and a bit."""
+    monkeypatch.setattr(input_pipeline, "NUM_READ", 8)
+    counts = {"negative": 3, "positive": 30, "part": 16, "landmark": 17}
+    records_dir = write_records(tmp_path, counts=counts, num_shards=1)
+    for name, num in counts.items():
+        mix = {name: 1}
+        (batch,) = input_pipeline.batches(records_dir, stages.PNET, "validation", 64, mix, repeat=False)
+        np.testing.assert_array_equal(batch["image"][:, 0, 0, 0], np.arange(num))
+        batches = input_pipeline.batches(records_dir, stages.PNET, "train", num, mix)
+        for batch in batches.take(3):
+            np.testing.assert_array_equal(np.sort(batch["image"][:, 0, 0, 0]), np.arange(num))
+
+
+def test_records_of_another_layout_are_refused(tmp_path):
+    records_dir = write_records(tmp_path)
+    for path in (tmp_path / "pnet" / "train").iterdir():
+        path.write_bytes(path.read_bytes().replace(b"landmarks", b"Landmarks"))
+    with pytest.raises(ValueError, match="as this version writes them"):
+        input_pipeline.batches(records_dir, stages.PNET, "train", 14)

@@ -15,11 +15,21 @@ def some_examples(num, size, kind=None, seed=0):
     )
 
 
+def framed(examples, tmp_path):
+    """The bytes of a TFRecord file as TensorFlow writes it, a row for each record."""
+    path = str(tmp_path / "records")
+    with tf.io.TFRecordWriter(path) as writer:
+        for row in records.serialize(examples):
+            writer.write(row.tobytes())
+    content = np.fromfile(path, np.uint8)
+    return content.reshape(len(examples), records.num_bytes(examples.images.shape[1]))
+
+
 @pytest.mark.parametrize("size", [12, 24, 48])
 @pytest.mark.parametrize("kind", range(4))
-def test_round_trip(size, kind):
+def test_round_trip(size, kind, tmp_path):
     examples = some_examples(5, size, kind)
-    parsed = records.parse(tf.constant([row.tobytes() for row in records.serialize(examples)]), size)
+    parsed = records.parse(tf.constant(framed(examples, tmp_path)), size)
     np.testing.assert_array_equal(parsed["image"], examples.images)
     np.testing.assert_array_equal(parsed["kind"], examples.kinds)
     np.testing.assert_array_equal(parsed["offsets"], examples.offsets)
@@ -41,20 +51,29 @@ def test_records_are_what_a_protocol_buffer_writes():
         np.testing.assert_array_equal(np.float32(feature["landmarks"].float_list.value), landmarks)
 
 
-def test_pixels_that_look_like_marks_survive():
+def test_pixels_that_look_like_marks_survive(tmp_path):
     examples = some_examples(3, 12, kinds.PART)
-    for value in (1, 2, 3):
-        examples.images[value - 1] = value
-    parsed = records.parse(tf.constant([row.tobytes() for row in records.serialize(examples)]), 12)
+    for row, value in enumerate((1, 2, 127)):
+        examples.images[row] = value
+    parsed = records.parse(tf.constant(framed(examples, tmp_path)), 12)
     np.testing.assert_array_equal(parsed["image"], examples.images)
 
 
-def test_mixed_kinds_and_other_sizes_are_refused():
+def test_mixed_kinds_are_refused():
     with pytest.raises(ValueError, match="one kind"):
         records.serialize(some_examples(20, 12))
-    rows = records.serialize(some_examples(2, 24, 1))
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        records.parse(tf.constant([row.tobytes() for row in rows]), 48)
+
+
+def test_records_that_lie_otherwise_are_refused(tmp_path):
+    content = framed(some_examples(2, 24, kinds.PART), tmp_path)
+    records.check_layout(content[0].tobytes(), 24)
+    records.check_layout(content[1].tobytes(), 24)
+    wrong_name = content[0].tobytes().replace(b"offsets", b"offsats")
+    for wrong in (wrong_name, content[0, :-1].tobytes(), b""):
+        with pytest.raises(ValueError, match="crops of 24 pixels as this version writes them; build them again"):
+            records.check_layout(wrong, 24)
+    with pytest.raises(ValueError, match="crops of 12 pixels"):
+        records.check_layout(content[0].tobytes(), 12)
 
 
 def test_concatenate_select_and_count():
