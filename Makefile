@@ -1,8 +1,9 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection
 # make test   lint, layer contract, tests
+# make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
 # make clean  removes what `make demo` made;  make distclean  removes .venv too
 #
-# Both set up .venv first, with the first of python3, python3.13 … python3.10 that is suitable, or with PYTHON=…
+# All set up .venv first, with the first of python3, python3.13 … python3.10 that is suitable, or with PYTHON=…
 
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python3.10)
 IS_SUITABLE := import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
@@ -66,6 +67,8 @@ $(READY): requirements.txt requirements-dev.txt
 	        "on Debian and Ubuntu, 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
 	@$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@touch $(READY)
+
+include reproduce.mk
 
 clean:
 	rm -rf demo

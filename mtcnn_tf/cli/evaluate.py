@@ -209,8 +209,8 @@ def _prepare_weak_spots() -> Task:
 
 def _dataset() -> tuple[str, str]:
     """Format and folder of the data set that weak_spots looks at; the other protocols have one format each."""
-    name, _, directory = _DATASET_DIR.value.rpartition(":")
-    return name or "wider_face", directory
+    name, _, directory = _DATASET_DIR.value.partition(":")
+    return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
 
 
 def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:

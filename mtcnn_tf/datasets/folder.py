@@ -1,4 +1,4 @@
-"""A folder of pictures that are known to hold no faces: material for negatives."""
+"""Pictures that are known to hold no faces: material for negatives."""
 
 import os
 
@@ -12,13 +12,17 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     Which files are pictures is told by their endings; hidden files and folders are passed over.
 
     Args:
-        directory: Where to look.
+        directory: Where to look; or a text file with the path of a picture in each line, from the file's own folder on.
         split: Without meaning here: a folder has no lists, and every picture is given.
 
     Raises:
-        FileNotFoundError: No such directory.
+        FileNotFoundError: No such directory or file.
     """
     del split
+    if os.path.isfile(directory):
+        names = [text for _, text in listing.read_lines(directory) if listing.is_picture(text)]
+        paths = [os.path.join(os.path.dirname(directory), listing.native_path(name)) for name in names]
+        return [faces.Annotation(path) for path in sorted(paths)], []
     listing.check_directory(directory)
     paths = []
     for parent, folder_names, names in os.walk(directory):

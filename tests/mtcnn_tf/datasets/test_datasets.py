@@ -20,6 +20,14 @@ def test_reads_by_name_and_keeps_the_rest_of_the_directory(tmp_path):
     assert all(a.is_complete and len(a.boxes) == 0 for a in annotations)
 
 
+def test_pictures_without_faces_may_be_listed_in_a_file(tmp_path):
+    (tmp_path / "list.txt").write_text("b/2.PNG\n\n/elsewhere/1.jpg\nnotes.txt\na.jpg\n")
+    annotations, problems = datasets.read(f"folder:{tmp_path / 'list.txt'}")
+    assert not problems and all(a.is_complete and len(a.boxes) == 0 for a in annotations)
+    expected = ["/elsewhere/1.jpg", *(str(tmp_path / name) for name in ("a.jpg", "b/2.PNG"))]
+    assert sorted(annotation.image_path for annotation in annotations) == expected
+
+
 @pytest.mark.parametrize("spec", ["lfw:/x", "folder", "folder:", ":/x", ""])
 def test_unknown_names_list_the_known_ones(spec):
     with pytest.raises(ValueError, match="wider_face, wider_face_landmarks, celeba"):

@@ -1,0 +1,127 @@
+"""Prints what `make scores` measured as the tables of the model card: `python -m mtcnn_tf.cli.card SCORES_DIR`."""
+
+import json
+import os
+import sys
+
+from absl import app
+
+_AT = (10, 50, 100)
+_SCORES = (
+    (
+        "wider_face.json",
+        "WIDER FACE, {pictures} validation pictures",
+        {
+            "official AP, easy / medium / hard": [f"official AP, {setting}" for setting in ("easy", "medium", "hard")],
+            "AP, {faces ≥ 20 px: number} faces ≥ 20 px": ["faces ≥ 20 px: AP"],
+            "recall at 10 / 50 / 100 false positives": [f"faces ≥ 20 px: recall at {n} false positives" for n in _AT],
+            "AP, all {all faces: number} faces": ["all faces: AP"],
+        },
+    ),
+    (
+        "fddb.json",
+        "FDDB, {pictures} pictures, upright boxes",
+        {
+            "AP, {faces} faces": ["upright boxes: AP"],
+            "recall at 10 / 50 / 100 / 500 false positives": [
+                f"upright boxes: recall at {n} false positives" for n in (*_AT, 500)
+            ],
+        },
+    ),
+    *(
+        (
+            f"{name}/landmarks.json",
+            f"{title} test list, {{faces}} faces",
+            {
+                "landmark error of found faces, %": ["found: mean error, %"],
+                "over 10 %, of found / of all": [
+                    f"{which}: failures (error > 10 %), share" for which in ("found", "all faces")
+                ],
+            },
+        )
+        for name, title in (("lfpw", "LFPW"), ("lfw_points", "`net_7876`"))
+    ),
+    (
+        "false_positives.json",
+        "{pictures} held-out pictures without faces",
+        {"false alarms at score ≥ .5 / .7 / .9": [f"score ≥ {score}: false positives" for score in (0.5, 0.7, 0.9)]},
+    ),
+)
+"""File → what was looked at, and a row's name → its figures. Words in braces are figures that all detectors share."""
+
+_WEAK_SPOTS = (("weak_spots.json", ""), ("masks/weak_spots.json", "pictures with masks: "))
+_RECALL, _NUM = ": recall", ": faces"
+
+
+def main(argv: list[str]) -> None:
+    """Prints both tables."""
+    if len(argv) != 2:
+        raise app.UsageError("expected one folder, that of the scores")
+    try:
+        print("\n".join([*scores(argv[1]), "", *weak_spots(argv[1])]))
+    except OSError as error:
+        sys.exit(f"card: expected the scores of every protocol, which `make scores` writes: {error}")
+
+
+def scores(directory: str) -> list[str]:
+    """Lines of Markdown: a row for each figure, a column for each detector."""
+    lines = []
+    for name, part, rows in _SCORES:
+        held = _read(directory, name)
+        results = held["results"]
+        shared = {**next(iter(results.values())), "pictures": held["pictures"]}
+        lines = lines or _head("public part", "figure", *results)
+        for title, figures in rows.items():
+            cells = [" / ".join(_text(of[figure]) for figure in figures) for of in results.values()]
+            lines.append(_row(_fill(part, shared), _fill(title, shared), *cells))
+    return lines
+
+
+def weak_spots(directory: str) -> list[str]:
+    """Lines of Markdown: a row for each group of faces, with its size and a column of recall for each detector."""
+    lines = []
+    for name, prefix in _WEAK_SPOTS:
+        results = _read(directory, name)["results"]
+        lines = lines or _head("recall of", "faces", *results)
+        first = next(iter(results.values()))
+        for group in [figure.removesuffix(_RECALL) for figure in first if figure.endswith(_RECALL)]:
+            if first[group + _NUM]:
+                recalls = [_text(of[group + _RECALL]) for of in results.values()]
+                lines.append(_row(prefix + group, _text(first[group + _NUM]), *recalls))
+    return lines
+
+
+def _read(directory: str, name: str) -> dict:
+    with open(os.path.join(directory, name), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _fill(text: str, figures: dict) -> str:
+    for name, value in figures.items():
+        text = text.replace(f"{{{name}}}", _text(value))
+    return text
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3f}".removeprefix("0") if value < 1 else f"{value:.2f}"
+
+
+def _head(*cells: str) -> list[str]:
+    return [_row(*cells), "|---" * len(cells) + "|"]
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def run() -> None:
+    """Runs the program."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,87 @@
+# make reproduce DATA=DIR      trains the networks as those that ship were trained, and scores them
+# make calibrate DATA=DIR …    chooses thresholds for the networks in NETWORKS on the pictures in HELD_OUT
+# make scores DATA=DIR …       scores the networks in NETWORKS by every protocol and prints the model card's tables
+#
+# DATA holds
+#   wider_face/     WIDER FACE: WIDER_train, WIDER_val, wider_face_split with the .mat lists of the validation part
+#   lfw_points/     CNN_FacePoint's net_7876 with trainImageList.txt and testImageList.txt
+#   lfpw/           LFPW with five points, in the same format
+#   face_mask_voc/  people with and without masks, as Pascal VOC
+#   no_faces/       pictures without faces, in any folders
+#   fddb/           FDDB: originalPics, FDDB-folds
+# each whole or in part: pictures that lists name and that are not there are left out and counted.
+#
+# Everything is written to WORK. Builds and trainings go on where they were stopped; what comes after them is done anew.
+# A try: make reproduce DATA=DIR WORK=try BUILD_FLAGS=--max_pictures=100 TRAIN_FLAGS="--epochs=1 --steps_per_epoch=50"
+# To begin with trained networks: INIT_FROM=mtcnn_tf/weights
+
+WORK := reproduced
+NETWORKS := $(WORK)/networks
+HELD_OUT := $(WORK)/records/onet/held_out.txt
+
+# The recipe: what each build and each training is told beside its stage and folders. P-Net is trained twice, the second
+# time with its own first proposals as negatives. The networks that ship were trained in several starts, each from the
+# one before; here every training is as long as theirs together.
+TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
+BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
+TRAIN_PNET := --epochs=8 --batch_size=1024 --learning_rate=0.015
+BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16
+TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
+BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=100 --min_face_size=16
+TRAIN_ONET := --epochs=14 --steps_per_epoch=1000 --batch_size=256 --learning_rate=0.004 --precision=mixed_bfloat16
+
+# Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
+NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
+NO_FACES_TEST := $(WORK)/no_faces_test.txt
+SETS := --dataset=wider_face:$(DATA)/wider_face --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw \
+    --dataset=voc:$(DATA)/face_mask_voc --dataset=folder:$(NO_FACES_TRAIN)
+
+build = $(RUN) -m data_prep.build --stage=$(1) $(SETS) $(BUILD_FLAGS)
+train = $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
+evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
+WHOLE_CURVE := --thresholds=0.3,0.2,0.05
+
+define choose_thresholds
+$(RUN) -m mtcnn_tf.cli.calibrate --workdir=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
+    --dataset=folder:$(NO_FACES_TRAIN) --pictures=$(HELD_OUT)
+endef
+
+define print_scores
+$(call evaluate,wider_face) --dataset_dir=$(DATA)/wider_face $(WHOLE_CURVE)
+$(call evaluate,fddb) --dataset_dir=$(DATA)/fddb $(WHOLE_CURVE)
+$(call evaluate,landmarks)/lfpw --dataset_dir=$(DATA)/lfpw $(WHOLE_CURVE)
+$(call evaluate,landmarks)/lfw_points --dataset_dir=$(DATA)/lfw_points $(WHOLE_CURVE)
+$(call evaluate,false_positives) --dataset_dir=$(DATA)/no_faces --pictures=$(NO_FACES_TEST) $(WHOLE_CURVE)
+$(call evaluate,weak_spots) --dataset_dir=$(DATA)/wider_face
+$(call evaluate,weak_spots)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --pictures=$(HELD_OUT)
+@echo
+@$(RUN) -m mtcnn_tf.cli.card $(WORK)/scores
+endef
+
+.PHONY: reproduce calibrate scores lists
+
+reproduce: setup lists
+	$(call build,pnet) --out_dir=$(WORK)/records/first
+	$(call train,pnet) --records_dir=$(WORK)/records/first --workdir=$(WORK)/first $(TRAIN_PNET_FIRST) $(TRAIN_FLAGS)
+	$(call build,pnet) --out_dir=$(WORK)/records --networks=$(WORK)/first $(BUILD_PNET)
+	$(call train,pnet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_PNET) $(TRAIN_FLAGS)
+	$(call build,rnet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_RNET)
+	$(call train,rnet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
+	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
+	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_ONET) $(TRAIN_FLAGS)
+	$(choose_thresholds)
+	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
+	$(print_scores)
+
+calibrate: setup lists
+	$(choose_thresholds)
+
+scores: setup lists
+	$(print_scores)
+
+lists:
+	@test -d "$(DATA)/wider_face" || { echo "Name the folder of the photographs: make $(MAKECMDGOALS) DATA=DIR" \
+	    "(reproduce.mk says what is in it)." >&2; exit 1; }
+	@mkdir -p $(WORK)
+	@find $(abspath $(DATA)/no_faces) -type f | LC_ALL=C sort | awk 'NR % 4 != 0' >$(NO_FACES_TRAIN)
+	@find $(abspath $(DATA)/no_faces) -type f | LC_ALL=C sort | awk 'NR % 4 == 0' >$(NO_FACES_TEST)
