@@ -1,4 +1,11 @@
-"""The weights that ship, on photographs that come with dependencies."""
+"""The weights that ship, on photographs that come with dependencies.
+
+`golden_detections.json` holds what they found when they were shipped. With other weights or thresholds it is written
+anew by `python -m tests.mtcnn_tf.test_weights`; look at the difference before it is committed.
+"""
+
+import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -6,7 +13,9 @@ from skimage import data as photographs
 
 import mtcnn_tf
 from data_prep import sample_scenes
-from mtcnn_tf import boxes
+from mtcnn_tf import boxes, faces, files
+
+GOLDEN = pathlib.Path(__file__).with_name("golden_detections.json")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +34,26 @@ def test_the_two_portraits_are_found_where_a_person_placed_them(find_faces, numb
     assert distances.mean() < 0.1 * between_eyes
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_they_find_what_they_found_when_they_were_shipped(find_faces, number):
+    golden = faces.Detections.from_dict(json.loads(GOLDEN.read_text())[number])
+    found = find_faces(sample_scenes.portraits()[number].pixels)
+    assert len(found) == len(golden)
+    # The faces are some 100 and 200 pixels wide. Libraries decode, convolve and round a little differently.
+    np.testing.assert_allclose(found.boxes, golden.boxes, atol=0.5)
+    np.testing.assert_allclose(found.landmarks, golden.landmarks, atol=0.5)
+    np.testing.assert_allclose(found.scores, golden.scores, atol=0.01)
+
+
 @pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket", "brick", "grass", "gravel", "moon"])
 def test_no_face_is_found_where_there_is_none(find_faces, name):
     image = getattr(photographs, name)()
     assert len(find_faces(image).with_score(0.9)) == 0
+
+
+if __name__ == "__main__":
+    find = mtcnn_tf.load()
+    detections = [find(portrait.pixels).to_dict() for portrait in sample_scenes.portraits()]
+    with files.whole(GOLDEN) as partial:
+        partial.write_text(json.dumps(detections, indent=1) + "\n")
+    print(f"wrote {sum(len(found['scores']) for found in detections)} faces to {GOLDEN}")
