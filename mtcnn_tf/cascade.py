@@ -99,15 +99,16 @@ class Cascade(tf.Module):
         """What R-Net leaves of P-Net's proposals."""
         levels = crops.halvings(image)
         proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
-        return self._refine(levels, proposals["boxes"], thresholds[1])
+        return self._refine(crops.rimmed(levels), proposals["boxes"], thresholds[1])
 
     @tf.function(input_signature=_SEARCH, autograph=False)
     def until_onet(self, image, min_face_size, thresholds, scale_factor):
         """The faces."""
         levels = crops.halvings(image)
         proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
-        refined = self._refine(levels, proposals["boxes"], thresholds[1])
-        return self._finish(levels, refined["boxes"], thresholds[2])
+        rimmed = crops.rimmed(levels)
+        refined = self._refine(rimmed, proposals["boxes"], thresholds[1])
+        return self._finish(rimmed, refined["boxes"], thresholds[2], tf.shape(image))
 
     def _propose(self, levels, min_face_size, threshold, scale_factor):
         """P-Net's boxes after regression, and their scores."""
@@ -133,47 +134,43 @@ class Cascade(tf.Module):
         num_best = tf.minimum(self._max_proposals, tf.size(logits))
         # Windows of two scales cannot overlap by more than the ratio of their areas, those of one scale no longer do.
         # Rounding a scale's sides to whole pixels changes that ratio by less than a fifth.
-        return tf.cond(
-            1.2 * scale_factor**2 < NMS_PNET,
-            lambda: tf.math.top_k(logits, num_best).indices,
-            lambda: tf.image.non_max_suppression(windows, logits, self._max_proposals, NMS_PNET),
-        )
+        with tf.name_scope("nms"):
+            return tf.cond(
+                1.2 * scale_factor**2 < NMS_PNET,
+                lambda: tf.math.top_k(logits, num_best).indices,
+                lambda: tf.image.non_max_suppression(windows, logits, self._max_proposals, NMS_PNET),
+            )
 
     def _scan(self, levels, scale, threshold):
         """Windows of one scale that look like faces: float32 [N, 9] of window, logit, offsets."""
-        halving = crops.nearest_halving(1 / scale)
-        # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
-        step = tf.bitwise.left_shift(1, halving)
-        covered = tf.cast((tf.shape(levels[0])[:2] + step - 1) // step * step, tf.float32)
-        size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
-        resize = [lambda level=level: tf.image.resize(level, tf.cast(size, tf.int32)) for level in levels]
-        pixels = tf.switch_case(halving, resize)
+        pixels, pixel_size = _resize(levels, scale)
         network = self._network("pnet")
         features = network.features(pixels[None])[0]
         logits = network.logits(features)
-
-        cells = tf.where(logits > _logit(threshold))  # [N, 2] of row, column
-        logits = tf.gather_nd(logits, cells)
-        best = tf.math.top_k(logits, tf.minimum(self._max_per_scale, tf.size(logits)))
-        logits, cells = best.values, tf.gather(cells, best.indices)
-        corners = tf.cast(cells[:, ::-1] * PNET_STRIDE, tf.float32)
-        windows = tf.concat([corners, corners + stages.PNET.size], axis=1)
-        # Windows 4 pixels apart have an intersection over union of exactly NMS_PNET_SCALE: only in whole pixels of this
-        # scale does rounding not decide which of them stay.
-        keep = tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE)
-        windows, logits, cells = (tf.gather(values, keep) for values in (windows, logits, cells))
+        with tf.name_scope("nms"):
+            cells = tf.where(logits > _logit(threshold))  # [N, 2] of row, column
+            logits = tf.gather_nd(logits, cells)
+            best = tf.math.top_k(logits, tf.minimum(self._max_per_scale, tf.size(logits)))
+            logits, cells = best.values, tf.gather(cells, best.indices)
+            corners = tf.cast(cells[:, ::-1] * PNET_STRIDE, tf.float32)
+            windows = tf.concat([corners, corners + stages.PNET.size], axis=1)
+            # Windows 4 pixels apart have an intersection over union of exactly NMS_PNET_SCALE: only in whole pixels of
+            # this scale does rounding not decide which of them stay.
+            keep = tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE)
+            windows, logits, cells = (tf.gather(values, keep) for values in (windows, logits, cells))
         offsets = network.heads(tf.gather_nd(features, cells)).offsets
-        return tf.concat([windows * tf.tile((covered / size)[::-1], [2]), logits[:, None], offsets], axis=1)
+        return tf.concat([windows * tf.tile(pixel_size, [2]), logits[:, None], offsets], axis=1)
 
     def _refine(self, levels, boxes, threshold):
         """R-Net's boxes after regression, and their scores."""
         boxes, outputs = self._look(stages.RNET, levels, boxes, threshold)
-        keep = tf.image.non_max_suppression(boxes, outputs.logits, self._max_proposals, NMS_RNET)
+        with tf.name_scope("nms"):
+            keep = tf.image.non_max_suppression(boxes, outputs.logits, self._max_proposals, NMS_RNET)
         boxes = decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
         boxes, logits = _drop_empty(boxes, tf.gather(outputs.logits, keep))
         return {"boxes": boxes, "scores": tf.sigmoid(logits)}
 
-    def _finish(self, levels, boxes, threshold):
+    def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
         boxes, outputs = self._look(stages.ONET, levels, boxes, threshold)
         landmarks = decode_points(boxes, tf.reshape(outputs.landmarks, [-1, 5, 2]))
@@ -181,18 +178,20 @@ class Cascade(tf.Module):
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
         order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
         boxes, logits, landmarks = (tf.gather(values, order) for values in (boxes, logits, landmarks))
-        boxes, logits, landmarks = _drop_empty(clip(boxes, tf.shape(levels[0])), logits, landmarks)
+        boxes, logits, landmarks = _drop_empty(clip(boxes, shape), logits, landmarks)
         return {"boxes": boxes, "scores": tf.sigmoid(logits), "landmarks": landmarks}
 
     def _look(self, stage, levels, boxes, threshold):
         """The squares round `boxes` that the stage's network takes for faces, and what it says of each."""
         boxes = square(boxes)
+
+        def look():
+            pixels, places = crops.cut(levels, boxes, stage.size)
+            return tf.gather(boxes, places), self._network(stage.name)(pixels)
+
         # TensorFlow's fused convolutions refuse an empty batch.
-        outputs = tf.cond(
-            tf.size(boxes) > 0,
-            lambda: self._network(stage.name)(crops.cut(levels, boxes, stage.size)),
-            lambda: inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, 10])),
-        )
+        nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, 10]))
+        boxes, outputs = tf.cond(tf.size(boxes) > 0, look, lambda: (boxes, nothing))
         keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
         return tf.gather(boxes, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
 
@@ -270,6 +269,18 @@ def suppress_overlap(boxes: tf.Tensor, max_overlap: float) -> tf.Tensor:
     start = apply_rule(tf.ones_like(areas, tf.bool), None)
     keep, _ = tf.while_loop(lambda keep, before: tf.reduce_any(keep != before), apply_rule, start)
     return keep
+
+
+def _resize(levels, scale):
+    """The picture at `scale`, float32 [h, w, 3], and how many pixels of the picture one of its covers, [2] in x, y."""
+    with tf.name_scope("pyramid"):
+        halving = crops.nearest_halving(1 / scale)
+        # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
+        step = tf.bitwise.left_shift(1, halving)
+        covered = tf.cast((tf.shape(levels[0])[:2] + step - 1) // step * step, tf.float32)
+        size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
+        resize = [lambda level=level: tf.image.resize(level, tf.cast(size, tf.int32)) for level in levels]
+        return tf.switch_case(halving, resize), (covered / size)[::-1]
 
 
 def _pyramid(shape, min_face_size, scale_factor):

@@ -14,17 +14,41 @@ def halvings(image: tf.Tensor) -> list[tf.Tensor]:
     """The picture and its halved copies, each the 2×2 mean of the one before.
 
     Args:
-        image: [H, W, 3] in 0–255, at least one pixel.
+        image: uint8 [H, W, 3], at least one pixel.
 
     Returns:
         `warping.NUM_HALVINGS` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
         float32.
         One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left corner.
     """
-    levels = [image]
-    while len(levels) < warping.NUM_HALVINGS:
-        levels.append(tf.nn.avg_pool2d(tf.cast(levels[-1], tf.float32)[None], 2, 2, "SAME")[0])
-    return levels
+    with tf.name_scope("pyramid"):
+        levels = [image, _halve_bytes(image)]
+        while len(levels) < warping.NUM_HALVINGS:
+            levels.append(tf.nn.avg_pool2d(levels[-1][None], 2, 2, "SAME")[0])
+        return levels
+
+
+def _halve_bytes(image: tf.Tensor) -> tf.Tensor:
+    """The 2×2 mean of uint8 pixels, without the copy of the whole picture in float32 that pooling would need."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+
+    def repeat_last():
+        taller = tf.concat([image, image[height // 2 * 2 :]], axis=0)  # of an odd height, the last row again
+        return tf.concat([taller, taller[:, width // 2 * 2 :]], axis=1)
+
+    even = tf.cond(tf.bitwise.bitwise_or(height, width) % 2 == 0, lambda: image, repeat_last)
+    # Half the size of an even one: bilinear samples lie in the middle of four pixels.
+    return tf.ensure_shape(tf.image.resize(even, [(height + 1) // 2, (width + 1) // 2]), [None, None, 3])
+
+
+def rimmed(levels: list[tf.Tensor]) -> list[tf.Tensor]:
+    """`halvings`, each with a rim of one mirrored pixel: what `cut` takes.
+
+    In the outermost half pixel of a picture a sample lies between a pixel and its mirror image.
+    """
+    with tf.name_scope("crops"):  # tf.pad(…, "SYMMETRIC") takes thirty times as long
+        tall = [tf.concat([level[:1], level, level[-1:]], axis=0) for level in levels]
+        return [tf.concat([level[:, :1], level, level[:, -1:]], axis=1) for level in tall]
 
 
 def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
@@ -33,20 +57,21 @@ def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.cast(level, tf.int32), warping.NUM_HALVINGS - 1)
 
 
-def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255.
+def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places [N] of their boxes.
+
+    Crops from one halved copy stand together, because boxes are moved more cheaply than pixels.
 
     Args:
-        levels: What `halvings` returns.
+        levels: What `rimmed` returns.
         boxes: float32 [N, 4] in pixels of the picture. What lies outside of the picture is black.
         size: Side of the crops.
     """
-    shrinkage = _shrinkage(boxes, size)
-    level_of_box = nearest_halving(shrinkage)
-    rows = [tf.where(level_of_box == k)[:, 0] for k in range(warping.NUM_HALVINGS)]
-    crops = [_sample(level, tf.gather(boxes, rows[k]) / 2**k, size) for k, level in enumerate(levels)]
-    order = tf.concat(rows, axis=0)
-    return tf.scatter_nd(tf.cast(order, tf.int32)[:, None], tf.concat(crops, axis=0), [tf.size(order), size, size, 3])
+    with tf.name_scope("crops"):
+        level_of_box = nearest_halving(_shrinkage(boxes, size))
+        places = [tf.where(level_of_box == k)[:, 0] for k in range(len(levels))]
+        crops = [_sample(level, tf.gather(boxes, places[k]) / 2**k, size) for k, level in enumerate(levels)]
+        return tf.concat(crops, axis=0), tf.concat(places, axis=0)
 
 
 def _shrinkage(boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
@@ -58,11 +83,8 @@ def _sample(image: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Ten
     """Bilinear samples at the centres of a grid of `size` × `size` cells over each box: [N, size, size, 3].
 
     `tf.image.crop_and_resize` takes `y1, x1, y2, x2` of the first and last sample as fractions of height − 1 and
-    width − 1; here alone xyxy pixels become that. A rim of one mirrored pixel keeps samples in the outermost half
-    pixel inside.
+    width − 1; here alone xyxy pixels become that.
     """
-    image = tf.concat([image[:1], image, image[-1:]], axis=0)  # tf.pad(…, "SYMMETRIC") takes thirty times as long
-    image = tf.concat([image[:, :1], image, image[:, -1:]], axis=1)
     half_cells = (boxes[:, 2:] - boxes[:, :2]) / (2 * tf.cast(size, tf.float32))  # [N, 2] in x, y
     first = boxes[:, :2] + half_cells + 0.5  # pixel centres are at .5, and the rim shifts by 1
     last = boxes[:, 2:] - half_cells + 0.5
