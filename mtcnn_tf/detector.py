@@ -30,7 +30,7 @@ class Detector:
         Args:
             cascade_functions: A `cascade.Cascade`, or one that was saved and loaded again.
         """
-        self._cascade = cascade_functions
+        self.cascade = cascade_functions
         self.thresholds = tuple(float(threshold) for threshold in cascade_functions.thresholds.numpy())
 
     def __call__(
@@ -75,7 +75,7 @@ class Detector:
         if until not in stages.BY_NAME:
             raise ValueError(f"until must be one of {', '.join(stages.BY_NAME)}, got {until!r}")
         search = (image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
-        found = getattr(self._cascade, f"until_{until}")(*map(tf.constant, search))
+        found = getattr(self.cascade, f"until_{until}")(*map(tf.constant, search))
         found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)

@@ -64,7 +64,7 @@ def find_faces(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(find_faces):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        listener.signatures = find_faces._cascade.signatures
+        listener.signatures = find_faces.cascade.signatures
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{listener.server_address[1]}"
         listener.shutdown()

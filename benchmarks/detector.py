@@ -1,0 +1,110 @@
+"""Times our detector against others on the same pictures, and shows where its time goes.
+
+YUNET=FILE.onnx python -m benchmarks.detector --dataset=wider_face:DIR
+
+Peers are in requirements.txt beside this; one that is not here is left out.
+"""
+
+import cv2
+import numpy as np
+from absl import app, flags
+from PIL import Image
+
+from benchmarks import contestants, ratios
+from mtcnn_tf import datasets, faces, images
+
+_DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
+_SPLIT = flags.DEFINE_string("split", "val", "Its part.")
+_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 3, "Pictures of each size and number of faces.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds; medians are printed.", lower_bound=1)
+_SIZES = flags.DEFINE_list("sizes", ["640x480", "1024x683", "1920x1080"], "WIDTHxHEIGHT of the pictures.")
+
+NUM_FACES = {"1 face": (1, 1), "10 faces": (9, 11), "60+ faces": (60, 10**6)}
+"""Name of a group of pictures → the fewest and the most faces in them."""
+
+
+def choose(annotations: list[faces.Annotation], aspect: float) -> dict[str, list[str]]:
+    """Paths of the pictures in each group of `NUM_FACES`: those whose width / height comes nearest to `aspect`."""
+    chosen = {}
+    for name, (fewest, most) in NUM_FACES.items():
+        paths = [each.image_path for each in annotations if fewest <= len(each.boxes) <= most]
+        chosen[name] = sorted(paths, key=lambda path: abs(np.log(_aspect(path) / aspect)))[: _NUM_PICTURES.value]
+    return chosen
+
+
+def _aspect(path: str) -> float:
+    with Image.open(path) as picture:
+        return picture.width / picture.height
+
+
+def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The middle of the picture, resized so that it fills `width` × `height`."""
+    factor = max(width / image.shape[1], height / image.shape[0])
+    size = [max(round(image.shape[1] * factor), width), max(round(image.shape[0] * factor), height)]
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return np.ascontiguousarray(image[top : top + height, left : left + width])
+
+
+def start() -> dict[str, contestants.Contestant]:
+    """The detectors that are here, by name."""
+    started = {}
+    for load in (contestants.ours, contestants.exported, contestants.mtcnn, contestants.yunet):
+        try:
+            started[load.__name__] = contestants.Contestant(load)
+        except (ImportError, FileNotFoundError) as error:
+            print(f"{load.__name__} is left out: {error}")
+    return started
+
+
+def measure(running: dict[str, contestants.Contestant], pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Milliseconds of each detector, [rounds, pictures], taken in turn."""
+    for image in pictures:  # new shapes cost memory and time once
+        for contestant in running.values():
+            contestant.milliseconds(image)
+    times = {name: np.empty((_ROUNDS.value, len(pictures))) for name in running}
+    for i in range(_ROUNDS.value):
+        for j, image in enumerate(pictures):
+            for name, contestant in running.items():
+                times[name][i, j] = contestant.milliseconds(image)
+    return times
+
+
+def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) -> None:
+    """Prints the medians for one size of picture, and the ratios of each round's medians over the pictures."""
+    for name, milliseconds in times.items():
+        by_group = ", ".join(f"{group}: {np.median(milliseconds[:, part]):.1f}" for group, part in groups.items())
+        print(f"{size} {name:8} {np.median(milliseconds):6.1f} ms ({by_group})")
+    medians = {name: np.median(milliseconds, axis=1) for name, milliseconds in times.items()}
+    for form in ("ours", "exported"):
+        if "mtcnn" in medians:
+            ratios.show(f"{size} mtcnn / {form}", list(medians["mtcnn"] / medians[form]), "at least 8")
+        if "yunet" in medians:
+            goal = "none" if size == "640x480" else "at most 1"
+            ratios.show(f"{size} {form} / yunet", list(medians[form] / medians["yunet"]), goal)
+
+
+def main(_) -> None:
+    """Measures each size of picture."""
+    annotations = datasets.read(_DATASET.value, _SPLIT.value)[0]
+    running = start()
+    try:
+        for size in _SIZES.value:
+            width, height = map(int, size.split("x"))
+            pictures, groups = [], {}
+            for group, paths in choose(annotations, width / height).items():
+                groups[group] = slice(len(pictures), len(pictures) + len(paths))
+                pictures += [fit(images.read(path), width, height) for path in paths]
+            times = measure(running, pictures)
+            report(size, times, groups)
+            shares = running["ours"].stage_shares(pictures)
+            print(f"{size} ours, of all computing: " + ", ".join(f"{name} {part:.0%}" for name, part in shares.items()))
+        peaks = (f"{name} {contestant.peak_megabytes():.0f} MB" for name, contestant in running.items())
+        print("peak memory of the process: " + ", ".join(peaks))
+    finally:
+        for contestant in running.values():
+            contestant.stop()
+
+
+if __name__ == "__main__":
+    app.run(main)
