@@ -1,5 +1,6 @@
 """Prints what `make scores` measured as the tables of the model card: `python -m mtcnn_tf.cli.card SCORES_DIR`."""
 
+import itertools
 import json
 import os
 import sys
@@ -49,7 +50,7 @@ _SCORES = (
 )
 """File → what was looked at, and a row's name → its figures. Words in braces are figures that all detectors share."""
 
-_WEAK_SPOTS = (("weak_spots.json", ""), ("masks/weak_spots.json", "pictures with masks: "))
+_WEAK_SPOTS = (("weak_spots.json", ""), ("masks/weak_spots.json", "people with and without masks: "))
 _RECALL, _NUM = ": recall", ": faces"
 
 
@@ -78,16 +79,19 @@ def scores(directory: str) -> list[str]:
 
 
 def weak_spots(directory: str) -> list[str]:
-    """Lines of Markdown: a row for each group of faces, with its size and a column of recall for each detector."""
+    """Lines of Markdown: a row for each sort of groups of faces, with their sizes and a column of recall a detector."""
     lines = []
     for name, prefix in _WEAK_SPOTS:
         results = _read(directory, name)["results"]
         lines = lines or _head("recall of", "faces", *results)
         first = next(iter(results.values()))
-        for group in [figure.removesuffix(_RECALL) for figure in first if figure.endswith(_RECALL)]:
-            if first[group + _NUM]:
-                recalls = [_text(of[group + _RECALL]) for of in results.values()]
-                lines.append(_row(prefix + group, _text(first[group + _NUM]), *recalls))
+        groups = [figure.removesuffix(_RECALL) for figure in first if figure.endswith(_RECALL)]
+        groups = [group.rpartition(" ")[::2] for group in groups if first[group + _NUM]]
+        for sort, of_sort in itertools.groupby(groups, key=lambda group: group[0]):
+            words = [word for _, word in of_sort]
+            nums = " / ".join(_text(first[f"{sort} {word}{_NUM}"]) for word in words)
+            recalls = [" / ".join(_text(of[f"{sort} {word}{_RECALL}"]) for word in words) for of in results.values()]
+            lines.append(_row(f"{prefix}{sort} {' / '.join(words)}", nums, *recalls))
     return lines
 
 

@@ -22,7 +22,8 @@ class View:
 
     Attributes:
         annotation: What is in it, in pixels of the turned picture.
-        groups: Name of a group → which faces belong to it, bool [N]. Every view of a run has the same groups.
+        groups: Name of a group → which faces belong to it, bool [N]. Every view of a run has the same groups. The last
+            word of a name tells groups of one sort apart.
         degrees: How far it is turned.
     """
 
@@ -59,8 +60,8 @@ def _groups(annotation: faces.Annotation, more: dict[str, np.ndarray]) -> dict[s
     sizes = np.min(annotation.boxes[:, 2:] - annotation.boxes[:, :2], axis=1)
     held = {f"faces ≥ {MIN_SIZE} px": sizes >= MIN_SIZE}
     for low, high in itertools.pairwise(SIZES):
-        name = f"{low}–{high} px" if np.isfinite(high) else f"≥ {low} px"
-        held[name] = (sizes >= low) & (sizes < high)
+        side = f"{low}–{high}" if np.isfinite(high) else f"≥{low}"
+        held[f"shorter side in px {side}"] = (sizes >= low) & (sizes < high)
     held |= {name: mask & (sizes >= MIN_SIZE) for name, mask in more.items()}
     return held | {f"turned by {degrees}°": np.zeros(len(sizes), bool) for degrees in TURNS}
 

@@ -27,11 +27,11 @@ def test_every_face_is_counted_in_its_groups(views):
     assert figures.pop("false alarms in an upright picture, mean") == 2  # the second on a face, and one on nothing
     assert {name: recall for name, recall in figures.items() if name.endswith("recall") and "turned" not in name} == {
         "faces ≥ 20 px: recall": 1 / 3,
-        "12–20 px: recall": 1,
-        "20–32 px: recall": 0,
-        "32–64 px: recall": 1,
-        "64–128 px: recall": pytest.approx(np.nan, nan_ok=True),
-        "≥ 128 px: recall": 0,
+        "shorter side in px 12–20: recall": 1,
+        "shorter side in px 20–32: recall": 0,
+        "shorter side in px 32–64: recall": 1,
+        "shorter side in px 64–128: recall": pytest.approx(np.nan, nan_ok=True),
+        "shorter side in px ≥128: recall": 0,
         "pose: recall": 0,
         "blur: recall": 1,
     }
