@@ -87,6 +87,25 @@ def test_several_threads_may_call_one_detector(find_faces):
             assert_equal(found, wanted)
 
 
+def test_a_batch_is_each_picture_alone_in_order(find_faces, tmp_path):
+    pictures = [noise(40 + 9 * (i * 5 % 7), 60 - 3 * i, seed=i) for i in range(7)]
+    path = tmp_path / "photo.png"
+    cv2.imwrite(str(path), pictures[3][..., ::-1])
+    mixed = (*pictures[:3], path, *pictures[4:], noise(1, 1))
+    found = find_faces.batch(iter(mixed), min_face_size=25, thresholds=EVERYTHING, max_faces=4)
+    assert len(found) == 8 and len(found[7]) == 0
+    for here, picture in zip(found, pictures, strict=False):
+        assert_equal(here, find_faces(picture, 25, EVERYTHING, max_faces=4))
+    assert find_faces.batch([]) == []
+
+
+def test_a_batch_tells_what_is_wrong_with_a_picture(find_faces, tmp_path):
+    with pytest.raises(FileNotFoundError, match="found no file"):
+        find_faces.batch([noise(30, 30), tmp_path / "nowhere.jpg", noise(30, 30)])
+    with pytest.raises(ValueError, match="min_face_size must be"):
+        find_faces.batch([noise(30, 30)], min_face_size=0)
+
+
 def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
     image = noise(60, 50)
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
