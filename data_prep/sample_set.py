@@ -17,7 +17,7 @@ _NUM_PORTRAITS = flags.DEFINE_integer("num_portraits", 300, "Five-point pictures
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", 0)
 
 
-def main(_) -> None:
+def main(_: list[str]) -> None:
     """Writes the sample set and says what is in it."""
     counts = _NUM_SCENES.value, _NUM_PORTRAITS.value
     num_faces, num_held_out_faces = sample_files.write(pathlib.Path(_OUT_DIR.value), *counts, _SEED.value)

@@ -55,7 +55,7 @@ def _write_records(path: pathlib.Path, rows: np.ndarray) -> str:
         return files.sha256(partial)
 
 
-def write_json(path: pathlib.Path, content) -> None:
+def write_json(path: pathlib.Path, content: dict | list) -> None:
     """Writes `content` as JSON; the file appears whole or not at all."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -16,7 +16,7 @@ The points of ArcFace (Deng et al. 2019, arXiv 1801.07698), from `face_align.py`
 """
 
 
-def align(image, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
+def align(image: images.Picture, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     """The faces turned upright, with eyes, nose and mouth always at the same places: RGB, uint8 [N, size, size, 3].
 
     Each face is shifted, turned and scaled, and by this alone, so that its landmarks come as near to `TEMPLATE` as
@@ -40,7 +40,7 @@ def align(image, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     return warping.warp(warping.halvings(images.as_rgb(image)), to_picture, size)
 
 
-def crop(image, detections: faces.Detections, margin: float = 0.0, size: int = SIZE) -> np.ndarray:
+def crop(image: images.Picture, detections: faces.Detections, margin: float = 0.0, size: int = SIZE) -> np.ndarray:
     """The smallest squares round the faces' boxes, as they stand: RGB, uint8 [N, size, size, 3].
 
     Args:

@@ -7,6 +7,7 @@ meets the resampling it has learnt from. Each function is traced once and serves
 """
 
 import os
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -81,7 +82,7 @@ class Cascade(tf.Module):
         self._max_proposals = max_proposals
 
     @classmethod
-    def from_workdir(cls, workdir: str | os.PathLike, until: str = "onet", **kwargs) -> "Cascade":
+    def from_workdir(cls, workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> "Cascade":
         """The cascade of the networks trained in `workdir`, up to and with stage `until`.
 
         Raises:
@@ -90,19 +91,25 @@ class Cascade(tf.Module):
         return cls(load_networks(workdir, until), **kwargs)
 
     @tf.function(input_signature=_SEARCH, autograph=False)
-    def until_pnet(self, image, min_face_size, thresholds, scale_factor):
+    def until_pnet(
+        self, image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor, scale_factor: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """P-Net's proposals."""
         return self._propose(crops.halvings(image), min_face_size, thresholds[0], scale_factor)
 
     @tf.function(input_signature=_SEARCH, autograph=False)
-    def until_rnet(self, image, min_face_size, thresholds, scale_factor):
+    def until_rnet(
+        self, image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor, scale_factor: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """What R-Net leaves of P-Net's proposals."""
         levels = crops.halvings(image)
         proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
         return self._refine(crops.rimmed(levels), proposals["boxes"], thresholds[1])
 
     @tf.function(input_signature=_SEARCH, autograph=False)
-    def until_onet(self, image, min_face_size, thresholds, scale_factor):
+    def until_onet(
+        self, image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor, scale_factor: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """The faces."""
         levels = crops.halvings(image)
         proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -38,7 +39,7 @@ class Detector:
 
     def __call__(
         self,
-        image,
+        image: images.Picture,
         min_face_size: float = cascade.MIN_FACE_SIZE,
         thresholds: tuple[float, float, float] | None = None,
         scale_factor: float = cascade.SCALE_FACTOR,
@@ -83,7 +84,7 @@ class Detector:
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
 
-    def batch(self, images: Iterable, **arguments) -> list[faces.Detections]:
+    def batch(self, images: Iterable[images.Picture], **arguments: Any) -> list[faces.Detections]:
         """The faces in each of several pictures, in their order.
 
         A picture's single steps keep one core busy and its networks all: several pictures at once fill the gaps, and
@@ -107,7 +108,7 @@ def _checked_thresholds(thresholds) -> np.ndarray:
     return thresholds
 
 
-def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs) -> Detector:
+def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
     """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
     return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
 

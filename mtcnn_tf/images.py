@@ -4,15 +4,19 @@ import os
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from mtcnn_tf import files
+
+Picture = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | npt.ArrayLike
+"""Whatever a picture may come as; see `as_rgb`."""
 
 COLORS = ("rgb", "bgr")
 """Orders that an array's channels may come in; the second is OpenCV's."""
 
 
-def as_rgb(image, color: str = "rgb") -> np.ndarray:
+def as_rgb(image: Picture, color: str = "rgb") -> np.ndarray:
     """The picture as RGB pixels, uint8 [H, W, 3], whatever it comes as.
 
     Args:

@@ -11,6 +11,8 @@ every stage: how many rows of a kind a batch holds changes how noisy its loss is
 rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
 
 
-def total(losses: dict, weights: stages.LossWeights):
+def total(losses: dict[str, tf.Tensor | float], weights: stages.LossWeights) -> tf.Tensor | float:
     """The weighted sum of the three `LOSSES`."""
     return (
         weights.face * losses["face_loss"]
@@ -115,7 +117,7 @@ class OhemLoss(keras.layers.Layer):
         hard_share: The share of the rows with a face label that counts.
     """
 
-    def __init__(self, face: float, box: float, landmarks: float, hard_share: float = HARD_SHARE, **kwargs):
+    def __init__(self, face: float, box: float, landmarks: float, hard_share: float = HARD_SHARE, **kwargs: Any):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_share <= 1:
             raise ValueError(f"hard_share must be above 0 and at most 1, got {hard_share}")

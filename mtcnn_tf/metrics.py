@@ -4,6 +4,7 @@ A batch mixes kinds, so each figure comes as values and a mask of the rows that 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,12 +45,12 @@ class Tally(keras.metrics.Metric):
     P-Net takes a few milliseconds for a batch, and one sum of a short vector costs less than many Keras metrics.
     """
 
-    def __init__(self, names: tuple[str, ...], name: str = "tally", **kwargs):
+    def __init__(self, names: tuple[str, ...], name: str = "tally", **kwargs: Any):
         super().__init__(name=name, **kwargs)
         self.names = tuple(names)
         self.sums = self.add_variable((2, len(self.names)), "zeros", dtype="float32", name="sums", aggregation="sum")
 
-    def update_state(self, sums: tf.Tensor):
+    def update_state(self, sums: tf.Tensor) -> None:
         """Adds `sums` [2, number of figures]: sums of values and numbers of rows, as `sum_rows` returns them."""
         self.sums.assign(self.sums + sums)
 

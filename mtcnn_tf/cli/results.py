@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class Results:
         self._add({"video": video, **entry}, f"{stem}.{entry['frame']:06d}.face", image, found)
 
     @contextlib.contextmanager
-    def video_drawing(self, stem: str, frames_per_second: float):
+    def video_drawing(self, stem: str, frames_per_second: float) -> Iterator[Callable[..., None]]:
         """A function that draws the next frame of the video; it takes what `visualize.draw` takes."""
         if "drawings" not in self._kinds:
             yield lambda *frame: None

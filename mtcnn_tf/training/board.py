@@ -26,26 +26,26 @@ class Board:
         self._train = tf.summary.create_file_writer(str(logs_dir / "train"))
         self._validation = tf.summary.create_file_writer(str(logs_dir / "validation"))
 
-    def write_text(self, name: str, facts: Mapping, step: int):
+    def write_text(self, name: str, facts: Mapping, step: int) -> None:
         """Writes `facts` as a table."""
         lines = [f"|{key}|{value}|" for key, value in facts.items()]
         with self._train.as_default():
             tf.summary.text(name, "\n".join(["|name|value|", "|-|-|", *lines]), step=step)
 
-    def write_row(self, row: Mapping[str, float], step: int):
+    def write_row(self, row: Mapping[str, float], step: int) -> None:
         """Writes the figures of an epoch; names that begin with `val_` belong to the validation."""
         for name, value in row.items():
             is_validation = name.startswith(_VALIDATION)
             with (self._validation if is_validation else self._train).as_default():
                 tf.summary.scalar(name.removeprefix(_VALIDATION), value, step=step)
 
-    def write_network(self, network: keras.Model, step: int):
+    def write_network(self, network: keras.Model, step: int) -> None:
         """Writes a histogram of each of the network's weights."""
         with self._train.as_default():
             for variable in network.trainable_variables:
                 tf.summary.histogram(variable.path, variable.numpy(), step=step)
 
-    def write_validation(self, validator: validators.Validator, step: int):
+    def write_validation(self, validator: validators.Validator, step: int) -> None:
         """Writes the precision–recall curve and the pictures of what `validator` measured last."""
         with self._validation.as_default():
             if validator.is_face.any():
@@ -55,12 +55,12 @@ class Board:
                 description = "Green: true box and points; orange: predicted."
                 tf.summary.image("samples", picture[None], step=step, description=description)
 
-    def flush(self):
+    def flush(self) -> None:
         """Brings everything to the disk."""
         self._train.flush()
         self._validation.flush()
 
-    def close(self):
+    def close(self) -> None:
         """Ends both files."""
         self._train.close()
         self._validation.close()

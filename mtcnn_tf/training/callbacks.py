@@ -71,13 +71,13 @@ class Watch(keras.callbacks.Callback):
         self._stop = stop
         self._saved_at = time.monotonic()
 
-    def on_epoch_begin(self, epoch: int, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Notes from which step on this epoch goes; Keras has just reset the metrics."""
         self._first_step = self._progress.step
         if self._first_step:
             self._restore_running_metrics()
 
-    def on_train_batch_end(self, batch: int, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts, and acts on what the last step brought."""
         step = self._first_step + batch + 1
         if not math.isfinite(logs["loss"]):
@@ -88,7 +88,7 @@ class Watch(keras.callbacks.Callback):
             self._save()
             self._saved_at = time.monotonic()
 
-    def stop_if_asked(self):
+    def stop_if_asked(self) -> None:
         """Saves and raises `Interrupted` if a stop was requested."""
         if self._stop.signal_number:
             self._save()
@@ -106,13 +106,13 @@ class Bar(keras.callbacks.Callback):
         )
         self._first_step = first_step
 
-    def on_train_batch_end(self, batch: int, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves on."""
         self._bar.update(self._first_step + batch + 1 - self._bar.n)
         if not self._bar.disable:
             self._bar.set_postfix(loss=f"{float(logs['loss']):.4f}", refresh=False)
 
-    def close(self):
+    def close(self) -> None:
         """Wipes the bar away."""
         self._bar.close()
 

@@ -63,7 +63,7 @@ class Checkpoints:
             progress=_Stored(progress),
         )
 
-    def save(self, num_steps: int):
+    def save(self, num_steps: int) -> None:
         """Writes where the training stands after `num_steps` in total, and removes the oldest checkpoint.
 
         Raises:
@@ -95,13 +95,13 @@ class Checkpoints:
             raise ValueError(f"none of the {len(found)} checkpoints in {self._dir} can be read; restart to train anew")
         return False
 
-    def restore_running_metrics(self):
+    def restore_running_metrics(self) -> None:
         """Sets the model's metrics, which Keras resets before every epoch, to what they were at the checkpoint."""
         for variable, value in zip(_running(self._model), self._progress.running, strict=True):
             variable.assign(value)
 
 
-def check_finite(model: keras.Model):
+def check_finite(model: keras.Model) -> None:
     """Raises `FloatingPointError` when a weight isn't finite: such a state isn't worth keeping."""
     for variable in model.trainable_variables:
         if not np.all(np.isfinite(variable.numpy())):

@@ -17,7 +17,7 @@ _PANELS = {
 }
 
 
-def write_csv(rows: list[dict], path: pathlib.Path):
+def write_csv(rows: list[dict], path: pathlib.Path) -> None:
     """Writes a line for each row, with a column for every name that any row has; what is unknown stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     with files.whole(path) as partial, open(partial, "w", newline="") as file:
@@ -26,7 +26,7 @@ def write_csv(rows: list[dict], path: pathlib.Path):
         writer.writerows(rows)
 
 
-def write_plot(rows: list[dict], path: pathlib.Path, title: str):
+def write_plot(rows: list[dict], path: pathlib.Path, title: str) -> None:
     """Draws the figures over the epochs, solid for training and dashed for validation, as a PNG."""
     page = figure.Figure(figsize=(14, 8), layout="constrained")
     page.suptitle(title)

@@ -58,7 +58,7 @@ def is_writer(strategy: str) -> bool:
     )
 
 
-def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path):
+def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
         plain = networks.build(stage, shared_slopes=config.shared_slopes)

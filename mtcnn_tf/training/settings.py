@@ -96,7 +96,7 @@ def describe(config: Config, stage: stages.Stage, facts: Mapping[str, Any]) -> d
     return json.loads(json.dumps({"stage": stage.name, "config": plain, "facts": dict(facts), "versions": versions}))
 
 
-def check_same(description: dict, path: pathlib.Path):
+def check_same(description: dict, path: pathlib.Path) -> None:
     """Compares with the description of the training that `path` holds.
 
     Raises:
@@ -115,7 +115,7 @@ def check_same(description: dict, path: pathlib.Path):
         )
 
 
-def write(description: dict, path: pathlib.Path):
+def write(description: dict, path: pathlib.Path) -> None:
     """Writes the description as JSON."""
     with files.whole(path) as partial:
         partial.write_text(json.dumps(description, indent=2) + "\n")

@@ -1,0 +1,84 @@
+"""`pip install .` gives a package that works by itself: the wheel in an empty folder, far from the sources.
+
+Needs pip and the setuptools of requirements-dev.txt, and no network.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from data_prep import sample_scenes
+from mtcnn_tf import images
+
+ROOT = pathlib.Path(__file__).parents[1]
+SOURCES = ("pyproject.toml", "README.md", "requirements.txt", "requirements-dev.txt", "mtcnn_tf", "data_prep")
+
+FIND_FACES = """
+import pathlib, sys
+import mtcnn_tf
+found = mtcnn_tf.load()(sys.argv[1]).with_score(0.9)
+homes = [pathlib.Path(module.__file__) for name, module in sys.modules.items() if name.startswith("mtcnn_tf")]
+print(len(found), found.landmarks.shape, all(home.is_relative_to(sys.argv[2]) for home in homes))
+"""
+
+
+def run(*command, **kwargs):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, **kwargs)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def installed_dir(tmp_path_factory):
+    """An empty folder into which the wheel was installed."""
+    source_dir, wheel_dir, installed_dir = (tmp_path_factory.mktemp(name) for name in ("source", "wheel", "installed"))
+    for name in SOURCES:  # building leaves files behind
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source_dir / name)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input")
+    run(*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", f"--wheel-dir={wheel_dir}", source_dir)
+    run(*pip, "install", "--no-index", "--no-deps", f"--target={installed_dir}", *wheel_dir.glob("*.whl"))
+    return installed_dir
+
+
+@pytest.fixture(scope="module")
+def portrait_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "portrait.png"
+    images.write(path, sample_scenes.portraits()[0].pixels)
+    return path
+
+
+def test_it_finds_the_face_of_a_portrait(installed_dir, portrait_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed_dir)}
+    command = (sys.executable, "-c", FIND_FACES, portrait_path, installed_dir)
+    assert run(*command, cwd=portrait_path.parent, env=environment).split("\n")[0] == "1 (1, 5, 2) True"
+
+
+def test_it_brings_its_commands(installed_dir, portrait_path, tmp_path):
+    commands = {path.name for path in (installed_dir / "bin").iterdir()}
+    assert commands >= {"mtcnn-detect", "mtcnn-evaluate", "mtcnn-calibrate"}
+    environment = {**os.environ, "PYTHONPATH": str(installed_dir)}
+    detect = installed_dir / "bin" / "mtcnn-detect"
+    run(detect, portrait_path, f"--out_dir={tmp_path}", cwd=portrait_path.parent, env=environment)
+    assert {path.name for path in tmp_path.iterdir()} == {"portrait.faces.jpg", "detections.json"}
+
+
+def test_it_brings_weights_and_type_hints_and_no_tests(installed_dir):
+    package = installed_dir / "mtcnn_tf"
+    assert (package / "py.typed").is_file()
+    assert {path.name for path in (package / "weights").iterdir()} >= {
+        "README.md",
+        "weights.json",
+        "pnet.keras",
+        "rnet.keras",
+        "onet.keras",
+    }
+    assert {path.name for path in installed_dir.iterdir() if path.suffix != ".dist-info"} == {
+        "bin",
+        "data_prep",
+        "mtcnn_tf",
+    }
