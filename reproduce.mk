@@ -12,8 +12,10 @@
 # each whole or in part: pictures that lists name and that are not there are left out and counted.
 #
 # Everything is written to WORK. Builds and trainings go on where they were stopped; what comes after them is done anew.
-# A try: make reproduce DATA=DIR WORK=try BUILD_FLAGS=--max_pictures=100 TRAIN_FLAGS="--epochs=1 --steps_per_epoch=50"
-# To begin with trained networks: INIT_FROM=mtcnn_tf/weights
+# BUILD_FLAGS and TRAIN_FLAGS are added to every build and training, and INIT_FROM is a folder of networks to begin with.
+# In short, with trained networks, since new ones find nothing yet after so few steps:
+#   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_pictures=100 \
+#       TRAIN_FLAGS="--epochs=1 --steps_per_epoch=20 --learning_rate=0.0001"
 
 WORK := reproduced
 NETWORKS := $(WORK)/networks
