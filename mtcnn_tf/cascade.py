@@ -27,6 +27,9 @@ NMS_ONET = 0.7
 
 PNET_STRIDE = 2
 
+_BATCH_STEPS = {"rnet": 32, "onet": 8}
+"""Batches of crops are filled up to a multiple of this: oneDNN prepares each operation anew for each size of batch."""
+
 _SEARCH = (
     tf.TensorSpec([None, None, 3], tf.uint8, "image"),
     tf.TensorSpec([], tf.float32, "min_face_size"),
@@ -190,17 +193,19 @@ class Cascade(tf.Module):
 
     def _look(self, stage, levels, boxes, threshold):
         """The squares round `boxes` that the stage's network takes for faces, and what it says of each."""
-        boxes = square(boxes)
+        boxes, num_boxes = square(boxes), tf.shape(boxes)[0]
 
         def look():
-            pixels, places = crops.cut(levels, boxes, stage.size)
-            return tf.gather(boxes, places), self._network(stage.name)(pixels)
+            missing = -num_boxes % _BATCH_STEPS[stage.name]
+            pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stage.size)
+            outputs = self._network(stage.name)(pixels)
+            keep = tf.where((outputs.logits > _logit(threshold)) & (places < tf.cast(num_boxes, tf.int64)))[:, 0]
+            return tf.gather(places, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
 
         # TensorFlow's fused convolutions refuse an empty batch.
         nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, 10]))
-        boxes, outputs = tf.cond(tf.size(boxes) > 0, look, lambda: (boxes, nothing))
-        keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
-        return tf.gather(boxes, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
+        places, outputs = tf.cond(num_boxes > 0, look, lambda: (tf.zeros([0], tf.int64), nothing))
+        return tf.gather(boxes, places), outputs
 
     def _network(self, name: str) -> inference.Network:
         if name not in self.networks:
