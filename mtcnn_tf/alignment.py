@@ -32,7 +32,10 @@ def align(image: images.Picture, detections: faces.Detections, size: int = SIZE)
     """
     template = (TEMPLATE + 0.5) * size / SIZE  # counted from the corner, as everywhere here
     if not np.all(np.isfinite(detections.landmarks)) or np.any(np.ptp(detections.landmarks, axis=1).max(axis=1) <= 0):
-        raise ValueError("expected five landmarks of each face, got faces without; detect until O-Net, or crop instead")
+        raise ValueError(
+            "expected five landmarks of each face, got faces without: the detector stopped before O-Net or was trained "
+            "without landmarks; use `crop` instead"
+        )
     # Distances are made small in the crop, where all faces count alike; then the map is turned round.
     to_crop = similarities(detections.landmarks, np.broadcast_to(template, detections.landmarks.shape))
     linear = np.linalg.inv(to_crop[:, :, :2])

@@ -50,7 +50,8 @@ class Cascade(tf.Module):
     * `thresholds`: float32 [3], in 0–1;
     * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1);
 
-    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of O-Net alone, `landmarks` [N, 5, 2].
+    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of an O-Net with landmarks, `landmarks`
+    [N, 5, 2].
     Boxes of P-Net and R-Net are after regression and may reach out of the picture; those of O-Net are clipped to it.
 
     Attributes:
@@ -183,13 +184,16 @@ class Cascade(tf.Module):
     def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
         boxes, outputs = self._look(stages.ONET, levels, boxes, threshold)
-        landmarks = decode_points(boxes, tf.reshape(outputs.landmarks, [-1, 5, 2]))
+        has_landmarks = self._network("onet").has_landmarks
+        points = tf.reshape(outputs.landmarks, [tf.shape(boxes)[0], 5 if has_landmarks else 0, 2])
+        landmarks = decode_points(boxes, points)
         boxes, logits, landmarks = _drop_empty(decode(boxes, outputs.offsets), outputs.logits, landmarks)
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
         order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
         boxes, logits, landmarks = (tf.gather(values, order) for values in (boxes, logits, landmarks))
         boxes, logits, landmarks = _drop_empty(clip(boxes, shape), logits, landmarks)
-        return {"boxes": boxes, "scores": tf.sigmoid(logits), "landmarks": landmarks}
+        found = {"boxes": boxes, "scores": tf.sigmoid(logits)}
+        return found | ({"landmarks": landmarks} if has_landmarks else {})
 
     def _look(self, stage, levels, boxes, threshold):
         """The squares round `boxes` that the stage's network takes for faces, and what it says of each."""
@@ -203,7 +207,8 @@ class Cascade(tf.Module):
             return tf.gather(places, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
 
         # TensorFlow's fused convolutions refuse an empty batch.
-        nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, 10]))
+        num_numbers = 10 if self._network(stage.name).has_landmarks else 0
+        nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, num_numbers]))
         places, outputs = tf.cond(num_boxes > 0, look, lambda: (tf.zeros([0], tf.int64), nothing))
         return tf.gather(boxes, places), outputs
 

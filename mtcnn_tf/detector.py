@@ -61,7 +61,7 @@ class Detector:
             scale_factor: Ratio of neighbouring scales of the pyramid, in (0, 1).
             max_faces: At most that many.
             until: "pnet" or "rnet" stops there. Their boxes have no landmarks (NaN) and may reach out of the picture;
-                those of "onet" are clipped to it.
+                those of "onet" are clipped to it, and have landmarks unless it was trained without.
             color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
 
         Raises:
@@ -199,6 +199,8 @@ def signatures(the_cascade: cascade.Cascade) -> dict[str, tf.types.experimental.
       rest is zero. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
       [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
+
+    Of a cascade without landmarks none are returned.
     """
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
@@ -207,21 +209,16 @@ def signatures(the_cascade: cascade.Cascade) -> dict[str, tf.types.experimental.
 
     def detect_encoded(encoded):
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        found = detect(tf.ensure_shape(image, [None, None, 3]), cascade.MIN_FACE_SIZE, the_cascade.thresholds)
-        return found["boxes"], found["scores"], found["landmarks"]
+        return detect(tf.ensure_shape(image, [None, None, 3]), cascade.MIN_FACE_SIZE, the_cascade.thresholds)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def serve(image_bytes):
-        rows = tuple(
-            tf.RaggedTensorSpec(shape, tf.float32, ragged_rank=0) for shape in ([None, 4], [None], [None, 5, 2])
-        )
-        boxes, scores, landmarks = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
-        return {
-            "boxes": boxes.to_tensor(),
-            "scores": scores.to_tensor(),
-            "landmarks": landmarks.to_tensor(),
-            "num_faces": tf.cast(scores.row_lengths(), tf.int32),
-        }
+        shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
+        names = the_cascade.until_onet.get_concrete_function().structured_outputs
+        rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
+        found = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
+        num_faces = tf.cast(found["scores"].row_lengths(), tf.int32)
+        return {**{name: values.to_tensor() for name, values in found.items()}, "num_faces": num_faces}
 
     return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
 

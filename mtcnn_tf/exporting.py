@@ -43,14 +43,16 @@ def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
     """The entries of a saved network: `serving_default` takes float32 pixels in 0–255, `uint8` whole ones.
 
     Both take `pixels` [N, S, S, 3], N at least 1 (for P-Net of any size), and return `scores` [N], `offsets` [N, 4]
-    and `landmarks` [N, 5, 2]; P-Net each with rows and columns after N.
+    and, if the network finds them, `landmarks` [N, 5, 2]; P-Net each with rows and columns after N.
     """
     size = None if stage is stages.PNET else stage.size
 
     def predict(pixels):
         outputs = network(tf.cast(pixels, tf.float32))
-        points = tf.reshape(outputs.landmarks, tf.concat([tf.shape(outputs.landmarks)[:-1], [5, 2]], axis=0))
-        return {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets, "landmarks": points}
+        said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
+        if network.has_landmarks:
+            said["landmarks"] = tf.reshape(outputs.landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
+        return said
 
     def entry(dtype):
         pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
@@ -68,8 +70,9 @@ def check_network(path: str, model: keras.Model) -> None:
     wanted = {
         "scores": np.array(keras.ops.softmax(outputs["face"]))[..., 1],
         "offsets": outputs["offsets"],
-        "landmarks": outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2),
     }
+    if "landmarks" in outputs:
+        wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2)
     for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
         _compare(saved.signatures[name](pixels=tf.constant(pixels.astype(dtype))), wanted, f"{model.name}, {name}")
 

@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
     offsets: tf.Tensor
     """[..., 4], see `boxes.encode`."""
     landmarks: tf.Tensor
-    """[..., 10], five x, y relative to the box."""
+    """[..., 10], five x, y relative to the box; [..., 0] of a network without landmarks."""
 
 
 class Network(tf.Module):
@@ -36,7 +36,8 @@ class Network(tf.Module):
 
     def __init__(self, model: keras.Model):
         super().__init__(name=model.name)
-        heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks")]
+        heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
+        self.has_landmarks = "landmarks" in model.output
         trunk = [layer for layer in model.layers if layer not in heads]
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
         self._steps = [self._step(layer, before) for before, layer in zip([None, *trunk], trunk, strict=False)]
@@ -112,7 +113,7 @@ def _rescaled(kernel: np.ndarray, bias: np.ndarray, before: keras.Layer | None) 
 
 
 def _merged(heads: list[keras.Layer]) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks."""
+    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks, if any."""
     (face_kernel, face_bias), *others = [head.get_weights() for head in heads]
     kernels = [face_kernel[..., 1:] - face_kernel[..., :1]] + [kernel for kernel, _ in others]
     biases = [face_bias[1:] - face_bias[:1]] + [bias for _, bias in others]

@@ -8,7 +8,8 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 
 * `face`: logits [..., 2] for "no face" and "face";
 * `offsets`: [..., 4], see `boxes.encode`;
-* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`.
+* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`. A network for things that have
+  none is built without.
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
 field of 12 pixels and a stride of 2.
@@ -23,29 +24,30 @@ PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
 
 
-def build(stage: stages.Stage, shared_slopes: bool = True) -> keras.Model:
+def build(stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     """The untrained network of `stage`.
 
     Args:
         stage: Which network.
         shared_slopes: One PReLU slope for a layer, which serves twice as fast because it folds into the convolution;
             otherwise one for each channel, as in the paper.
+        landmarks: Whether it finds landmarks, too.
     """
-    return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes)
+    return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
 
 
-def pnet(shared_slopes: bool = True) -> keras.Model:
+def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     """P-Net, the proposal network: 12-pixel windows of pictures of any size."""
     image, x = _input(None, stages.PNET.name)
     x = _conv(x, 10, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
     x = _conv(x, 16, 3, shared_slopes, "conv2")
     x = _conv(x, 32, 3, shared_slopes, "conv3")
-    heads = {name: layers.Conv2D(size, 1, dtype="float32", name=name) for name, size in _HEADS.items()}
+    heads = {name: layers.Conv2D(size, 1, dtype="float32", name=name) for name, size in _heads(landmarks).items()}
     return keras.Model(image, {name: head(x) for name, head in heads.items()}, name=stages.PNET.name)
 
 
-def rnet(shared_slopes: bool = True) -> keras.Model:
+def rnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     """R-Net, the refinement network: 24-pixel crops."""
     image, x = _input(stages.RNET.size, stages.RNET.name)
     x = _conv(x, 28, 3, shared_slopes, "conv1")
@@ -53,10 +55,10 @@ def rnet(shared_slopes: bool = True) -> keras.Model:
     x = _conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     x = _conv(x, 64, 2, shared_slopes, "conv3")
-    return _dense_heads(image, x, 128, shared_slopes, stages.RNET.name)
+    return _dense_heads(image, x, 128, shared_slopes, landmarks, stages.RNET.name)
 
 
-def onet(shared_slopes: bool = True) -> keras.Model:
+def onet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
     image, x = _input(stages.ONET.size, stages.ONET.name)
     x = _conv(x, 32, 3, shared_slopes, "conv1")
@@ -66,10 +68,12 @@ def onet(shared_slopes: bool = True) -> keras.Model:
     x = _conv(x, 64, 3, shared_slopes, "conv3")
     x = layers.MaxPooling2D(2, 2, "same", name="pool3")(x)
     x = _conv(x, 128, 2, shared_slopes, "conv4")
-    return _dense_heads(image, x, 256, shared_slopes, stages.ONET.name)
+    return _dense_heads(image, x, 256, shared_slopes, landmarks, stages.ONET.name)
 
 
-_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
+def _heads(landmarks: bool) -> dict[str, int]:
+    """How many numbers each head gives."""
+    return {"face": 2, "offsets": 4} | ({"landmarks": 10} if landmarks else {})
 
 
 def _input(size: int | None, name: str):
@@ -83,11 +87,11 @@ def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
     return _prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
 
 
-def _dense_heads(image, x, units: int, shared_slopes: bool, name: str) -> keras.Model:
+def _dense_heads(image, x, units: int, shared_slopes: bool, landmarks: bool, name: str) -> keras.Model:
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(units, name="dense")(x)
     x = _prelu([1] if shared_slopes else None, "dense_prelu")(x)
-    heads = {head: layers.Dense(size, dtype="float32", name=head)(x) for head, size in _HEADS.items()}
+    heads = {head: layers.Dense(size, dtype="float32", name=head)(x) for head, size in _heads(landmarks).items()}
     return keras.Model(image, heads, name=name)
 
 

@@ -21,6 +21,8 @@ def detect(
 ) -> list[dict]:
     """The faces in each picture: `boxes` [N, 4], `scores` [N] and `landmarks` [N, 5, 2] as lists, best score first.
 
+    There are no `landmarks` of a detector that was trained without them.
+
     Args:
         pictures: Contents of JPEG or PNG files; all go in one request. The server doesn't look at EXIF orientation.
         server: Where it listens to REST.
@@ -54,7 +56,11 @@ def request_body(pictures: list[bytes]) -> dict:
 
 def _without_padding(prediction: dict) -> dict:
     """A picture's faces without the zeros that bring all pictures of a request to as many faces."""
-    return {name: prediction[name][: prediction["num_faces"]] for name in ("boxes", "scores", "landmarks")}
+    return {
+        name: prediction[name][: prediction["num_faces"]]
+        for name in ("boxes", "scores", "landmarks")
+        if name in prediction
+    }
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

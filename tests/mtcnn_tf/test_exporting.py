@@ -5,8 +5,9 @@ import os
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from mtcnn_tf import cascade, detector, exporting, inference, networks, stages
+from mtcnn_tf import alignment, cascade, detector, exporting, inference, networks, stages
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,25 @@ def test_a_network_that_differs_is_refused(models, tmp_path):
             network, tmp_path / "rnet", entries, check=lambda path: exporting.check_network(path, model)
         )
     assert os.listdir(tmp_path / "rnet") == []
+
+
+def test_without_landmarks_boxes_and_scores_are_the_same_and_nothing_else_is_said(models, tmp_path):
+    plain = {}
+    for name, model in models.items():
+        plain[name] = networks.build(stages.BY_NAME[name], landmarks=False)
+        for layer in plain[name].layers:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    for path in exporting.export(plain, tmp_path, (0.0, 0.0, 0.0)):
+        signatures = tf.saved_model.load(path).signatures
+        assert all("landmarks" not in entry.structured_outputs for entry in signatures.values())
+
+    picture = exporting.check_pictures()[1]
+    with_landmarks = detector.Detector(cascade.Cascade(models, (0.0, 0.0, 0.0)))(picture)
+    for find in (detector.load(tmp_path), detector.Detector(cascade.Cascade(plain, (0.0, 0.0, 0.0)))):
+        found = find(picture)
+        assert len(found) > 0 and found.landmarks.shape == (len(found), 5, 2) and np.isnan(found.landmarks).all()
+        np.testing.assert_allclose(found.boxes, with_landmarks.boxes, atol=1e-3)
+        np.testing.assert_allclose(found.scores, with_landmarks.scores, atol=1e-5)
+        assert len(find(picture, thresholds=(1, 1, 1))) == 0
+        with pytest.raises(ValueError, match="trained without landmarks"):
+            alignment.align(picture, found)
