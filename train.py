@@ -30,7 +30,15 @@ _WORKDIR = flags.DEFINE_string(
 _RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in workdir so far.")
 _INIT_FROM = flags.DEFINE_string("init_from", None, "A .keras file of the same stage to start from.")
 
-_MIX = flags.DEFINE_string("mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch.")
+_LANDMARKS = flags.DEFINE_enum(
+    "landmarks",
+    None,
+    ["five", "none"],
+    "Which points the network finds beside the box. [five where the records hold landmark crops, otherwise none]",
+)
+_MIX = flags.DEFINE_string(
+    "mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch; a kind without examples has none."
+)
 _AUGMENT = flags.DEFINE_bool("augment", True, "Mirror, colours, a little blur and noise.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Examples in a batch, over all devices.")
 _EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Number of epochs.")
@@ -87,7 +95,22 @@ def _loss_weights(stage: stages.Stage) -> stages.LossWeights:
     return stages.LossWeights(*(default if value is None else value for value, default in flags_and_defaults))
 
 
-def _config(stage: stages.Stage, num_examples: int) -> training.Config:
+def _has_landmarks(num_crops: int) -> bool:
+    """Whether the network is to find landmarks, of which the records hold `num_crops` examples.
+
+    A network that is never told where they are would make them up.
+    """
+    if _LANDMARKS.value == "five" and not num_crops:
+        raise ValueError(
+            "--landmarks=five needs landmark crops in the records, found none; build them from a data set with points, "
+            "too, or give --landmarks=none"
+        )
+    if _LANDMARKS.value is None and not num_crops:
+        print("The records hold no landmark crops: the network will find boxes alone.")
+    return num_crops > 0 and _LANDMARKS.value != "none"
+
+
+def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training.Config:
     """The flags as a `Config`."""
     steps_per_epoch = _STEPS_PER_EPOCH.value
     if steps_per_epoch is None:
@@ -107,6 +130,7 @@ def _config(stage: stages.Stage, num_examples: int) -> training.Config:
         precision=_PRECISION.value,
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
+        landmarks=landmarks,
         init_from=_INIT_FROM.value,
         seed=_SEED.value,
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
@@ -118,7 +142,10 @@ def _train(stage: stages.Stage):
     mix = _mix(_MIX.value)
     num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
     input_pipeline.check_shards(records_dir, stage)
-    config = _config(stage, sum(num_examples["train"].values()))
+    landmarks = _has_landmarks(num_examples["train"]["landmark"])
+    if not landmarks:
+        mix["landmark"] = 0
+    config = _config(stage, sum(num_examples["train"].values()), landmarks)
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())
     training.fit(

@@ -8,7 +8,8 @@ Zhang et al. 2016, section II.C, of one row:
 
 Squares are *summed* over a row's coordinates, as in the paper, and losses are the *mean* over the rows that count, for
 every stage: how many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of the face
-rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0.
+rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and so is
+the landmark loss of a network without landmarks.
 """
 
 from typing import Any
@@ -34,7 +35,7 @@ def total(losses: dict[str, tf.Tensor | float], weights: stages.LossWeights) -> 
 
 
 def one_row_each(predictions: dict) -> dict:
-    """The predictions as float32 [N, 2], [N, 4] and [N, 10]: P-Net's maps of one cell lose their rows and columns."""
+    """The predictions as float32 [N, 2], [N, 4] and perhaps [N, 10]: P-Net's maps of one cell lose rows and columns."""
     return {name: tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[-1]]) for name, x in predictions.items()}
 
 
@@ -75,12 +76,13 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(is_face, predictions["face"])
     hard_mask = hardest_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
-    landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS)
+    landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
+    landmarks = predictions.get("landmarks", targets["landmarks"])
     return {
         "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
         "landmark_loss": (
-            _squared_distances(predictions["landmarks"], targets["landmarks"], landmark_mask),
+            _squared_distances(landmarks, targets["landmarks"], landmark_mask),
             landmark_mask,
         ),
     }
@@ -98,12 +100,13 @@ def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) ->
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]
     is_right = tf.cast(is_face == seems_face, tf.float32)
+    landmarks = predictions.get("landmarks", targets["landmarks"])
     figures = (
         (is_right, face_mask),
         (is_right, face_mask & seems_face),
         (is_right, is_face),
         (metrics.box_ious(predictions["offsets"], targets["offsets"]), losses["box_loss"][1]),
-        (metrics.landmark_errors(predictions["landmarks"], targets["landmarks"]), losses["landmark_loss"][1]),
+        (metrics.landmark_errors(landmarks, targets["landmarks"]), losses["landmark_loss"][1]),
     )
     return metrics.sum_rows({**losses, **dict(zip(FIGURES[len(LOSSES) :], figures, strict=True))})
 

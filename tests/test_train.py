@@ -149,6 +149,19 @@ def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):
     assert not list(tmp_path.glob("*/checkpoints"))
 
 
+def test_landmarks_are_learnt_where_there_are_crops_for_them():
+    def has_landmarks(flag, num_crops):
+        with flagsaver.flagsaver():
+            flags_module.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--workdir=b", *flag])
+            return train._has_landmarks(num_crops)
+
+    assert [has_landmarks([], count) for count in (0, 1)] == [False, True]
+    assert not has_landmarks(["--landmarks=none"], 1)
+    assert has_landmarks(["--landmarks=five"], 1)
+    with pytest.raises(ValueError, match="--landmarks=five needs landmark crops"):
+        has_landmarks(["--landmarks=five"], 0)
+
+
 def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
     shutil.copytree(records_dir, tmp_path / "records")
     for shard in (tmp_path / "records").glob("pnet/train/*"):

@@ -9,7 +9,8 @@ camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
   `seconds`, `identities` (the same number for the same face from frame to frame, as far as boxes overlap), and
   `reused`, true where --every had the frame not looked at;
 * `jsonl`: the same as JSON lines; `csv`: a row for each face;
-* `crops`: each face turned upright, 112 × 112 pixels, as crops/NAME.face-1.png.
+* `crops`: each face turned upright (as it stands, of a detector without landmarks), 112 × 112 pixels, as
+  crops/NAME.face-1.png.
 
 What can't be read is reported and the rest goes on; the exit status is then 1.
 """

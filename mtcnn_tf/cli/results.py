@@ -92,7 +92,7 @@ class Results:
         is_reused = entry.get("reused", False)
         if "crops" in self._kinds and not is_reused:
             entry["crops"] = [f"{CROPS_DIR}/{crop_stem}-{i + 1}.png" for i in range(len(found))]
-            for crop_name, crop in zip(entry["crops"], alignment.align(image, found), strict=True):
+            for crop_name, crop in zip(entry["crops"], _crops(image, found), strict=True):
                 images.write(os.path.join(self._out_dir, crop_name), crop)
         self._counts["faces"] += len(found)
         self._counts["frames" if "frame" in entry else "pictures"] += 1
@@ -105,10 +105,17 @@ class Results:
             source = entry.get("picture", entry.get("video"))
             for face, identity in zip(found, entry.get("identities", [""] * len(found)), strict=True):
                 numbers = (*face.box, face.score, *face.landmarks.ravel())
-                row = [source, entry.get("frame", ""), identity, *(f"{number:.6g}" for number in numbers)]
+                texts = ("" if np.isnan(number) else f"{number:.6g}" for number in numbers)
+                row = [source, entry.get("frame", ""), identity, *texts]
                 self._rows.writerow(row)
 
     def _open(self, kind: str):
         """A list's file, that stays open as long as the context."""
         partial = self._open_files.enter_context(files.whole(os.path.join(self._out_dir, LISTS[kind])))
         return self._open_files.enter_context(open(partial, "w", encoding="utf-8", newline=""))
+
+
+def _crops(image: np.ndarray, found: faces.Detections) -> np.ndarray:
+    """The faces turned upright, or as they stand where the detector finds no landmarks."""
+    has_landmarks = np.isfinite(found.landmarks).all()
+    return alignment.align(image, found) if has_landmarks else alignment.crop(image, found)

@@ -76,16 +76,16 @@ def draw_samples(samples: dict, predictions: dict) -> np.ndarray:
 
     Args:
         samples: `image` [N, S, S, 3] in 0–255, `kind`, `offsets`, `landmarks` as in a batch.
-        predictions: `offsets` [N, 4] and `landmarks` [N, 10].
+        predictions: `offsets` [N, 4] and, if the network finds them, `landmarks` [N, 10].
     """
     tiles = []
     for row in range(len(samples["image"])):
         tile = _enlarge(samples["image"][row])
         for targets, colour in ((samples, _TRUE), (predictions, _PREDICTED)):
-            if samples["kind"][row] == kinds.LANDMARK:
-                _draw_points(tile, targets["landmarks"][row], colour)
-            else:
+            if samples["kind"][row] != kinds.LANDMARK:
                 _draw_box(tile, targets["offsets"][row], colour)
+            elif "landmarks" in targets:
+                _draw_points(tile, targets["landmarks"][row], colour)
         tiles.append(tile)
     while len(tiles) % validators.NUM_SAMPLES:
         tiles.append(np.zeros_like(tiles[0]))

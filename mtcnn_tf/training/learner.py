@@ -25,7 +25,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
     """
     keras.utils.set_random_seed(config.seed)
     with _strategy(config.strategy).scope(), _precision(config.precision):
-        network = networks.build(stage, shared_slopes=config.shared_slopes)
+        network = networks.build(stage, config.shared_slopes, config.landmarks)
         if config.init_from:
             _copy_weights(config.init_from, network)
         model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
@@ -61,7 +61,7 @@ def is_writer(strategy: str) -> bool:
 def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
-        plain = networks.build(stage, shared_slopes=config.shared_slopes)
+        plain = networks.build(stage, config.shared_slopes, config.landmarks)
     plain.set_weights(network.get_weights())
     with files.whole(path) as partial:
         plain.save(partial)
@@ -124,6 +124,8 @@ def _optimizer(config: settings.Config) -> keras.Optimizer:
 def _copy_weights(path: str, network: keras.Model):
     """Starts `network` with the weights of a .keras file."""
     source = keras.saving.load_model(path, compile=False)
+    if "landmarks" not in network.output:
+        source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
     found = {variable.path: tuple(variable.shape) for variable in source.variables}
     if shapes != found:

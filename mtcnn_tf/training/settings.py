@@ -40,7 +40,8 @@ class Config:
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
-        init_from: A .keras file of the same stage to start from.
+        landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
+        init_from: A .keras file of the same stage to start from. Its landmarks are left out where none are wanted.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
     """
@@ -59,6 +60,7 @@ class Config:
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True
+    landmarks: bool = True
     init_from: str | None = None
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
@@ -123,5 +125,7 @@ def write(description: dict, path: pathlib.Path) -> None:
 
 def _essential(description: dict) -> dict:
     free = {field.name for field in dataclasses.fields(Config) if field.metadata.get("free")}
-    kept = {name: value for name, value in description["config"].items() if name not in free}
+    # A setting that is newer than the training had its default.
+    settings = {**dataclasses.asdict(Config()), **description["config"]}
+    kept = {name: value for name, value in settings.items() if name not in free}
     return {**kept, **description["facts"]}

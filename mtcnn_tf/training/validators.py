@@ -65,7 +65,7 @@ class Validator:
         return {"loss": loss, **figures, **metrics.face_figures(self.scores, self.is_face)}
 
     def predict_samples(self) -> dict[str, np.ndarray]:
-        """The network's outputs for `samples`: arrays [N, 2], [N, 4], [N, 10] by name."""
+        """The network's outputs for `samples`: arrays [N, 2], [N, 4] and perhaps [N, 10] by name."""
         return {name: x.numpy() for name, x in self._predict(self.samples["image"]).items()}
 
     def _collect_samples(self, batch: dict):

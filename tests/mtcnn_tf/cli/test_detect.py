@@ -13,7 +13,7 @@ import pytest
 from absl import flags
 
 import mtcnn_tf
-from mtcnn_tf import faces, images, networks, stages, videos
+from mtcnn_tf import alignment, faces, images, networks, stages, videos
 from mtcnn_tf.cli import detect, results, sources
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
@@ -188,3 +188,16 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_found(tmp_path, monkeypatch, is
     entries = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert [entry["frame"] for entry in entries] == [0, 1, 2]
     assert out.summary() == "0 faces in 3 frames"
+
+
+def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):
+    found = faces.Detections(np.float32([[10, 20, 30, 40]]), np.float32([0.5]), faces.no_landmarks(1))
+    image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    with results.Results(str(tmp_path), ["drawings", "json", "csv", "crops"]) as out:
+        out.add_picture("a.png", "a", image, found)
+    crop = images.read(tmp_path / "crops" / "a.face-1.png")
+    np.testing.assert_array_equal(crop, alignment.crop(image, found)[0])
+    assert json.loads((tmp_path / "detections.json").read_text())[0]["landmarks"] == [[[None, None]] * 5]
+    assert (tmp_path / "detections.csv").read_text().splitlines()[1] == "a.png,,,10,20,30,40,0.5" + "," * 10
+    drawing = images.read(tmp_path / "a.faces.jpg")
+    assert drawing.shape == image.shape

@@ -167,6 +167,16 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
     assert json.loads((tmp_path / "pnet" / "config.json").read_text())["config"]["learning_rate"] == 0.02
 
 
+def test_settings_that_an_older_version_did_not_know_had_their_defaults(finished_dir, train, validation):
+    path = finished_dir / "pnet" / "config.json"
+    description = json.loads(path.read_text())
+    del description["config"]["landmarks"]
+    path.write_text(json.dumps(description))
+    training.fit(CONFIG, stages.PNET, train, validation, finished_dir)
+    with pytest.raises(training.OtherRunError, match="landmarks was True and is now False"):
+        training.fit(dataclasses.replace(CONFIG, landmarks=False), stages.PNET, train, validation, finished_dir)
+
+
 def test_nan_stops_the_training_and_keeps_the_last_good_state(tmp_path, train, validation):
     def poisoned(seed):
         if seed != 1:
@@ -205,6 +215,21 @@ def test_a_training_can_start_from_another_network(tmp_path, train, validation, 
     with pytest.raises(ValueError, match="init_from must be a network like pnet with the same form of slopes"):
         other = dataclasses.replace(config, shared_slopes=False)
         training.fit(other, stages.PNET, train, validation, tmp_path / "other")
+
+
+def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, validation, whole_dir):
+    """Landmark crops in the batches do no harm, and a network with landmarks can be the start."""
+    start = str(whole_dir / "pnet.keras")
+    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=start, landmarks=False)
+    (row,) = training.fit(config, stages.PNET, train, validation, tmp_path)
+    assert {"val_box_iou", "box_iou"} < set(row)
+    assert not {"landmark_loss", "landmark_error", "val_landmark_loss", "val_landmark_error"} & set(row)
+    network = keras.saving.load_model(tmp_path / "pnet.keras")
+    assert set(network.output) == {"face", "offsets"}
+    source = keras.saving.load_model(start)
+    for layer in network.layers:
+        for x, y in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_allclose(x, y, atol=1e-6)
 
 
 def test_too_few_batches_are_an_error(tmp_path, train, validation):
