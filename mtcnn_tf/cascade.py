@@ -203,13 +203,13 @@ class Cascade(tf.Module):
             missing = -num_boxes % _BATCH_STEPS[stage.name]
             pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stage.size)
             outputs = self._network(stage.name)(pixels)
-            keep = tf.where((outputs.logits > _logit(threshold)) & (places < tf.cast(num_boxes, tf.int64)))[:, 0]
+            keep = tf.where((outputs.logits > _logit(threshold)) & (places < num_boxes))[:, 0]
             return tf.gather(places, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
 
         # TensorFlow's fused convolutions refuse an empty batch.
         num_numbers = 10 if self._network(stage.name).has_landmarks else 0
         nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, num_numbers]))
-        places, outputs = tf.cond(num_boxes > 0, look, lambda: (tf.zeros([0], tf.int64), nothing))
+        places, outputs = tf.cond(num_boxes > 0, look, lambda: (tf.zeros([0], tf.int32), nothing))
         return tf.gather(boxes, places), outputs
 
     def _network(self, name: str) -> inference.Network:

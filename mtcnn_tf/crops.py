@@ -58,7 +58,7 @@ def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
 
 
 def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places [N] of their boxes.
+    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places of their boxes, int32 [N].
 
     Crops from one halved copy stand together, because boxes are moved more cheaply than pixels.
 
@@ -69,8 +69,14 @@ def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tup
     """
     with tf.name_scope("crops"):
         level_of_box = nearest_halving(_shrinkage(boxes, size))
-        places = [tf.where(level_of_box == k)[:, 0] for k in range(len(levels))]
-        crops = [_sample(level, tf.gather(boxes, places[k]) / 2**k, size) for k, level in enumerate(levels)]
+        fractions = _fractions(tf.shape(levels[0])[:2] - 2, level_of_box, boxes, size)
+        # A level at a time, because a function of the graph samples from one picture; all else is done at once.
+        parts = tf.dynamic_partition(fractions, level_of_box, len(levels))
+        crops = [
+            tf.image.crop_and_resize(level[None], part, tf.zeros(tf.shape(part)[:1], tf.int32), [size, size])
+            for level, part in zip(levels, parts, strict=True)
+        ]
+        places = tf.dynamic_partition(tf.range(tf.shape(boxes)[0]), level_of_box, len(levels))
         return tf.concat(crops, axis=0), tf.concat(places, axis=0)
 
 
@@ -79,15 +85,22 @@ def _shrinkage(boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     return tf.reduce_max(boxes[:, 2:] - boxes[:, :2], axis=1) / tf.cast(size, tf.float32)
 
 
-def _sample(image: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """Bilinear samples at the centres of a grid of `size` × `size` cells over each box: [N, size, size, 3].
+def _fractions(shape: tf.Tensor, level_of_box: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """What `tf.image.crop_and_resize` takes for the samples at the centres of `size` × `size` cells of each box.
 
-    `tf.image.crop_and_resize` takes `y1, x1, y2, x2` of the first and last sample as fractions of height − 1 and
-    width − 1; here alone xyxy pixels become that.
+    That is `y1, x1, y2, x2` of the first and last sample, as fractions of height − 1 and width − 1 of the rimmed level;
+    here alone xyxy pixels become that.
+
+    Args:
+        shape: Height and width of the picture.
+        level_of_box: int32 [N].
+        boxes: float32 [N, 4] in pixels of the picture.
+        size: Side of the crops.
     """
+    steps = tf.bitwise.left_shift(1, level_of_box)[:, None]  # pixels of the picture in one of the level
+    extents = tf.cast((shape[None] + steps - 1) // steps + 1, tf.float32)  # [N, 2] in y, x
     half_cells = (boxes[:, 2:] - boxes[:, :2]) / (2 * tf.cast(size, tf.float32))  # [N, 2] in x, y
-    first = boxes[:, :2] + half_cells + 0.5  # pixel centres are at .5, and the rim shifts by 1
-    last = boxes[:, 2:] - half_cells + 0.5
-    extent = tf.cast(tf.shape(image)[:2] - 1, tf.float32)
-    fractions = tf.concat([first[:, ::-1] / extent, last[:, ::-1] / extent], axis=1)
-    return tf.image.crop_and_resize(image[None], fractions, tf.zeros_like(boxes[:, 0], tf.int32), [size, size])
+    centres = tf.stack([boxes[:, :2] + half_cells, boxes[:, 2:] - half_cells], axis=1)  # [N, first or last, 2]
+    # Pixel centres are at .5, and the rim shifts by 1.
+    places = centres[..., ::-1] / tf.cast(steps, tf.float32)[:, None] + 0.5
+    return tf.reshape(places / extents[:, None], [-1, 4])
