@@ -5,6 +5,8 @@ YUNET=FILE.onnx python -m benchmarks.detector --dataset=wider_face:DIR
 Peers are in requirements.txt beside this; one that is not here is left out.
 """
 
+import collections
+
 import cv2
 import numpy as np
 from absl import app, flags
@@ -58,15 +60,17 @@ def start() -> dict[str, contestants.Contestant]:
 
 
 def measure(running: dict[str, contestants.Contestant], pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Milliseconds of each detector, [rounds, pictures], taken in turn."""
+    """Milliseconds of each detector, [rounds, pictures], taken in turn, each time beginning with another."""
     for image in pictures:  # new shapes cost memory and time once
         for contestant in running.values():
             contestant.milliseconds(image)
     times = {name: np.empty((_ROUNDS.value, len(pictures))) for name in running}
+    turn = collections.deque(running)
     for i in range(_ROUNDS.value):
         for j, image in enumerate(pictures):
-            for name, contestant in running.items():
-                times[name][i, j] = contestant.milliseconds(image)
+            for name in turn:
+                times[name][i, j] = running[name].milliseconds(image)
+            turn.rotate()
     return times
 
 
