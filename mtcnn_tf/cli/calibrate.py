@@ -22,6 +22,7 @@ _DATASET = flags.DEFINE_multi_string(
     "left out.",
     required=True,
 )
+_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _PICTURES = flags.DEFINE_string(
     "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
 )
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> None:
 def _calibrate() -> None:
     listed, problems = [], []
     for spec in _DATASET.value:
-        annotations, met = datasets.read(spec)
+        annotations, met = datasets.read(spec, class_name=_CLASS_NAME.value)
         listed += [annotation for annotation in annotations if annotation.is_complete]
         problems += met
     annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)

@@ -48,6 +48,9 @@ _DATASET_DIR = flags.DEFINE_string(
     required=True,
 )
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc and coco in weak_spots: the class that is looked for; by default all classes."
+)
 _PICTURES = flags.DEFINE_string(
     "pictures",
     None,
@@ -142,7 +145,7 @@ def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_di
 
 def _settings() -> dict:
     """The flags that a figure depends on."""
-    held = (_SPLIT, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
+    held = (_SPLIT, _CLASS_NAME, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
     return {flag.name: flag.value for flag in held}
 
 
@@ -194,7 +197,7 @@ def _prepare_false_positives() -> Task:
 def _prepare_weak_spots() -> Task:
     name, directory = _dataset()
     split = _SPLIT.value or ("val" if name == "wider_face" else "train")
-    listed, problems = datasets.read(f"{name}:{directory}", split)
+    listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
         f"{attribute} {word}": [values == value for values in of_pictures]
