@@ -1,4 +1,6 @@
-"""Exports trained networks: `python export.py --workdir=DIR --out_dir=DIR`.
+"""Exports trained networks.
+
+    python export.py --workdir=networks --out_dir=exported
 
 Writes SavedModels in the layout TensorFlow Serving expects: out_dir/{pnet,rnet,onet,cascade}/N, N one above the highest
 version there. Each is loaded back and compared with the Python model before it gets its number; where they differ that
@@ -45,4 +47,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

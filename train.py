@@ -15,7 +15,7 @@ import sys
 import tensorflow as tf
 from absl import app, flags, logging
 
-from mtcnn_tf import input_pipeline, kinds, stages, training
+from mtcnn_tf import cli, input_pipeline, kinds, stages, training
 
 _DEFAULTS = training.Config()
 
@@ -181,4 +181,4 @@ def main(argv: list[str]):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

@@ -15,7 +15,7 @@ import sys
 from absl import app, flags
 
 from data_prep import building, examples, labels, shards
-from mtcnn_tf import datasets, kinds, stages
+from mtcnn_tf import cli, datasets, kinds, stages
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
 _DATASET = flags.DEFINE_multi_string(
@@ -99,7 +99,18 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     if _STAGE.value != stages.PNET.name and _NETWORKS.value is None:
         raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
-    config = building.Config(
+    try:
+        manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        sys.exit(f"build: {error}")
+    _summarize(manifest)
+
+
+def _config() -> building.Config:
+    return building.Config(
         stage=_STAGE.value,
         datasets=tuple(_DATASET.value),
         networks=_NETWORKS.value,
@@ -112,14 +123,6 @@ def main(argv: list[str]) -> None:
         thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
         calibration_pictures=_CALIBRATION_PICTURES.value,
     )
-    try:
-        manifest = building.build(config, _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        sys.exit(f"build: {error}")
-    _summarize(manifest)
 
 
 def _summarize(manifest: dict) -> None:
@@ -138,7 +141,7 @@ def _summarize(manifest: dict) -> None:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags
 
 from data_prep import inspection, shards, sheets
-from mtcnn_tf import datasets, images, input_pipeline, kinds, stages
+from mtcnn_tf import cli, datasets, images, input_pipeline, kinds, stages
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -128,7 +128,7 @@ def _write_sheets(stage: stages.Stage, kind: int) -> None:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ What is in it: `sample_files`. What its pictures are made of: `sample_scenes`.
 """
 
 import pathlib
+import sys
 
 from absl import app, flags
 
 from data_prep import sample_files
+from mtcnn_tf import cli
 
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the sample set is written.", required=True)
 _NUM_SCENES = flags.DEFINE_integer("num_scenes", 240, "Scenes to learn from; a fifth as many are held out.", 0)
@@ -17,13 +19,18 @@ _NUM_PORTRAITS = flags.DEFINE_integer("num_portraits", 300, "Five-point pictures
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", 0)
 
 
-def main(_: list[str]) -> None:
+def main(argv: list[str]) -> None:
     """Writes the sample set and says what is in it."""
+    if len(argv) > 1:
+        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     counts = _NUM_SCENES.value, _NUM_PORTRAITS.value
-    num_faces, num_held_out_faces = sample_files.write(pathlib.Path(_OUT_DIR.value), *counts, _SEED.value)
+    try:
+        num_faces, num_held_out_faces = sample_files.write(pathlib.Path(_OUT_DIR.value), *counts, _SEED.value)
+    except OSError as error:
+        sys.exit(f"sample_set: {error}")
     print(f"{_OUT_DIR.value}: {counts[0]} scenes with {num_faces} faces and {counts[1]} portraits to learn from;")
     print(f"a fifth as many scenes with {num_held_out_faces} faces, and portraits, are held out.")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

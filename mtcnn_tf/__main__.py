@@ -1,4 +1,6 @@
-"""Tells what is installed: version, the weights that ship and their scores, devices: `python -m mtcnn_tf`.
+"""Tells what is installed: version, the weights that ship and their scores, devices.
+
+    python -m mtcnn_tf
 
 The exit status is 1 where the weights are missing or damaged. Scores are those of the model card, `weights/README.md`.
 """
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from absl import app
 
 import mtcnn_tf
-from mtcnn_tf import cli  # noqa: F401 — it sets how much TensorFlow tells, before that is loaded
+from mtcnn_tf import cli
 
 CARD = pathlib.Path(__file__).with_name("weights") / "README.md"
 _OURS = "ours"
@@ -67,4 +69,4 @@ def _device(device) -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

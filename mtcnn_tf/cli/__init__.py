@@ -1,9 +1,41 @@
-"""Programs that come with the package."""
+"""Programs that come with the package, and what all programs share."""
 
 import os
+import sys
+from collections.abc import Callable
+
+from absl import app, flags
+
+_QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
+_HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
 # TensorFlow is loaded after this, and tells at length what it found and guessed.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Runs a program, given its function `main`, whose module's docstring is its help.
+
+    absl takes for help the docstring of the script that was started, which has none where pip wrote it; and it ends
+    with an error status after help was asked for.
+    """
+    program, script = sys.modules[main.__module__], sys.modules["__main__"]
+    script.__doc__ = program.__doc__
+    for module in {program.__name__, __name__} - {"__main__"}:
+        for flag in flags.FLAGS.get_key_flags_for_module(module):
+            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    try:
+        app.run(lambda argv: _start(main, argv))
+    except SystemExit:
+        if _HELP.isdisjoint(sys.argv[1:]):
+            raise
+        sys.exit(0)
+
+
+def _start(main: Callable[[list[str]], None], argv: list[str]) -> None:
+    if _QUIET.value:
+        sys.stderr.isatty = lambda: False  # which is what all bars ask
+    main(argv)
 
 
 def parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:

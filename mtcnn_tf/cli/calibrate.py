@@ -11,7 +11,7 @@ import sys
 
 from absl import app, flags
 
-from mtcnn_tf import calibrated, cascade, datasets, detector
+from mtcnn_tf import calibrated, cascade, cli, datasets, detector
 from mtcnn_tf.evaluation import calibration, reports, runs, selection
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.", required=True)
@@ -74,7 +74,7 @@ def _calibrate() -> None:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Finds faces: `python -m mtcnn_tf.cli.detect SOURCE… --model=DIR --out_dir=DIR`, or `mtcnn-detect`.
+"""Finds faces in pictures, videos and what a camera sees.
+
+    mtcnn-detect SOURCE… --out_dir=found
+    mtcnn-detect holiday/ film.mp4 --model=exported --every=3 --write=drawings,csv,crops
 
 A SOURCE is a picture, a folder of pictures, a quoted pattern such as '**/*.jpg', a video file, or the number of a
 camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
@@ -128,7 +131,7 @@ def _check_write(kinds: list[str]) -> None:
 
 def run() -> None:
     """The console script `mtcnn-detect`."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Scores detectors by public protocols: `mtcnn-evaluate --protocol=wider_face --dataset_dir=DIR --model=DIR`.
+"""Scores detectors by public protocols.
+
+    mtcnn-evaluate --protocol=wider_face --dataset_dir=DIR --model=ours=networks --model=theirs=exported
 
 Any number of detectors, each given by a flag, are laid side by side: prints a table and writes PROTOCOL.json,
 PROTOCOL.png (the curves) and, for each detector, what it found: PROTOCOL-detections-NAME.npz. Scoring can be repeated
@@ -274,7 +276,7 @@ def _load_callable(spec: str) -> runs.Find:
 
 def run() -> None:
     """The console script `mtcnn-evaluate`."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,80 @@
+"""What all programs share: help with an example and the defaults, errors in a sentence, statuses, no bars in logs."""
+
+import ast
+import contextlib
+import importlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from mtcnn_tf import cli
+
+ROOT = pathlib.Path(__file__).parents[1]
+PROGRAMS = {
+    "train": "python train.py --",
+    "export": "python export.py --",
+    "data_prep.build": "python -m data_prep.build --",
+    "data_prep.check": "python -m data_prep.check --",
+    "data_prep.sample_set": "python -m data_prep.sample_set --",
+    "mtcnn_tf.cli.detect": "mtcnn-detect SOURCE",
+    "mtcnn_tf.cli.evaluate": "mtcnn-evaluate --",
+    "mtcnn_tf.cli.calibrate": "mtcnn-calibrate --",
+    "mtcnn_tf.__main__": "python -m mtcnn_tf",
+}
+"""Module → how an example of its use begins."""
+
+
+def main(module_name, *arguments):
+    """Runs a program as its console script does; its status and what it told."""
+    program, told = importlib.import_module(module_name), io.StringIO()
+    sys.argv = ["script", *arguments]
+    try:
+        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+            cli.run(program.main)
+    except SystemExit as end:
+        return end.code, told.getvalue()
+    return None, told.getvalue()
+
+
+@pytest.mark.parametrize("module_name", PROGRAMS)
+def test_programs_help_and_refuse_alike(module_name):
+    # A process for each, since flags of two programs have the same names; one alone, since TensorFlow is slow to load.
+    command = [sys.executable, __file__, module_name]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    (help_status, help_text), (flag_status, flag_text) = json.loads(result.stdout)
+    assert help_status == 0
+    assert PROGRAMS[module_name] in help_text
+    assert "--[no]quiet: No progress bars" in help_text and "(default: 'false')" in help_text
+    assert flag_status == 1 and "nosuch" in flag_text and "Traceback" not in flag_text
+
+
+def test_bars_are_drawn_on_terminals_only():
+    calls = 0
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("mtcnn_tf/**/*.py"), *ROOT.glob("data_prep/**/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "tqdm.tqdm":
+                calls += 1
+                assert "disable" in {keyword.arg for keyword in node.keywords}, f"{path}:{node.lineno}"
+    assert calls > 3
+
+
+def test_quiet_means_no_bar_even_on_a_terminal(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    seen = []
+    monkeypatch.setattr(cli, "_QUIET", type("Flag", (), {"value": True}))
+    cli._start(lambda argv: seen.append(sys.stderr.isatty()), ["program"])
+    assert seen == [False]
+
+
+if __name__ == "__main__":
+    name = sys.argv[1]
+    print(json.dumps([main(name, "--help"), main(name, "--nosuch")]))
