@@ -65,6 +65,11 @@ _SEED = flags.DEFINE_integer("seed", _DEFAULTS.seed, "Decides first weights and 
 _CHECKPOINT_MINUTES = flags.DEFINE_float(
     "checkpoint_minutes", _DEFAULTS.checkpoint_minutes, "How often to save within an epoch."
 )
+_PROFILE_STEPS = flags.DEFINE_integer(
+    "profile_steps",
+    _DEFAULTS.profile_steps,
+    "Trace so many steps for TensorBoard's profiler; to see them, pip install tensorboard-plugin-profile.",
+)
 
 
 def _mix(text: str) -> dict[str, int]:
@@ -134,6 +139,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         init_from=_INIT_FROM.value,
         seed=_SEED.value,
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
+        profile_steps=_PROFILE_STEPS.value,
     )
 
 

@@ -1,6 +1,7 @@
 """What happens between two training steps: counting, watching, saving now and then, stopping when asked to."""
 
 import math
+import pathlib
 import signal
 import threading
 import time
@@ -115,6 +116,37 @@ class Bar(keras.callbacks.Callback):
     def close(self) -> None:
         """Wipes the bar away."""
         self._bar.close()
+
+
+class Profiler(keras.callbacks.Callback):
+    """Traces `num_steps` steps into `logs_dir`, after some in which functions are traced and caches fill."""
+
+    FIRST_STEP = 10
+
+    def __init__(self, logs_dir: pathlib.Path, num_steps: int):
+        super().__init__()
+        self._logs_dir, self._last_step = logs_dir, self.FIRST_STEP + num_steps - 1
+        self._is_on = False
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Begins."""
+        if batch == self.FIRST_STEP:
+            tf.profiler.experimental.start(str(self._logs_dir))
+            self._is_on = True
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Ends."""
+        if batch == self._last_step:
+            self._stop()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Ends with the epoch, if that is shorter."""
+        self._stop()
+
+    def _stop(self):
+        if self._is_on:
+            tf.profiler.experimental.stop()
+            self._is_on = False
 
 
 def measure_waiting(batches: tf.data.Dataset) -> tuple[tf.data.Dataset, tf.Variable]:

@@ -72,6 +72,7 @@ class _Run:
         self.checkpoints_dir = self.dir / "checkpoints"
         self.description = settings.describe(config, stage, facts)
         self.progress = checkpoints.Progress()
+        self.num_profiled = config.profile_steps
         self.is_writer = learner.is_writer(config.strategy)
         if not self.is_writer:
             self.report = lambda line: None
@@ -89,7 +90,7 @@ class _Run:
         with callbacks.StopRequest() as stop, contextlib.ExitStack() as opened:
             if self.is_writer:
                 self.board = opened.enter_context(contextlib.closing(board.Board(self.dir / "tensorboard")))
-                self.board.write_text("configuration", _flat(self.description), self._num_steps())
+                self.board.write_configuration(_flat(self.description), self._num_steps())
             self.watch = callbacks.Watch(
                 self.progress,
                 self.checkpoints.restore_running_metrics,
@@ -158,7 +159,7 @@ class _Run:
                     steps_per_epoch=num_steps - first_step,
                     verbose=0,
                     shuffle=False,
-                    callbacks=[self.watch, bar],
+                    callbacks=[self.watch, bar, *self._profiler()],
                 )
             seconds, waited = time.perf_counter() - started, float(waiting)
         else:
@@ -176,6 +177,11 @@ class _Run:
             "examples_per_second": num_examples / seconds if seconds else 0.0,
             "input_waiting": waited / seconds if seconds else 0.0,
         }
+
+    def _profiler(self) -> list[callbacks.Profiler]:
+        """What traces the first steps of this process, if that is wanted."""
+        num_steps, self.num_profiled = self.num_profiled, 0
+        return [callbacks.Profiler(self.dir / "tensorboard", num_steps)] if num_steps and self.is_writer else []
 
     def _finish_epoch(self, row: dict, validator: validators.Validator | None):
         """Validates, and writes everything that an epoch leaves behind, its network too if that is the best so far.

@@ -44,6 +44,7 @@ class Config:
         init_from: A .keras file of the same stage to start from. Its landmarks are left out where none are wanted.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
+        profile_steps: So many steps are traced for TensorBoard's profiler, after the first few; 0 traces none.
     """
 
     epochs: int = 30
@@ -64,12 +65,13 @@ class Config:
     init_from: str | None = None
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
+    profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
 
     def __post_init__(self):
         for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("weight_decay", "clip_norm"):
+        for name in ("weight_decay", "clip_norm", "profile_steps"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.warmup < 1:

@@ -1,10 +1,14 @@
 """What TensorBoard is given, read back from its files."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 
 from mtcnn_tf import kinds, losses, networks, stages
 from mtcnn_tf.training import board, history, validators
@@ -16,7 +20,7 @@ def logs_dir(tmp_path, validation):
     validator = validators.Validator(network, validation(), stages.PNET.loss_weights, losses.HARD_SHARE)
     figures = validator.measure()
     writer = board.Board(tmp_path)
-    writer.write_text("configuration", {"epochs": 3}, step=0)
+    writer.write_configuration({"epochs": 3, "mix": {"part": 1}, "augment": True}, step=0)
     writer.write_row({"loss": 0.5, "learning_rate": 0.1, "val_loss": figures["loss"]}, step=7)
     writer.write_network(network, step=7)
     writer.write_validation(validator, step=7)
@@ -34,16 +38,40 @@ def read(run_dir):
 
 def test_training_and_validation_are_two_runs_with_the_same_tags(logs_dir):
     train, validation = read(logs_dir / "train"), read(logs_dir / "validation")
-    assert {("scalars", "loss"), ("scalars", "learning_rate"), ("text", "configuration")} <= set(train)
+    assert {("scalars", "loss/total"), ("scalars", "loss/learning_rate")} <= set(train)
     assert ("histograms", "conv1/kernel") in train
-    assert set(validation) == {("scalars", "loss"), ("pr_curves", "face/pr_curves"), ("images", "samples")}
-    assert tf.make_ndarray(train["scalars", "loss"].tensor_proto) == 0.5
-    assert train["scalars", "loss"].step == 7
+    assert set(validation) == {("scalars", "loss/total"), ("pr_curves", "face/pr_curves"), ("images", "samples")}
+    assert tf.make_ndarray(train["scalars", "loss/total"].tensor_proto) == 0.5
+    assert train["scalars", "loss/total"].step == 7
     curve = tf.make_ndarray(validation["pr_curves", "face/pr_curves"].tensor_proto)
     true_positives, _, _, false_negatives, precision, recall = curve
     assert recall[0] == 1.0  # everything is a face at a threshold of 0
     assert true_positives[0] > 0 and false_negatives[0] == 0
     assert np.all((precision >= 0) & (precision <= 1))
+
+
+def test_the_configuration_is_a_table_hyperparameters_and_a_layout(logs_dir):
+    whole = read(logs_dir)
+    table = tf.make_ndarray(whole["text", "configuration"].tensor_proto).item().decode()
+    assert "|epochs|3|" in table
+    started = [plugin for plugin, tag in whole if plugin == "hparams"]
+    assert started == ["hparams"]
+    accumulator = event_accumulator.EventAccumulator(str(logs_dir)).Reload()
+    content = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    values = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info.hparams
+    assert values["epochs"].number_value == 3 and values["augment"].bool_value and "part" in values["mix"].string_value
+    layout = layout_pb2.Layout()
+    (found,) = [held for (plugin, _), held in whole.items() if plugin == "custom_scalars"]
+    layout.ParseFromString(tf.make_ndarray(found.tensor_proto).item())
+    patterns = [pattern for chart in layout.category[0].chart for pattern in chart.multiline.tag]
+    tags = [board.tag(name) for name in losses.FIGURES]
+    assert all(any(re.search(pattern, tag) for tag in tags) for pattern in patterns)
+
+
+def test_figures_are_grouped_by_what_they_are_about():
+    groups = {board.tag(name).split("/")[0] for name in (*losses.FIGURES, "val_face_accuracy", "val_loss", "val_auc")}
+    assert groups == {"face", "box", "landmarks", "loss"}
+    assert board.tag("val_face_accuracy") == board.tag("face_accuracy") == "face/accuracy"
 
 
 def test_samples_show_true_and_predicted_boxes_and_points():

@@ -232,6 +232,12 @@ def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, val
             np.testing.assert_allclose(x, y, atol=1e-6)
 
 
+def test_steps_are_traced_for_the_profiler(tmp_path, train):
+    config = dataclasses.replace(CONFIG, epochs=2, steps_per_epoch=13, profile_steps=2)
+    training.fit(config, stages.PNET, train, None, tmp_path)
+    assert len(list(tmp_path.glob("pnet/tensorboard/plugins/profile/*/*.xplane.pb"))) == 1
+
+
 def test_too_few_batches_are_an_error(tmp_path, train, validation):
     with pytest.raises(ValueError, match="an epoch needs 8 batches, train gave only 5"):
         training.fit(CONFIG, stages.PNET, lambda seed: train(seed).take(5), None, tmp_path)
