@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import cascade, faces, images, stages
+from mtcnn_tf import calibrated, cascade, faces, images, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
@@ -118,10 +118,12 @@ def load(path: str | os.PathLike | None = None) -> Detector:
 
     Args:
         path: A folder that `save` wrote to, its `cascade`, or one version in there (otherwise the highest is taken); or
-            one in which the three networks were trained. By default the weights that come with the package.
+            one in which the three networks were trained, with the thresholds that were chosen for them, if any. By
+            default the weights that come with the package.
 
     Raises:
         FileNotFoundError: There is no detector at `path`.
+        ValueError: The thresholds in the folder were chosen for other networks.
     """
     if path is None:
         return _load_shipped()
@@ -133,7 +135,7 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     if os.path.isfile(os.path.join(path, _SAVED_MODEL_FILE)):
         return _load_version(path)
     if any(os.path.isfile(os.path.join(path, stage.network_file)) for stage in stages.ALL):
-        return from_workdir(path)
+        return from_workdir(path, thresholds=calibrated.read(path) or cascade.THRESHOLDS)
     raise FileNotFoundError(
         f"expected a detector that export.py wrote, or three trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"

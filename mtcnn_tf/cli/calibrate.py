@@ -2,7 +2,7 @@
 
     mtcnn-calibrate --workdir=networks --dataset=wider_face:DIR --pictures=records/onet/held_out.txt
 
-Prints what they cost and keeps them in WORKDIR/weights.json, where export.py and mtcnn-evaluate look for them. How they
+Prints what they cost and keeps them in WORKDIR/weights.json, where whatever loads the networks looks for them. How they
 are chosen: `mtcnn_tf.evaluation.calibration`.
 """
 

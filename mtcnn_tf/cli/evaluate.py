@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import calibrated, cascade, cli, datasets, detector, faces, images, stages, visualize
+from mtcnn_tf import cascade, cli, datasets, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
@@ -254,7 +254,6 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
     options = {"min_face_size": _MIN_FACE_SIZE.value, "thresholds": thresholds}
     if _PROTOCOL.value != "proposals":
-        options["thresholds"] = thresholds or calibrated.read(model_dir)
         return functools.partial(detector.load(model_dir), **options)
     until, caps = _UNTIL.value, {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
     options["thresholds"] = thresholds or _PROPOSAL_THRESHOLDS

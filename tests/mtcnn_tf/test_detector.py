@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import cascade, detector, faces, networks, stages
+from mtcnn_tf import calibrated, cascade, detector, faces, networks, stages
 
 EVERYTHING = (0.0, 0.0, 0.0)
 
@@ -40,6 +41,16 @@ def export_dir(workdir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported")
     detector.save(cascade.Cascade.from_workdir(workdir, thresholds=(0.1, 0.2, 0.3)), path)
     return path
+
+
+def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(workdir, tmp_path):
+    chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
+    assert detector.load(chosen_dir).thresholds == pytest.approx(cascade.THRESHOLDS)
+    calibrated.write(chosen_dir, (0.25, 0.5, 0.75), {})
+    assert detector.load(chosen_dir).thresholds == (0.25, 0.5, 0.75)
+    shutil.copy(chosen_dir / "rnet.keras", chosen_dir / "onet.keras")
+    with pytest.raises(ValueError, match="choose again with mtcnn-calibrate"):
+        detector.load(chosen_dir)
 
 
 def noise(height, width, seed=0):
