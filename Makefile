@@ -1,5 +1,6 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection
 # make test   lint, layer contract, tests
+# make notebooks  runs the notebooks and stores their pictures in them, for instance after weights were replaced
 # make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
 # make clean  removes what `make demo` made;  make distclean  removes .venv too
 #
@@ -12,7 +13,7 @@ READY := .venv/installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: demo test lint format setup clean distclean
+.PHONY: demo test notebooks lint format setup clean distclean
 .DELETE_ON_ERROR:
 
 SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/sample_set/points
@@ -35,6 +36,11 @@ demo: setup
 
 test: setup lint
 	$(RUN) -m pytest
+
+# What C++ libraries write to the kernel's error output goes to the terminal and not into the notebooks.
+notebooks: setup
+	$(RUN) -m nbconvert --to=notebook --execute --inplace notebooks/*.ipynb \
+	    --ExecutePreprocessor.extra_arguments=--IPKernelApp.capture_fd_output=False
 
 lint: setup
 	$(RUN) -m ruff check
