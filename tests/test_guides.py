@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 
+import drawn_faces
 import numpy as np
 import pytest
 
@@ -61,8 +62,8 @@ def material_dir(tmp_path_factory):
     directory = tmp_path_factory.mktemp("material")
     sample_files.write(directory, 12, 12, 0)
     annotations = [a for a in datasets.read(f"wider_face:{directory / 'wider'}")[0] if len(a.boxes)][:6]
-    write_voc(directory / "faces", annotations, "face")
-    write_voc(directory / "cups", annotations, "cup", also="spoon")
+    drawn_faces.write_voc(directory / "faces", annotations, "face")
+    drawn_faces.write_voc(directory / "cups", annotations, "cup", also="spoon")
     write_coco(directory / "faces_with_points", datasets.read(f"points:{directory / 'points'}")[0][:3])
     (directory / "held_out.txt").write_text(
         "\n".join("/".join(annotation.image_path.split(os.sep)[-2:]) for annotation in annotations[:2])
@@ -73,21 +74,6 @@ def material_dir(tmp_path_factory):
         shutil.copy(path, directory / "no_faces")
     shutil.copy(directory / "group.jpg", directory / "table.jpg")
     return directory
-
-
-def write_voc(voc_dir, annotations, name, also=None):
-    for part in ("Annotations", "JPEGImages"):
-        (voc_dir / part).mkdir(parents=True)
-    for annotation in annotations:
-        path = pathlib.Path(annotation.image_path)
-        shutil.copy(path, voc_dir / "JPEGImages")
-        named = [(name, box) for box in annotation.boxes] + ([(also, (5, 5, 30, 30))] if also else [])
-        objects = ""
-        for word, box in named:
-            edges = "".join(f"<{e}>{v:.0f}</{e}>" for e, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
-            objects += f"<object><name>{word}</name><bndbox>{edges}</bndbox></object>"
-        text = f"<annotation><filename>{path.name}</filename>{objects}</annotation>"
-        (voc_dir / "Annotations" / f"{path.stem}.xml").write_text(text)
 
 
 def write_coco(coco_dir, annotations):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import drawn_faces
 import numpy as np
 import pytest
 import scipy.io
@@ -37,21 +38,6 @@ def write_official_lists(wider_dir):
         scipy.io.savemat(wider_dir / "wider_face_split" / f"wider_{setting}_val.mat", held)
 
 
-def write_masks(voc_dir, annotations):
-    for name in ("Annotations", "JPEGImages"):
-        (voc_dir / name).mkdir(parents=True)
-    for annotation in annotations:
-        path = pathlib.Path(annotation.image_path)
-        shutil.copy(path, voc_dir / "JPEGImages")
-        objects = ""
-        for box in annotation.boxes.tolist():
-            edges = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
-            box_text = "".join(f"<{edge}>{value:.0f}</{edge}>" for edge, value in edges)
-            objects += f"<object><name>face</name><bndbox>{box_text}</bndbox></object>"
-        text = f"<annotation><filename>{path.name}</filename>{objects}</annotation>"
-        (voc_dir / "Annotations" / f"{path.stem}.xml").write_text(text)
-
-
 def write_fddb(fddb_dir, annotations):
     for name in ("FDDB-folds", "originalPics/any"):
         (fddb_dir / name).mkdir(parents=True)
@@ -75,7 +61,7 @@ def photograph_dir(tmp_path):
     shutil.copytree(directory / "lfpw", directory / "lfw_points")
     write_official_lists(directory / "wider_face")
     with_faces = [a for a in datasets.read(f"wider_face:{directory / 'wider_face'}")[0] if len(a.boxes)]
-    write_masks(directory / "face_mask_voc", with_faces[:4])
+    drawn_faces.write_voc(directory / "face_mask_voc", with_faces[:4], "face")
     write_fddb(directory / "fddb", with_faces[:2])
     for name in ("coffee", "chelsea", "rocket", "grass", "brick"):
         (directory / "no_faces" / "any").mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-"""A small data set in WIDER FACE's format, drawn by the tests."""
+"""Small data sets in the formats that are read, drawn by the tests or from other annotations."""
 
 import pathlib
+import shutil
 
 import numpy as np
 
@@ -50,3 +51,19 @@ def write_points(directory: pathlib.Path, num_pictures: int) -> pathlib.Path:
         lines.append(f"faces\\{number}.png 30 90 24 96 45 51 75 51 60 62 48 78 72 78")
     (directory / "trainImageList.txt").write_text("\n".join(lines) + "\n")
     return directory
+
+
+def write_voc(voc_dir, annotations, name, also=None):
+    """Copies pictures and writes their boxes as Pascal VOC: objects called `name`, and perhaps one called `also`."""
+    for part in ("Annotations", "JPEGImages"):
+        (voc_dir / part).mkdir(parents=True)
+    for annotation in annotations:
+        path = pathlib.Path(annotation.image_path)
+        shutil.copy(path, voc_dir / "JPEGImages")
+        named = [(name, box) for box in annotation.boxes] + ([(also, (5, 5, 30, 30))] if also else [])
+        objects = ""
+        for word, box in named:
+            edges = "".join(f"<{e}>{v:.0f}</{e}>" for e, v in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True))
+            objects += f"<object><name>{word}</name><bndbox>{edges}</bndbox></object>"
+        text = f"<annotation><filename>{path.name}</filename>{objects}</annotation>"
+        (voc_dir / "Annotations" / f"{path.stem}.xml").write_text(text)
