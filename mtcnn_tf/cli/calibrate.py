@@ -27,7 +27,7 @@ _PICTURES = flags.DEFINE_string(
     "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
 )
 _KEEP_RECALL = flags.DEFINE_float(
-    "keep_recall", 0.985, "Share of the findable faces that must be found; a lower one is faster.", 0, 1
+    "keep_recall", 0.97, "Share of the findable faces that must be found; a lower one is faster.", 0, 1
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", cascade.MIN_FACE_SIZE, "Smallest face, in pixels, that is looked for and counts.", lower_bound=1
