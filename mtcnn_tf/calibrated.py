@@ -4,7 +4,6 @@ The file holds `thresholds`, `sha256` (file of each network → the sum it had) 
 chosen. Thresholds don't carry over between trainings: where a network is another one, they are not given out.
 """
 
-import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +11,21 @@ import pathlib
 from mtcnn_tf import files, stages
 
 FILE_NAME = "weights.json"
+
+
+class OtherNetworksError(ValueError):
+    """Networks of a folder are not those that its thresholds were chosen for.
+
+    Attributes:
+        names: Their files.
+    """
+
+    def __init__(self, path: str | os.PathLike, names: list[str]):
+        super().__init__(
+            f"expected the networks that the thresholds in {os.fspath(path)!r} were chosen for, by their SHA-256, got "
+            f"another {', '.join(names)}; choose again with mtcnn-calibrate, or remove the file"
+        )
+        self.names = names
 
 
 def write(workdir: str | os.PathLike, thresholds: tuple[float, float, float], about: dict) -> None:
@@ -31,7 +45,7 @@ def read(workdir: str | os.PathLike) -> tuple[float, float, float] | None:
     """The thresholds chosen for the networks in `workdir`, None where none were.
 
     Raises:
-        ValueError: A network is not the one they were chosen for.
+        OtherNetworksError: A network is not the one they were chosen for.
         FileNotFoundError: A network is missing.
     """
     path = pathlib.Path(workdir) / FILE_NAME
@@ -40,13 +54,10 @@ def read(workdir: str | os.PathLike) -> tuple[float, float, float] | None:
     held = json.loads(path.read_text(encoding="utf-8"))
     others = [name for name, found in _sums(workdir).items() if held["sha256"].get(name) != found]
     if others:
-        raise ValueError(
-            f"expected the networks that the thresholds in {os.fspath(path)!r} were chosen for, by their SHA-256, got "
-            f"another {', '.join(others)}; choose again with mtcnn-calibrate, or remove the file"
-        )
+        raise OtherNetworksError(path, others)
     return tuple(held["thresholds"])
 
 
 def _sums(workdir: str | os.PathLike) -> dict[str, str]:
     paths = [pathlib.Path(workdir) / stage.network_file for stage in stages.ALL]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    return {path.name: files.sha256(path) for path in paths}

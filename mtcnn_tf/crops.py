@@ -18,8 +18,8 @@ def halvings(image: tf.Tensor) -> list[tf.Tensor]:
 
     Returns:
         `warping.NUM_HALVINGS` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
-        float32.
-        One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left corner.
+        float32. One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left
+        corner.
     """
     with tf.name_scope("pyramid"):
         levels = [image, _halve_bytes(image)]

@@ -1,8 +1,6 @@
 """The detector: a picture in, `faces.Detections` out; how it is saved and loaded."""
 
 import concurrent.futures
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -149,16 +147,17 @@ def _load_shipped() -> Detector:
         FileNotFoundError: The package was installed without its weights.
         ValueError: A file is not the one that was shipped.
     """
-    path = os.path.join(_WEIGHTS_DIR, "weights.json")
-    if not os.path.isfile(path):
+    try:
+        thresholds = calibrated.read(_WEIGHTS_DIR)
+    except calibrated.OtherNetworksError as error:
+        name = error.names[0]
+        raise ValueError(
+            f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again"
+        ) from None
+    if thresholds is None:
+        path = os.path.join(_WEIGHTS_DIR, calibrated.FILE_NAME)
         raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
-    with open(path, encoding="utf-8") as file:
-        shipped = json.load(file)
-    for name, expected in shipped["sha256"].items():
-        with open(os.path.join(_WEIGHTS_DIR, name), "rb") as file:
-            if hashlib.sha256(file.read()).hexdigest() != expected:
-                raise ValueError(f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again")
-    return from_workdir(_WEIGHTS_DIR, thresholds=shipped["thresholds"])
+    return from_workdir(_WEIGHTS_DIR, thresholds=thresholds)
 
 
 def save(
