@@ -6,7 +6,8 @@
 P-Net's boxes are drawn by chance. Once it is trained it may learn from its own mistakes, too: give --networks and
 another --out_dir.
 
-A build that was stopped goes on where it stopped when the same command is given again.
+A build that was stopped goes on where it stopped when the same command is given again. Given again after its end, the
+command builds those records again that were damaged since, which their SHA-256 tells.
 """
 
 import os

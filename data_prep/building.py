@@ -3,20 +3,19 @@
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tqdm
 
 import mtcnn_tf
 from data_prep import examples, jobs, labels, mining, shards
-from mtcnn_tf import datasets, faces, files, images, kinds, records, stages
+from mtcnn_tf import datasets, faces, files, images, kinds, locks, records, stages
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
@@ -54,52 +53,50 @@ class Config:
     calibration_pictures: int = 200
 
 
-def build(config: Config, out_dir: str, num_workers: int, restart: bool = False) -> dict:
+def build(
+    config: Config,
+    out_dir: str,
+    num_workers: int,
+    restart: bool = False,
+    report: Callable[[str], None] = print,
+) -> dict:
     """Builds the records of a stage in `out_dir`/STAGE and returns their manifest.
 
     `held_out.txt` beside it lists the pictures of the validation records, by which networks may be chosen and tuned.
-    A build that was stopped goes on where it stopped; one that is finished is left alone.
+    A build that was stopped goes on where it stopped. Of one that is finished only what is damaged is built again.
 
     Args:
         config: What to build.
         out_dir: Where the folders of the stages lie.
         num_workers: Processes. Changes nothing in the records.
         restart: Throw away what is there.
+        report: Takes a line that says what was damaged.
 
     Raises:
         ValueError: The data holds no usable face, or the folder holds records built otherwise, or another build is at
-            work in it.
+            work in it, or damaged records can't be built again because pictures have changed.
         FileNotFoundError: A data set or network is missing.
         OSError: A file could not be written.
     """
     stage_dir = pathlib.Path(out_dir) / config.stage
-    with _only_build_in(stage_dir):
+    with locks.only_one_in(stage_dir, "build"):
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
         annotations, problems = _read_datasets(config)
         settings = _settings(config, annotations)
         manifest = _manifest_of_same_build(stage_dir, settings)
-        if manifest is None:
-            try:
+        try:
+            if manifest is None:
                 manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
-            finally:
-                files.remove_partial(stage_dir)
+            else:
+                _mend(config, stage_dir, annotations, manifest, num_workers, report)
+        finally:
+            files.remove_partial(stage_dir)
         held_out = jobs.held_out(annotations, config.validation_share, config.seed)
         shards.write_text(stage_dir / HELD_OUT, "".join(f"{annotation.image_path}\n" for annotation in held_out))
         shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
     return manifest
-
-
-@contextlib.contextmanager
-def _only_build_in(stage_dir: pathlib.Path) -> Iterator[None]:
-    stage_dir.mkdir(parents=True, exist_ok=True)
-    with open(stage_dir / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another build is at work in {stage_dir}; wait for it or take another folder") from None
-        yield
 
 
 def _clear(stage_dir: pathlib.Path) -> None:
@@ -199,6 +196,25 @@ def _make(config, stage_dir, annotations, problems, settings, num_workers) -> di
     shards.write_text(stage_dir / PROBLEMS, "".join(f"{problem}\n" for problem in problems))
     shards.write_json(stage_dir / records.MANIFEST, manifest)
     return manifest
+
+
+def _mend(config, stage_dir, annotations, manifest, num_workers, report) -> None:
+    """Makes again what is damaged of a finished build: a job gives the same bytes each time."""
+    damaged = {entry["file"] for entry in manifest["shards"] if not shards.is_whole(stage_dir, entry)}
+    if not damaged:
+        return
+    report(f"{len(damaged)} shards of {stage_dir} are damaged, the first {min(damaged)}; building them again.")
+    all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
+    pending = [job for job in all_jobs if damaged.intersection(job.files())]
+    miner = manifest["mining"] and mining.Miner(**manifest["mining"]["miner"])
+    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner)
+    with _progress(pending, pending, {}) as on_picture:
+        for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
+            if not all(entry in manifest["shards"] for entry in result["shards"]):
+                raise ValueError(
+                    f"expected the pictures that the records in {stage_dir} were built from, and those of "
+                    f"{_name(job)} have changed or are missing; --restart to build all records anew"
+                )
 
 
 def _mining(config: Config, stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> dict | None:

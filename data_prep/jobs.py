@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from data_prep import examples, mining, shards
-from mtcnn_tf import faces, images, records, stages
+from mtcnn_tf import faces, images, kinds, records, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,10 @@ class Job:
     shard: int
     num_shards: int
     pictures: list[tuple[int, faces.Annotation]]
+
+    def files(self) -> list[str]:
+        """The files that it makes, as paths below the stage's folder."""
+        return [shards.shard_name(self.split, kind, self.shard, self.num_shards) for kind in kinds.NAMES]
 
 
 @dataclasses.dataclass(frozen=True)

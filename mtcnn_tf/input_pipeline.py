@@ -69,7 +69,7 @@ def _refuse_damaged(damaged: list[str], stage_dir: pathlib.Path, how: str) -> No
     if damaged:
         raise ValueError(
             f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
-            f"build them again: python -m data_prep.build --stage={stage_dir.name} --restart"
+            f"the command that built them, given again, mends them (python -m data_prep.build --stage={stage_dir.name})"
         )
 
 

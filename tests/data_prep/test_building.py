@@ -1,6 +1,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from data_prep import building, jobs, shards
-from mtcnn_tf import datasets, images, input_pipeline, kinds, networks, stages
+from mtcnn_tf import datasets, images, input_pipeline, kinds, locks, networks, stages
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -129,6 +130,48 @@ def test_a_finished_build_is_left_alone(built, specs):
     assert before == {path: path.stat().st_mtime_ns for path in built[0].rglob("*.tfrecord")}
 
 
+def damage(stage_dir, manifest):
+    """Flips a bit of one training shard, cuts another short and removes a third; their paths."""
+    flipped, cut, gone = (
+        stage_dir / next(entry["file"] for entry in manifest["shards"] if entry["file"].startswith(f"train/{name}"))
+        for name in ("negative", "positive", "part")
+    )
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    cut.write_bytes(cut.read_bytes()[:-7])
+    gone.unlink()
+    return flipped, cut, gone
+
+
+def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_path):
+    out_dir = shutil.copytree(built[0], tmp_path / "out")
+    damage(out_dir / "pnet", built[1])
+    before = {path: path.stat().st_mtime_ns for path in out_dir.rglob("*.tfrecord")}
+    with pytest.raises(ValueError, match="2 shards .*cut short.*given again, mends them"):
+        input_pipeline.check_shards(str(out_dir), stages.PNET)
+    lines = []
+    building.build(config_of(*specs), str(out_dir), num_workers=1, report=lines.append)
+    assert len(lines) == 1 and lines[0].startswith("3 shards of") and "train/negative-00000" in lines[0]
+    assert contents(out_dir) == contents(built[0])
+    for path, time_ns in before.items():
+        is_concerned = path.parent.name == "train" and "-00000-of-" in path.name
+        assert (path.stat().st_mtime_ns != time_ns) == is_concerned
+
+
+def test_damaged_records_whose_pictures_have_changed_are_not_mended_in_silence(built, specs, tmp_path, monkeypatch):
+    out_dir = shutil.copytree(built[0], tmp_path / "out")
+    damage(out_dir / "pnet", built[1])
+
+    def other_pictures(pending, *_):
+        assert len(pending) == 1
+        yield pending[0], {"shards": [{**built[1]["shards"][0], "sha256": "0"}]}
+
+    monkeypatch.setattr(jobs, "run", other_pictures)
+    with pytest.raises(ValueError, match="train-00000 have changed or are missing; --restart"):
+        building.build(config_of(*specs), str(out_dir), num_workers=1)
+
+
 def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
     before = contents(built[0])
     with pytest.raises(ValueError, match=r"\(seed\).*--restart"):
@@ -137,7 +180,7 @@ def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
 
 
 def test_two_builds_into_one_folder_are_refused(built, specs):
-    with building._only_build_in(built[0] / "pnet"), pytest.raises(ValueError, match="another build"):
+    with locks.only_one_in(built[0] / "pnet", "build"), pytest.raises(ValueError, match="another build"):
         building.build(config_of(*specs), str(built[0]), num_workers=1)
 
 

@@ -91,7 +91,7 @@ def test_a_damaged_shard_is_named_in_one_sentence(tmp_path):
     status, printed, errors = check(f"--records_dir={tmp_path}", "--stage=pnet", f"--out_dir={tmp_path / 'sheets'}")
     assert status == 1 and printed == "" and "Traceback" not in errors
     (sentence,) = (line for line in errors.splitlines() if line.startswith("check: "))
-    assert manifest["shards"][1]["file"] in sentence and "--restart" in sentence
+    assert manifest["shards"][1]["file"] in sentence and "given again, mends" in sentence
     assert not (tmp_path / "sheets").exists()
 
 

@@ -1,0 +1,34 @@
+"""Folders in which one process at a time is at work."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+from collections.abc import Iterator
+
+NAME = ".lock"
+
+
+@contextlib.contextmanager
+def only_one_in(directory: str | os.PathLike, what: str) -> Iterator[None]:
+    """A context within which no other process is at the same `what` in `directory`, which is made if need be.
+
+    The system takes the lock away when its process ends, however that happens: nothing has to be cleaned up after a
+    kill. Machines see each other's locks where their common file system passes them on, as NFS does.
+
+    Args:
+        directory: A local folder.
+        what: One word for what goes on, such as "build".
+
+    Raises:
+        ValueError: Another process is at it.
+        OSError: The folder can't be made or written to.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / NAME, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another {what} is at work in {directory}; wait for it or take another folder") from None
+        yield
