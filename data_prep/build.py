@@ -16,7 +16,7 @@ import sys
 from absl import app, flags
 
 from data_prep import building, examples, labels, shards
-from mtcnn_tf import cli, datasets, kinds, stages
+from mtcnn_tf import cli, datasets, images, kinds, stages
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
 _DATASET = flags.DEFINE_multi_string(
@@ -38,6 +38,9 @@ _VALIDATION_SHARE = flags.DEFINE_float(
     "validation_share", 0.05, "Share of the pictures held out.", lower_bound=0, upper_bound=0.9
 )
 _MAX_PICTURES = flags.DEFINE_integer("max_pictures", None, "Take so many pictures of each data set.", lower_bound=1)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", images.MAX_PIXELS, "A picture file of more pixels is stepped over.", lower_bound=1
+)
 
 _NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives a picture.", lower_bound=0)
 _NEGATIVES_NEAR_FACE = flags.DEFINE_integer(
@@ -120,6 +123,7 @@ def _config() -> building.Config:
         num_shards=_NUM_SHARDS.value,
         validation_share=_VALIDATION_SHARE.value,
         max_pictures=_MAX_PICTURES.value,
+        max_pixels=_MAX_PIXELS.value,
         class_name=_CLASS_NAME.value,
         thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
         calibration_pictures=_CALIBRATION_PICTURES.value,

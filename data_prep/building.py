@@ -35,6 +35,7 @@ class Config:
         num_shards: Files for each kind.
         validation_share: Share of the pictures held out.
         max_pictures: Take so many pictures of each data set, drawn by the seed; None for all.
+        max_pixels: Picture files of more pixels are stepped over.
         class_name: The class of VOC and COCO annotations to take; None for all.
         thresholds: Score thresholds of the stages so far; None to find them by recall.
         calibration_pictures: On how many training pictures.
@@ -48,6 +49,7 @@ class Config:
     num_shards: int = 16
     validation_share: float = 0.05
     max_pictures: int | None = None
+    max_pixels: int = images.MAX_PIXELS
     class_name: str | None = None
     thresholds: tuple[float, ...] | None = None
     calibration_pictures: int = 200
@@ -169,7 +171,7 @@ def _make(config, stage_dir, annotations, problems, settings, num_workers) -> di
     miner = mining_report and mining.Miner(**mining_report["miner"])
     done = dict(_finished(stage_dir, all_jobs))
     pending = [job for job in all_jobs if _name(job) not in done]
-    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner)
+    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
     with _progress(all_jobs, pending, done) as on_picture:
         for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
             shards.write_json(_marker(stage_dir, job), result)
@@ -207,7 +209,7 @@ def _mend(config, stage_dir, annotations, manifest, num_workers, report) -> None
     all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
     pending = [job for job in all_jobs if damaged.intersection(job.files())]
     miner = manifest["mining"] and mining.Miner(**manifest["mining"]["miner"])
-    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner)
+    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
     with _progress(pending, pending, {}) as on_picture:
         for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
             if not all(entry in manifest["shards"] for entry in result["shards"]):
@@ -245,7 +247,8 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
         if not (annotation.is_complete and usable_mask.any()) or len(pictures) == config.calibration_pictures:
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
-            pictures.append((images.read(annotation.image_path), annotation.boxes[usable_mask]))
+            image = images.read(annotation.image_path, config.max_pixels)
+            pictures.append((image, annotation.boxes[usable_mask]))
     if not pictures:
         raise ValueError("found no picture with faces to find the thresholds on; give --thresholds")
     return pictures

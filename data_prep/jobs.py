@@ -52,6 +52,7 @@ class Settings:
         recipe: How many of what.
         seed: Seed of the whole build.
         miner: The cascade so far; None where all boxes are drawn by chance.
+        max_pixels: Picture files of more pixels are stepped over.
     """
 
     stage_dir: pathlib.Path
@@ -59,6 +60,7 @@ class Settings:
     recipe: examples.Recipe
     seed: int
     miner: mining.Miner | None
+    max_pixels: int = images.MAX_PIXELS
 
 
 def split_pictures(
@@ -175,7 +177,7 @@ def _run_job(job: Job) -> dict:
 def _examples_of(index, annotation, stage, settings) -> tuple[list[records.Examples], list[faces.Problem]]:
     """The picture's examples as a list of one (or none, where it can't be read), and its problems."""
     try:
-        image = images.read(annotation.image_path)
+        image = images.read(annotation.image_path, settings.max_pixels)
     except (ValueError, OSError) as error:
         return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
     fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])

@@ -1,16 +1,47 @@
 """Pictures as RGB arrays. Here and in `videos` alone OpenCV's BGR is turned round."""
 
+import contextlib
+import io
 import os
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 from mtcnn_tf import files
 
 Picture = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | npt.ArrayLike
 """Whatever a picture may come as; see `as_rgb`."""
+
+MAX_PIXELS = 2**28 // 3
+"""A file of more pixels (89 million, 256 MB as RGB) is not decoded unless more are allowed: a few kilobytes may hold
+any number. Pillow draws the line there, too."""
+
+_HEADERS = (
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    GifImagePlugin.GifImageFile,
+    BmpImagePlugin.BmpImageFile,
+    TiffImagePlugin.TiffImageFile,
+    PpmImagePlugin.PpmImageFile,
+    AvifImagePlugin.AvifImageFile,
+    Jpeg2KImagePlugin.Jpeg2KImageFile,
+)
+"""What reads a header without decoding. Other formats that OpenCV knows are not taken, for nobody looks at theirs."""
 
 COLORS = ("rgb", "bgr")
 """Orders that an array's channels may come in; the second is OpenCV's."""
@@ -58,7 +89,7 @@ def _pixels(picture: Image.Image) -> np.ndarray:
         # Pillow would cut these down to 8 bits by leaving out what is above 255.
         is_deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
         return np.asarray(picture if is_deep else picture.convert("RGB"))
-    except OSError as error:  # pixels are decoded only now
+    except Exception as error:  # pixels are decoded only now, and damaged ones may raise anything
         raise ValueError(
             f"expected a whole picture, got an unreadable one from Pillow ({error}); replace it"
         ) from error
@@ -79,35 +110,65 @@ def _as_uint8(image: np.ndarray) -> np.ndarray:
     raise ValueError(f"expected a picture of uint8, uint16 or float in 0–1, got {image.dtype}; cast it")
 
 
-def read(path: str | os.PathLike) -> np.ndarray:
+def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The picture at `path` as RGB pixels, uint8 [H, W, 3].
 
-    Grey and CMYK pictures become RGB, 16 bits become 8, an alpha channel is dropped, EXIF orientation is respected.
+    Grey and CMYK pictures become RGB, 16 bits become 8, an alpha channel is dropped, EXIF orientation is respected. Of
+    an animation it is the first frame.
+
+    Args:
+        path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or JPEG 2000.
+        max_pixels: A picture of more is not decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a whole picture in a format that OpenCV reads.
+        ValueError: The file is not a whole picture in one of these formats, or a larger one.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"expected a picture at {os.fspath(path)!r}, found no file; check the path")
     with open(path, "rb") as file:
-        return decode(file.read(), os.fspath(path))
+        return decode(file.read(), os.fspath(path), max_pixels)
 
 
-def decode(encoded: bytes, name: str = "bytes") -> np.ndarray:
+def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The encoded picture (JPEG, PNG, …) as RGB pixels, uint8 [H, W, 3]; see `read`.
 
     Args:
         encoded: The contents of a picture file.
         name: What an error calls it.
+        max_pixels: A picture of more is not decoded.
     """
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:  # an empty file, or more pixels than OpenCV takes
-        image = None
+    image, size = None, _size(encoded)
+    if size is not None:
+        width, height = size
+        if width * height > max_pixels:
+            raise ValueError(
+                f"expected a picture of at most {max_pixels:,} pixels, got {width:,} × {height:,}: {name!r}; "
+                "make it smaller, or read it with a higher max_pixels"
+            )
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; replace it")
     return image
+
+
+def _size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height in the header of a picture file, None where it can't be read."""
+    for header in _HEADERS:
+        with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
+            size = header(io.BytesIO(encoded)).size
+            return size if header is not PngImagePlugin.PngImageFile or _has_whole_chunks(encoded) else None
+    return None
+
+
+def _has_whole_chunks(png: bytes) -> bool:
+    """Whether every chunk of a PNG lies within the file: OpenCV makes room for as much as its length says, up to 4 GB."""
+    start, end = len(b"\x89PNG\r\n\x1a\n"), b""
+    while end != b"IEND" and start < len(png):
+        end = bytes(png[start + 4 : start + 8])
+        start += 12 + int.from_bytes(png[start : start + 4], "big")  # length and type before it, checksum after it
+    return end == b"IEND" and start <= len(png)
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:

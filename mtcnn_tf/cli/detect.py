@@ -42,6 +42,9 @@ _THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "Scores to exceed after P-Net, R-Net, O-Net. [stored with the model]"
 )
 _MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", images.MAX_PIXELS, "A picture file of more pixels is not decoded.", lower_bound=1
+)
 _EVERY = flags.DEFINE_integer(
     "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
 )
@@ -86,7 +89,7 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
         for source in tqdm.tqdm(found, unit="source", disable=True if len(found) == 1 else None):
             try:
                 if source.kind == "picture":
-                    image = images.read(source.name)
+                    image = images.read(source.name, _MAX_PIXELS.value)
                     out.add_picture(source.name, source.stem, image, find_faces(image))
                 else:
                     _watch(source, find_faces, out)

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -7,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mtcnn_tf import images
+from mtcnn_tf.datasets import listing
 
 
 @pytest.fixture
@@ -58,6 +61,63 @@ def test_truncated_pictures_are_refused(photo, file_format, share):
     whole = encoded(Image.fromarray(noisy), file_format)
     with pytest.raises(ValueError, match="cut.jpg"):
         images.decode(whole[: int(len(whole) * share)], "cut.jpg")
+
+
+@pytest.fixture
+def no_decoder(monkeypatch):
+    """Nothing is decoded."""
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("OpenCV was called"))
+
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_as_many_pixels_as_allowed_are_decoded(photo, file_format):
+    contents = encoded(Image.fromarray(photo), file_format)
+    assert images.decode(contents, max_pixels=90 * 60).shape == photo.shape
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_of_more_pixels_than_allowed_the_header_alone_is_read(photo, file_format, no_decoder):
+    contents = encoded(Image.fromarray(photo), file_format)
+    with pytest.raises(ValueError, match=r"at most 5,399 pixels, got 90 × 60: 'a.x'; make it smaller"):
+        images.decode(contents, "a.x", max_pixels=90 * 60 - 1)
+
+
+def png_chunk(name, content, length=None):
+    length = len(content) if length is None else length
+    return struct.pack(">I", length) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width, height, *others):
+    rows = zlib.compress(bytes((1 + 3 * 8) * 8))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(others) + png_chunk(b"IDAT", rows) + png_chunk(b"IEND", b"")
+
+
+def test_a_decompression_bomb_is_not_decoded(tmp_path, no_decoder):
+    (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
+    for picture in (tmp_path / "bomb.png", png(30_000, 30_000)):
+        with pytest.raises(ValueError, match="at most 89,478,485 pixels, got 30,000 × 30,000"):
+            images.as_rgb(picture)
+
+
+@pytest.mark.parametrize("length", [2**32 - 1, 2**31 - 1, 40])
+def test_a_png_does_not_get_the_memory_that_it_asks_for(length, no_decoder):
+    with pytest.raises(ValueError, match="unreadable one"):
+        images.decode(png(8, 8, png_chunk(b"teXt", b"short", length)))
+
+
+def test_a_png_may_be_followed_by_anything_and_hold_chunks_that_nobody_knows():
+    assert images.decode(png(8, 8, png_chunk(b"unKn", b"content")) + b"\xff\xff\xff\xff more").shape == (8, 8, 3)
+
+
+def test_every_ending_that_data_sets_take_for_a_picture_is_read(photo):
+    for ending in listing.PICTURE_SUFFIXES:
+        mode = "L" if ending == ".pgm" else "RGB"
+        file_format = Image.registered_extensions()[ending]
+        assert images.decode(encoded(Image.fromarray(photo).convert(mode), file_format)).shape == photo.shape
 
 
 def test_files(photo, tmp_path):
@@ -154,3 +214,10 @@ def test_a_truncated_file_in_pillow_is_refused(photo):
     contents = encoded(Image.fromarray(photo), "PNG")
     with pytest.raises(ValueError, match="whole picture"):
         images.as_rgb(Image.open(io.BytesIO(contents[: len(contents) // 2])))
+
+
+def test_a_file_that_is_damaged_in_any_way_in_pillow_is_refused():
+    half = png(8, 8).split(b"IDAT")[0][:-4] + png_chunk(b"IDAT", zlib.compress(bytes(200))[:6])
+    picture = Image.open(io.BytesIO(half + png_chunk(b"m\xfc\xbb\x08", b"no such chunk")))
+    with pytest.raises(ValueError, match="whole picture.*broken PNG file"):  # from a SyntaxError
+        images.as_rgb(picture)

@@ -40,17 +40,19 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     for name in ("a.png", "more/a.png"):
         cv2.imwrite(str(tmp_path / name), noise)
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    cv2.imwrite(str(tmp_path / "large.png"), np.zeros((60, 71, 3), np.uint8))
     out_dir = tmp_path / "out" / "deep"
     result = call(
-        *(tmp_path / name for name in ("a.png", "bad.jpg", "nowhere.jpg", "more/a.png")),
+        *(tmp_path / name for name in ("a.png", "bad.jpg", "nowhere.jpg", "large.png", "more/a.png")),
         f"--model={workdir}",
         f"--out_dir={out_dir}",
         "--thresholds=0,0,0",
         "--min_face_size=15",
         "--max_faces=4",
+        "--max_pixels=4200",
     )
     assert result.returncode == 1
-    for told in ("unreadable one", "nowhere.jpg", "2 of 4 sources failed"):
+    for told in ("unreadable one", "nowhere.jpg", "at most 4,200 pixels, got 71 × 60", "3 of 5 sources failed"):
         assert told in result.stderr
     assert "Traceback" not in result.stderr and "%|" not in result.stderr
     assert "8 faces in 2 pictures" in result.stdout
