@@ -41,7 +41,7 @@ _THEIR_NAMES = {
 def load(npy_dir: str | os.PathLike) -> dict[str, keras.Model]:
     """The authors' three networks, by name of the stage, with a slope for each channel.
 
-    Their P-Net and R-Net find no landmarks; here both put them all into the box's top left corner.
+    Their P-Net and R-Net find no landmarks.
 
     Raises:
         FileNotFoundError: One of `FILES` is not in `npy_dir`.
@@ -52,12 +52,10 @@ def load(npy_dir: str | os.PathLike) -> dict[str, keras.Model]:
 
 def _network(stage: stages.Stage, path: str) -> keras.Model:
     arrays = _read(path)
-    network = networks.build(stage, shared_slopes=False)
     names = _THEIR_NAMES[stage.name]
+    network = networks.build(stage, shared_slopes=False, landmarks="landmarks" in names)
     for layer in network.layers:
-        if layer.name == "landmarks" and "landmarks" not in names:
-            layer.set_weights([np.zeros_like(values) for values in layer.get_weights()])
-        elif layer.weights:
+        if layer.weights:
             theirs = arrays.get(names.get(layer.name, layer.name), {})
             try:
                 layer.set_weights(_turned(network, layer, theirs))

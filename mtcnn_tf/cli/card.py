@@ -7,6 +7,8 @@ import sys
 
 from absl import app
 
+from mtcnn_tf import cli
+
 _AT = (10, 50, 100)
 _SCORES = (
     (
@@ -124,7 +126,7 @@ def _row(*cells: str) -> str:
 
 def run() -> None:
     """Runs the program."""
-    app.run(main)
+    cli.run(main)
 
 
 if __name__ == "__main__":
