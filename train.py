@@ -181,7 +181,7 @@ def main(argv: list[str]):
     except (ValueError, FileNotFoundError, FloatingPointError) as error:
         sys.exit(f"train.py: {error}")
     except OSError as error:
-        sys.exit(f"train.py: could not write or read: {error}; the same command goes on from the last checkpoint")
+        sys.exit(f"train.py: {error}; the same command goes on from the last checkpoint")
     except tf.errors.OpError as error:
         sys.exit(f"train.py: {error.message.splitlines()[0]}; the same command goes on from the last checkpoint")
 

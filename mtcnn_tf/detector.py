@@ -2,14 +2,13 @@
 
 import concurrent.futures
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import calibrated, cascade, faces, images, stages
+from mtcnn_tf import calibrated, cascade, faces, files, images, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
@@ -179,16 +178,18 @@ def save_version(
         model_dir: Folder of all versions of this model.
         entries: Signatures by name.
         check: Called with the folder before it gets its number. If it raises, nothing stays.
+
+    Raises:
+        OSError: It could not be written; nothing stays.
     """
     os.makedirs(model_dir, exist_ok=True)
-    partial_dir = os.path.join(model_dir, f".partial-{os.getpid()}")
-    try:
-        tf.saved_model.save(module, partial_dir, entries)
-        check(partial_dir)
-        version_dir = os.path.join(model_dir, str(max(_versions(model_dir), default=0) + 1))
-        os.rename(partial_dir, version_dir)
-    finally:
-        shutil.rmtree(partial_dir, ignore_errors=True)
+    version_dir = os.path.join(model_dir, str(max(_versions(model_dir), default=0) + 1))
+    with files.whole(version_dir) as partial_dir:
+        try:
+            tf.saved_model.save(module, str(partial_dir), entries)
+        except tf.errors.OpError as error:
+            raise OSError(f"could not write {version_dir}: {files.reason(error.message)}") from error
+        check(str(partial_dir))
     return version_dir
 
 

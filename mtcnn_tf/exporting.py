@@ -4,13 +4,14 @@ A SavedModel is loaded back and compared with the Python model; where they diffe
 """
 
 import os
+import pathlib
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import cascade, detector, inference, stages
+from mtcnn_tf import cascade, detector, files, inference, locks, stages
 
 MAX_DIFFERENCE = 1e-3
 """Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
@@ -27,16 +28,21 @@ def export(
         thresholds: Stored with the cascade as its defaults.
 
     Raises:
-        ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1.
+        ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1, or
+            another process exports to `out_dir`.
+        OSError: A SavedModel could not be written.
     """
     whole = cascade.Cascade(models, thresholds)
-    for name, network in whole.networks.items():
-        entries = network_signatures(stages.BY_NAME[name], network)
-        model_dir = os.path.join(out_dir, name)
-        yield detector.save_version(
-            network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
-        )
-    yield detector.save(whole, out_dir, check=lambda path: check_cascade(path, whole))
+    with locks.only_one_in(out_dir, "export"):
+        for name in (*whole.networks, detector.MODEL_NAME):
+            files.remove_partial(pathlib.Path(out_dir, name))
+        for name, network in whole.networks.items():
+            entries = network_signatures(stages.BY_NAME[name], network)
+            model_dir = os.path.join(out_dir, name)
+            yield detector.save_version(
+                network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
+            )
+        yield detector.save(whole, out_dir, check=lambda path: check_cascade(path, whole))
 
 
 def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:

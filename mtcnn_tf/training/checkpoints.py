@@ -8,11 +8,14 @@ killed while it writes, or whose newest checkpoint is damaged, goes on from the 
 import dataclasses
 import json
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from mtcnn_tf import files
 
 NUM_KEPT = 3
 
@@ -64,19 +67,31 @@ class Checkpoints:
         )
 
     def save(self, num_steps: int) -> None:
-        """Writes where the training stands after `num_steps` in total, and removes the oldest checkpoint.
+        """Writes where the training stands after `num_steps` in total, and removes all but the newest checkpoints.
 
         Raises:
             FloatingPointError: A weight isn't finite.
+            OSError: The checkpoint could not be written; those before it are untouched.
         """
         check_finite(self._model)
         is_within_epoch = self._progress.step > 0
         self._progress.running = [np.asarray(x).tolist() for x in _running(self._model)] if is_within_epoch else []
         self._dir.mkdir(parents=True, exist_ok=True)
-        self._checkpoint.write(str(self._dir / f"step-{num_steps:09d}"))
-        for old in paths(self._dir)[NUM_KEPT:]:
-            for part in self._dir.glob(f"{old.name}.*"):
-                part.unlink()
+        path = self._dir / f"step-{num_steps:09d}"
+        try:
+            self._checkpoint.write(str(path))
+        except tf.errors.OpError as error:
+            raise OSError(f"could not write the checkpoint {path}: {files.reason(error.message)}") from error
+        self._remove_all_but_newest()
+
+    def _remove_all_but_newest(self) -> None:
+        """Removes older checkpoints, and what a killed process left half-written."""
+        kept = {path.name for path in paths(self._dir)[:NUM_KEPT]}
+        for path in self._dir.glob("step-*"):
+            if path.is_dir():  # TensorFlow writes into step-…_temp
+                shutil.rmtree(path)
+            elif path.name.partition(".")[0] not in kept:
+                path.unlink()
 
     def restore(self, report: Callable[[str], None] = print) -> bool:
         """Sets model, optimizer and progress to the newest checkpoint that can be read; whether there was one.

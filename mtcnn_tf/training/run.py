@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mtcnn_tf import stages
+from mtcnn_tf import files, locks, stages
 from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validators
 
 
@@ -49,9 +49,13 @@ def fit(
         OtherRunError: `workdir` holds a training of this stage with other settings.
         FloatingPointError: The loss became NaN or infinite; the last good states are kept.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
-        ValueError: There are too few batches, `init_from` doesn't fit, or no checkpoint can be read.
+        ValueError: There are too few batches, `init_from` doesn't fit, no checkpoint can be read, or another process
+            trains this stage in `workdir`.
+        OSError: A file could not be written.
     """
-    return _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report).fit(train, validation, restart)
+    run = _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report)
+    with locks.only_one_in(run.dir, "training") if run.is_writer else contextlib.nullcontext():
+        return run.fit(train, validation, restart)
 
 
 class _Run:
@@ -114,7 +118,7 @@ class _Run:
         return "; ".join([*left, "restart with a lower learning rate, or with shorter gradients (clip_norm)"])
 
     def _open_dir(self, restart: bool):
-        """Makes the folder, or makes sure that what it holds is this very training."""
+        """Makes sure that what the folder holds is this very training, and removes what was left half-written."""
         path = self.dir / "config.json"
         if not self.is_writer:
             return
@@ -123,7 +127,8 @@ class _Run:
                 shutil.rmtree(self.dir / old, ignore_errors=True)
             for old in (path, self.dir / "history.csv", self.dir / "history.png"):
                 old.unlink(missing_ok=True)
-        self.dir.mkdir(parents=True, exist_ok=True)
+        files.remove_partial(self.dir)
+        files.remove_partial_of(self.network_path)
         if path.exists() and checkpoints.paths(self.checkpoints_dir):
             settings.check_same(self.description, path)
         else:

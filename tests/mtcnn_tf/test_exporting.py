@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import alignment, cascade, detector, exporting, inference, networks, stages
+from mtcnn_tf import alignment, cascade, detector, exporting, inference, locks, networks, stages
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,24 @@ def test_a_network_that_differs_is_refused(models, tmp_path):
             network, tmp_path / "rnet", entries, check=lambda path: exporting.check_network(path, model)
         )
     assert os.listdir(tmp_path / "rnet") == []
+
+
+def test_a_full_disk_leaves_no_version_that_serving_would_take(models, tmp_path, file_size_limit):
+    """What a killed export left does no harm, and goes with the next."""
+    left = tmp_path / "rnet" / ".partial-1-1"
+    left.mkdir(parents=True)
+    (left / "saved_model.pb").touch()
+    exporting_models = exporting.export(models, tmp_path)
+    with file_size_limit(200_000), pytest.raises(OSError, match="could not write .*rnet.1: "):
+        assert os.path.basename(next(exporting_models)) == "1"
+        assert not left.exists()
+        next(exporting_models)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("*/*")) == ["pnet/1"]
+
+
+def test_two_exports_into_one_folder_are_refused(models, tmp_path):
+    with locks.only_one_in(tmp_path, "export"), pytest.raises(ValueError, match="another export is at work"):
+        next(exporting.export(models, tmp_path))
 
 
 def test_without_landmarks_boxes_and_scores_are_the_same_and_nothing_else_is_said(models, tmp_path):

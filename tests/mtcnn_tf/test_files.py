@@ -24,11 +24,44 @@ def test_what_was_there_stays_when_the_writing_fails(tmp_path, error):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_a_folder_gets_its_name_at_the_end_and_replaces_none(tmp_path):
+    def write(content):
+        with files.whole(tmp_path / "1") as partial:
+            partial.mkdir()
+            (partial / "a.txt").write_text(content)
+            assert not (tmp_path / "1" / "a.txt").exists() or content == "second"
+
+    write("first")
+    with pytest.raises(OSError, match="not empty"):
+        write("second")
+    assert os.listdir(tmp_path) == ["1"] and (tmp_path / "1" / "a.txt").read_text() == "first"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (
+            "{{function_node __wrapped__SaveV2_device_/job:a}} a/b; No space left [Op:SaveV2]\nmore",
+            "a/b; No space left",
+        ),
+        ("a/b; No space left", "a/b; No space left"),
+    ],
+)
+def test_what_tensorflow_says_without_its_operations(message, reason):
+    assert files.reason(message) == reason
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "train").mkdir()
     with files.whole(tmp_path / "train" / "a.tfrecord") as partial:
         partial.write_text("whole")
         left = partial.with_name(partial.name.replace(str(os.getpid()), "1"))
     left.write_text("half")
+    (tmp_path / "train" / ".partial-1-2").mkdir()
+    (tmp_path / "train" / ".partial-1-2" / "half").touch()
+    files.remove_partial_of(tmp_path / "train" / "b.tfrecord")
+    assert len(os.listdir(tmp_path / "train")) == 3
+    files.remove_partial_of(tmp_path / "train" / "a.tfrecord")
+    assert sorted(os.listdir(tmp_path / "train")) == [".partial-1-2", "a.tfrecord"]
     files.remove_partial(tmp_path)
     assert os.listdir(tmp_path / "train") == ["a.tfrecord"]

@@ -86,6 +86,30 @@ def test_the_newest_few_stay(saved_dir):
     assert not list(saved_dir.glob("step-000000001*"))
 
 
+def test_what_a_killed_process_left_half_written_is_removed(saved_dir):
+    (saved_dir / "step-000000004_temp").mkdir()
+    (saved_dir / "step-000000004_temp" / "part-00000-of-00001.data-00000-of-00001.tempstate1").touch()
+    (saved_dir / "step-000000005.data-00000-of-00001").touch()  # killed before its index
+    model, _, store = make(saved_dir)
+    assert store.restore(pytest.fail) and np.all(model.get_weights()[0] == 3)
+    store.save(6)
+    assert {path.name.partition(".")[0] for path in saved_dir.iterdir()} == {f"step-00000000{i}" for i in (2, 3, 6)}
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_the_checkpoints_before(saved_dir, file_size_limit):
+    before = sorted(path.name for path in saved_dir.iterdir())
+    _, _, store = make(saved_dir)
+    with file_size_limit(500), pytest.raises(OSError) as error:
+        store.save(4)
+    message = str(error.value)
+    assert (
+        message.startswith(f"could not write the checkpoint {saved_dir / 'step-000000004'}: ") and "{{" not in message
+    )
+    assert sorted(path.name for path in saved_dir.iterdir() if path.is_file()) == before
+    model, _, store = make(saved_dir)
+    assert store.restore(pytest.fail) and np.all(model.get_weights()[0] == 3)
+
+
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     model, _, store = make(tmp_path)
     model.set_weights([np.full_like(x, np.nan) for x in model.get_weights()])

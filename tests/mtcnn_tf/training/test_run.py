@@ -1,5 +1,6 @@
 """Whole small trainings: what they learn, what they leave behind, and how they go on after every sort of end."""
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -165,6 +166,41 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
     rows = training.fit(other, stages.PNET, train, validation, tmp_path, restart=True)
     assert [row["epoch"] for row in rows] == [1]
     assert json.loads((tmp_path / "pnet" / "config.json").read_text())["config"]["learning_rate"] == 0.02
+
+
+def test_a_second_training_of_the_stage_in_the_workdir_is_refused(tmp_path, train):
+    def second(seed):
+        with pytest.raises(
+            ValueError, match="another training is at work in .*pnet; wait for it or take another folder"
+        ):
+            training.fit(CONFIG, stages.PNET, train, None, tmp_path, restart=True)
+        return train(seed)
+
+    rows = training.fit(dataclasses.replace(CONFIG, epochs=1), stages.PNET, second, None, tmp_path)
+    assert len(rows) == 1 and checkpoints.paths(tmp_path / "pnet" / "checkpoints")
+
+
+def test_a_full_disk_loses_no_more_than_what_came_after_the_checkpoint(
+    tmp_path, train, validation, whole_dir, file_size_limit
+):
+    """The disk is full when the second epoch ends; what a killed process left does no harm."""
+    (tmp_path / "pnet").mkdir()
+    for half_written in (tmp_path / ".partial-1-pnet.keras", tmp_path / "pnet" / ".partial-1-history.csv"):
+        half_written.touch()
+    with contextlib.ExitStack() as limited:
+
+        def filling(seed):
+            if seed == 1:
+                limited.enter_context(file_size_limit(20_000))  # less than a network
+            return train(seed)
+
+        with pytest.raises(OSError):
+            training.fit(CONFIG, stages.PNET, filling, validation, tmp_path)
+    assert not list(tmp_path.rglob("*partial*"))
+    lines = []
+    training.fit(CONFIG, stages.PNET, train, validation, tmp_path, report=lines.append)
+    assert lines[0] == "Going on in epoch 2 after step 0."
+    assert_same_training(tmp_path, whole_dir)
 
 
 def test_settings_that_an_older_version_did_not_know_had_their_defaults(finished_dir, train, validation):
