@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import crops, inference, stages
+from mtcnn_tf import crops, inference, networks, stages
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Scores that a box must exceed after P-Net, R-Net and O-Net, where none were calibrated."""
@@ -230,6 +230,7 @@ def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
 
     Raises:
         FileNotFoundError: `workdir` holds none.
+        ValueError: See `networks.load`.
     """
     path = os.path.join(workdir, stages.BY_NAME[name].network_file)
     if not os.path.isfile(path):
@@ -237,7 +238,7 @@ def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
             f"expected a trained network at {path!r}, found no file; make it with "
             f"`python train.py --stage={name} --workdir={os.fspath(workdir)}`"
         )
-    return keras.saving.load_model(path, compile=False)
+    return networks.load(path)
 
 
 def decode(boxes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:

@@ -15,6 +15,10 @@ For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is b
 field of 12 pixels and a stride of 2.
 """
 
+import json
+import os
+import zipfile
+
 import keras
 from keras import layers
 
@@ -34,6 +38,32 @@ def build(stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = Tru
         landmarks: Whether it finds landmarks, too.
     """
     return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
+
+
+def load(path: str | os.PathLike) -> keras.Model:
+    """The trained network in the .keras file at `path`.
+
+    The file gives the weights alone, its layers are built here: nothing that a file describes is run, and one that a
+    newer Keras has written can be read, although each version describes layers in words that older ones don't know.
+
+    Raises:
+        ValueError: The file isn't whole, or holds another network.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            described = json.loads(archive.read("config.json"))["config"]
+        settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
+        slope_axes = settings["conv1_prelu"]["shared_axes"]
+        network = build(stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings)
+        if settings.keys() != {layer.name for layer in network.layers}:
+            raise ValueError(f"{network.name} with other layers")
+        network.load_weights(os.fspath(path))
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected a network that train.py has made in {os.fspath(path)!r}, got something else "
+            f"({str(error).splitlines()[0]}); train it again"
+        ) from error
+    return network
 
 
 def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:

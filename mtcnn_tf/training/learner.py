@@ -123,7 +123,7 @@ def _optimizer(config: settings.Config) -> keras.Optimizer:
 
 def _copy_weights(path: str, network: keras.Model):
     """Starts `network` with the weights of a .keras file."""
-    source = keras.saving.load_model(path, compile=False)
+    source = networks.load(path)
     if "landmarks" not in network.output:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}

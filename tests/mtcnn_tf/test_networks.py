@@ -1,0 +1,58 @@
+"""Networks come back from their files, whatever Keras wrote these, and nothing else does."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from mtcnn_tf import networks, stages
+
+
+@pytest.mark.parametrize("stage", stages.ALL, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("shared_slopes", [True, False])
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_a_network_comes_back_as_it_was(stage, shared_slopes, landmarks, tmp_path):
+    network = networks.build(stage, shared_slopes, landmarks)
+    network.save(tmp_path / "network.keras")
+    loaded = networks.load(tmp_path / "network.keras")
+    assert loaded.output.keys() == network.output.keys()
+    for there, here in zip(loaded.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
+def rewritten(path, change):
+    """The file with a changed description."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(parts["config.json"])
+    change(description["config"]["layers"])
+    changed = path.with_name("changed.keras")
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, content in (parts | {"config.json": json.dumps(description)}).items():
+            archive.writestr(name, content)
+    return changed
+
+
+def test_a_newer_keras_may_have_said_more_of_a_layer(tmp_path):
+    network = networks.build(stages.PNET)
+    network.save(tmp_path / "network.keras")
+    changed = rewritten(tmp_path / "network.keras", lambda layers: layers[2]["config"].update(unheard_of=None))
+    with pytest.raises((TypeError, ValueError), match="unheard_of"):
+        keras.saving.load_model(changed)
+    for there, here in zip(networks.load(changed).weights, network.weights, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
+def test_anything_else_is_refused_in_a_sentence(tmp_path):
+    image = keras.Input((24, 24, 3))
+    other = keras.Model(image, keras.layers.Lambda(lambda x: x + 1)(image), name="rnet")
+    other.save(tmp_path / "lambda.keras")
+    networks.build(stages.RNET).save(tmp_path / "network.keras")
+    more = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].update(name="more"))
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "network.keras").read_bytes()[:-100])
+    for path in (tmp_path / "lambda.keras", more, tmp_path / "cut.keras"):
+        with pytest.raises(ValueError, match=f"expected a network that train.py has made in '{path}'") as error:
+            networks.load(path)
+        assert "\n" not in str(error.value)
