@@ -36,7 +36,7 @@ def test_similarities_are_those_of_scikit_image_and_opencv():
     targets[:5] = rng.uniform(0, 200, (5, 5, 2))  # nothing alike
     targets[5:9] = points[5:9] * (-1, 1)  # mirrored
     for found, some, others in zip(alignment.similarities(points, targets), points, targets, strict=True):
-        umeyama = skimage.transform.SimilarityTransform.from_estimate(some, others)
+        umeyama = skimage.transform.estimate_transform("similarity", some, others)
         np.testing.assert_allclose(found, umeyama.params[:2], atol=1e-6)
     exact = points @ [[0.5, 0.2], [-0.2, 0.5]] + (3, 4)
     for found, some, others in zip(alignment.similarities(points, exact), points, exact, strict=True):
@@ -48,7 +48,7 @@ def test_a_face_of_the_templates_own_size_is_as_insightface_cuts_it():
     image = skimage.data.astronaut()
     points = np.array([[205, 110], [244, 106], [230, 134], [212, 152], [246, 149]], np.float32)
     points = (points - points.mean(axis=0)) * 1.4 + points.mean(axis=0)  # so that nothing is shrunk
-    transform = skimage.transform.SimilarityTransform.from_estimate(points - 0.5, alignment.TEMPLATE)
+    transform = skimage.transform.estimate_transform("similarity", points - 0.5, alignment.TEMPLATE)
     wanted = cv2.warpAffine(image, transform.params[:2], (112, 112))
     assert transform.scale > 0.5
     found = alignment.align(image, faces_at([points]))
