@@ -39,8 +39,13 @@ def find_faces(workdir):
 @pytest.fixture(scope="module")
 def export_dir(workdir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported")
-    detector.save(cascade.Cascade.from_workdir(workdir, thresholds=(0.1, 0.2, 0.3)), path)
+    detector.save(cascade.Cascade.from_workdir(workdir, thresholds=(0.1, 0.2, 0.3)), path, max_pixels=100_000)
     return path
+
+
+@pytest.fixture(scope="module")
+def saved(export_dir):
+    return tf.saved_model.load(str(export_dir / "cascade" / "1"))
 
 
 def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(workdir, tmp_path):
@@ -89,13 +94,14 @@ def test_max_faces_keeps_the_best(find_faces):
 
 
 def test_several_threads_may_call_one_detector(find_faces):
-    pictures = [noise(40 + 7 * i, 60, seed=i) for i in range(12)]
+    pictures = [noise(40 + 7 * (i % 12), 40 + 5 * (i % 7), seed=i) for i in range(60)]
     one_by_one = [find_faces(picture, thresholds=EVERYTHING) for picture in pictures]
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for found, wanted in zip(
             pool.map(lambda p: find_faces(p, thresholds=EVERYTHING), pictures), one_by_one, strict=True
         ):
             assert_equal(found, wanted)
+    assert find_faces.cascade.until_onet.experimental_get_tracing_count() == 1
 
 
 def test_a_batch_is_each_picture_alone_in_order(find_faces, tmp_path):
@@ -214,8 +220,7 @@ def test_a_failed_check_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path / "cascade") == []
 
 
-def test_signatures_agree_with_the_detector(find_faces, export_dir):
-    saved = tf.saved_model.load(str(export_dir / "cascade" / "1"))
+def test_signatures_agree_with_the_detector(find_faces, saved):
     image = noise(60, 80)
     wanted = find_faces(image, 24, EVERYTHING)
     found = saved.signatures["detect"](
@@ -229,6 +234,7 @@ def test_signatures_agree_with_the_detector(find_faces, export_dir):
     pictures[3] = tf.io.decode_jpeg(jpeg).numpy()
     found = saved.signatures["serving_default"](image_bytes=encoded)
     num_faces = found.pop("num_faces").numpy()
+    assert not found.pop("num_errors").numpy().any()
     assert num_faces.dtype == np.int32 and num_faces[1] == 0
     for i, picture in enumerate(pictures):
         wanted = find_faces(picture, thresholds=(0.1, 0.2, 0.3))
@@ -239,8 +245,21 @@ def test_signatures_agree_with_the_detector(find_faces, export_dir):
             assert not np.any(values[i][num_faces[i] :])
 
 
+def run_apart(program, model_dir, folder):
+    """Runs a program that doesn't find this project."""
+    subprocess.run(
+        [sys.executable, "-I", "-c", textwrap.dedent(program), model_dir, folder],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
 def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_path):
+    """So has TensorFlow Serving it: without Python functions of anybody, and with files of every sort."""
     np.save(tmp_path / "image.npy", noise(60, 80))
+    good, large = (cv2.imencode(".png", noise(60, width)[..., ::-1])[1].tobytes() for width in (80, 2000))
+    np.savez(tmp_path / "files.npz", *map(np.void, (b" ", good, large, b"no picture", good[:-20], good)))
     program = """
         import sys
         sys.modules["mtcnn_tf"] = None  # an import of it fails
@@ -250,15 +269,31 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
         saved = tf.saved_model.load(model_dir)
         found = saved.until_onet(tf.constant(image), tf.constant(20.0), tf.zeros([3]), tf.constant(0.709))
         np.savez(folder + "/found.npz", **{name: values.numpy() for name, values in found.items()})
+        with np.load(folder + "/files.npz") as files:
+            encoded = tf.constant([file.tobytes() for file in files.values()])
+        found = saved.signatures["serving_default"](encoded)
+        np.savez(folder + "/served.npz", **{name: values.numpy() for name, values in found.items()})
     """
-    subprocess.run(
-        [sys.executable, "-I", "-c", textwrap.dedent(program), export_dir / "cascade" / "1", tmp_path],
-        cwd=tmp_path,
-        check=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    run_apart(program, export_dir / "cascade" / "1", tmp_path)
     with np.load(tmp_path / "found.npz") as found:
         assert_equal(faces.Detections(**found), find_faces(noise(60, 80), thresholds=EVERYTHING))
+    wanted = find_faces(noise(60, 80), thresholds=(0.1, 0.2, 0.3))
+    with np.load(tmp_path / "served.npz") as served:
+        assert served["num_errors"].tolist() == [1, 0, 1, 1, 1, 0]
+        assert served["num_faces"].tolist() == [0, len(wanted), 0, 0, 0, len(wanted)]
+        for i in (1, 5):
+            assert_equal(faces.Detections(*(served[name][i] for name in ("boxes", "scores", "landmarks"))), wanted)
+        assert not served["boxes"][[0, 2, 3, 4]].any()
+
+
+def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
+    for min_face_size in (1e-3, 0.0, float("nan")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):
+            saved.signatures["detect"](
+                image=tf.constant(noise(60, 80)),
+                min_face_size=tf.constant(min_face_size),
+                thresholds=tf.constant(EVERYTHING),
+            )
 
 
 def test_load_says_what_is_missing(tmp_path, workdir, monkeypatch):
