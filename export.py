@@ -14,7 +14,7 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import calibrated, cascade, cli, exporting, original_weights
+from mtcnn_tf import calibrated, cascade, cli, exporting, images, original_weights
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.")
 _FROM_NPY = flags.DEFINE_string("from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.")
@@ -24,6 +24,9 @@ _THRESHOLDS = flags.DEFINE_list(
     None,
     "Scores to exceed after P-Net, R-Net, O-Net; stored with the cascade as its defaults. [those that mtcnn-calibrate "
     f"kept in the workdir; {','.join(map(str, cascade.THRESHOLDS))} where it did not]",
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels", images.MAX_PIXELS, "The served cascade decodes no picture file of more pixels.", lower_bound=1
 )
 flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
 
@@ -40,7 +43,8 @@ def main(argv: list[str]) -> None:
             thresholds = thresholds or calibrated.read(_WORKDIR.value)
         else:
             models = original_weights.load(_FROM_NPY.value)
-        for path in exporting.export(models, _OUT_DIR.value, thresholds or cascade.THRESHOLDS):
+        thresholds = thresholds or cascade.THRESHOLDS
+        for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):
             print(f"wrote {path}")
     except (OSError, ValueError) as error:
         sys.exit(f"export.py: {error}")

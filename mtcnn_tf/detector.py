@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import calibrated, cascade, faces, files, images, stages
+from mtcnn_tf import calibrated, cascade, decoding, faces, files, images, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
@@ -160,10 +160,16 @@ def _load_shipped() -> Detector:
 
 
 def save(
-    the_cascade: cascade.Cascade, export_dir: str | os.PathLike, check: Callable[[str], None] = lambda path: None
+    the_cascade: cascade.Cascade,
+    export_dir: str | os.PathLike,
+    check: Callable[[str], None] = lambda path: None,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> str:
-    """Writes the cascade as the next version under `export_dir`/cascade; returns its folder. See `save_version`."""
-    return save_version(the_cascade, os.path.join(export_dir, MODEL_NAME), signatures(the_cascade), check)
+    """Writes the cascade as the next version under `export_dir`/cascade; returns its folder.
+
+    See `save_version` and, for `max_pixels`, `signatures`.
+    """
+    return save_version(the_cascade, os.path.join(export_dir, MODEL_NAME), signatures(the_cascade, max_pixels), check)
 
 
 def save_version(
@@ -193,34 +199,51 @@ def save_version(
     return version_dir
 
 
-def signatures(the_cascade: cascade.Cascade) -> dict[str, tf.types.experimental.ConcreteFunction]:
+def signatures(
+    the_cascade: cascade.Cascade, max_pixels: int = images.MAX_PIXELS
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """The entries of the saved cascade, by name.
 
-    * `serving_default`: `image_bytes`, a batch of JPEG or PNG files (string [B], B at least 1), to `boxes` [B, N, 4],
-      `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32 [B]); the
-      rest is zero. EXIF orientation is not looked at.
+    * `serving_default`: `image_bytes`, a batch of JPEG, PNG, BMP or WebP files (string [B], B at least 1), to `boxes`
+      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32
+      [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `decoding.decode`: it has
+      no faces. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
       [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
 
     Of a cascade without landmarks none are returned.
+
+    Args:
+        the_cascade: What is saved.
+        max_pixels: A file of more is not decoded, and `detect` enlarges no picture beyond it.
     """
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
     def detect(image, min_face_size, thresholds):
+        # Below P-Net's window the search enlarges the picture: a hostile request must not choose by how much.
+        num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
+        told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
+        with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):
+            image = tf.identity(image)
         return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
 
     def detect_encoded(encoded):
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
-        return detect(tf.ensure_shape(image, [None, None, 3]), cascade.MIN_FACE_SIZE, the_cascade.thresholds)
+        image, is_unreadable = decoding.decode(encoded, max_pixels)
+        found = detect(image, cascade.MIN_FACE_SIZE, the_cascade.thresholds)
+        return {**found, "num_errors": tf.cast(is_unreadable, tf.int32)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def serve(image_bytes):
         shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
         names = the_cascade.until_onet.get_concrete_function().structured_outputs
         rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
+        rows["num_errors"] = tf.TensorSpec([], tf.int32)
         found = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
-        num_faces = tf.cast(found["scores"].row_lengths(), tf.int32)
-        return {**{name: values.to_tensor() for name, values in found.items()}, "num_faces": num_faces}
+        counts = {
+            "num_faces": tf.cast(found["scores"].row_lengths(), tf.int32),
+            "num_errors": found.pop("num_errors"),
+        }
+        return {name: values.to_tensor() for name, values in found.items()} | counts
 
     return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
 

@@ -11,14 +11,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import cascade, detector, files, inference, locks, stages
+from mtcnn_tf import cascade, detector, files, images, inference, locks, stages
 
 MAX_DIFFERENCE = 1e-3
 """Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
 
 
 def export(
-    models: dict[str, keras.Model], out_dir: str, thresholds: tuple[float, ...] = cascade.THRESHOLDS
+    models: dict[str, keras.Model],
+    out_dir: str,
+    thresholds: tuple[float, ...] = cascade.THRESHOLDS,
+    max_pixels: int = images.MAX_PIXELS,
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
 
@@ -26,6 +29,7 @@ def export(
         models: The three networks, by name of the stage.
         out_dir: Folder for all of them.
         thresholds: Stored with the cascade as its defaults.
+        max_pixels: The cascade decodes no picture file of more.
 
     Raises:
         ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1, or
@@ -42,7 +46,7 @@ def export(
             yield detector.save_version(
                 network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
             )
-        yield detector.save(whole, out_dir, check=lambda path: check_cascade(path, whole))
+        yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
 
 
 def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:

@@ -163,7 +163,7 @@ def _size(encoded: bytes) -> tuple[int, int] | None:
 
 
 def _has_whole_chunks(png: bytes) -> bool:
-    """Whether every chunk of a PNG lies within the file: OpenCV makes room for as much as its length says, up to 4 GB."""
+    """Whether every chunk of a PNG lies within the file: OpenCV makes room for what its length says, up to 4 GB."""
     start, end = len(b"\x89PNG\r\n\x1a\n"), b""
     while end != b"IEND" and start < len(png):
         end = bytes(png[start + 4 : start + 8])

@@ -21,10 +21,12 @@ def detect(
 ) -> list[dict]:
     """The faces in each picture: `boxes` [N, 4], `scores` [N] and `landmarks` [N, 5, 2] as lists, best score first.
 
-    There are no `landmarks` of a detector that was trained without them.
+    There are no `landmarks` of a detector that was trained without them. `num_errors` is 1 for a picture that the
+    server can't read, which then has no faces, and 0 for all others.
 
     Args:
-        pictures: Contents of JPEG or PNG files; all go in one request. The server doesn't look at EXIF orientation.
+        pictures: Contents of JPEG, PNG, BMP or WebP files; all go in one request. The server doesn't look at EXIF
+            orientation.
         server: Where it listens to REST.
         model: What it calls the cascade.
         version: Which version of the cascade. By default the newest.
@@ -56,11 +58,8 @@ def request_body(pictures: list[bytes]) -> dict:
 
 def _without_padding(prediction: dict) -> dict:
     """A picture's faces without the zeros that bring all pictures of a request to as many faces."""
-    return {
-        name: prediction[name][: prediction["num_faces"]]
-        for name in ("boxes", "scores", "landmarks")
-        if name in prediction
-    }
+    num_faces = prediction.pop("num_faces")
+    return {name: values[:num_faces] if isinstance(values, list) else values for name, values in prediction.items()}
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
@@ -74,7 +73,7 @@ def _reason(error: urllib.error.HTTPError) -> str:
 def main() -> None:
     """Detects faces in the pictures named on the command line, one request for each."""
     parser = argparse.ArgumentParser(description="Asks TensorFlow Serving for the faces in pictures.")
-    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a JPEG or PNG file")
+    parser.add_argument("pictures", nargs="+", metavar="PICTURE", help="a JPEG, PNG, BMP or WebP file")
     parser.add_argument("--server", default="http://localhost:8501", help="where it listens to REST [%(default)s]")
     parser.add_argument("--model", default="cascade", help="what it calls the cascade [%(default)s]")
     parser.add_argument("--version", type=int, help="version of the cascade [the newest]")
@@ -87,6 +86,10 @@ def main() -> None:
         except (OSError, ValueError) as error:
             num_failed += 1
             print(f"client.py: {path}: {error}", file=sys.stderr)
+            continue
+        if faces.get("num_errors"):
+            num_failed += 1
+            print(f"client.py: {path}: the server can't read it, or it is too large", file=sys.stderr)
             continue
         print(json.dumps({"picture": path, **faces}, ensure_ascii=False), flush=True)
     sys.exit(1 if num_failed else 0)
