@@ -133,9 +133,14 @@ class Profiler(keras.callbacks.Callback):
         if batch == self.FIRST_STEP:
             tf.profiler.experimental.start(str(self._logs_dir))
             self._is_on = True
+        if self._is_on:
+            self._step = tf.profiler.experimental.Trace("train", step_num=batch, _r=1)  # marks a step, for its overview
+            self._step.__enter__()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Ends."""
+        if self._is_on:
+            self._step.__exit__(None, None, None)
         if batch == self._last_step:
             self._stop()
 
