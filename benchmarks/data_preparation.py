@@ -34,7 +34,7 @@ def build_seconds(annotations, num_workers: int) -> float:
     with tempfile.TemporaryDirectory() as stage_dir:
         settings = jobs.Settings(pathlib.Path(stage_dir), stages.PNET.name, examples.Recipe(), seed=0, miner=None)
         pending = jobs.split_pictures(annotations, building.Config.num_shards, 0, seed=0)
-        for _ in jobs.run(pending, settings, num_workers, lambda _: ended.append(time.perf_counter())):
+        for _ in jobs.run(pending, settings, lambda _: ended.append(time.perf_counter()), num_workers):
             pass
     warm = ended[len(ended) // 8 :]
     return (warm[-1] - warm[0]) / (len(warm) - 1)

@@ -10,12 +10,13 @@ A build that was stopped goes on where it stopped when the same command is given
 command builds those records again that were damaged since, which their SHA-256 tells.
 """
 
+import functools
 import os
 import sys
 
 from absl import app, flags
 
-from data_prep import building, examples, labels, shards
+from data_prep import building, examples, jobs, labels, shards
 from mtcnn_tf import cli, datasets, images, kinds, stages
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
@@ -32,6 +33,10 @@ _NETWORKS = flags.DEFINE_string(
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
+_RUNNER = flags.DEFINE_string(
+    "runner", None, "Run on Apache Beam, and on which engine of it, such as DirectRunner or FlinkRunner: docs/scale.md."
+)
+_RUNNER_OPTIONS = flags.DEFINE_multi_string("runner_option", [], "NAME=VALUE, repeatable: Beam's options.")
 _NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same records.", lower_bound=0)
 _VALIDATION_SHARE = flags.DEFINE_float(
@@ -104,7 +109,7 @@ def main(argv: list[str]) -> None:
     if _STAGE.value != stages.PNET.name and _NETWORKS.value is None:
         raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
     try:
-        manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value)
+        manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value, run=_run())
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
         sys.exit(130)
@@ -128,6 +133,20 @@ def _config() -> building.Config:
         thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
         calibration_pictures=_CALIBRATION_PICTURES.value,
     )
+
+
+def _run() -> jobs.Run | None:
+    """What runs the jobs where that isn't this machine's processes."""
+    if _RUNNER.value is None:
+        return None
+    try:
+        from data_prep import distributed
+    except ImportError as error:
+        raise ValueError(f"--runner needs Apache Beam ({error}); pip install -r requirements-beam.txt") from error
+    options = _RUNNER_OPTIONS.value
+    if _RUNNER.value == "DirectRunner":
+        options = [f"direct_num_workers={_NUM_WORKERS.value}", "direct_running_mode=multi_processing", *options]
+    return functools.partial(distributed.run, runner=_RUNNER.value, options=options)
 
 
 def _summarize(manifest: dict) -> None:

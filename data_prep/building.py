@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -61,6 +62,7 @@ def build(
     num_workers: int,
     restart: bool = False,
     report: Callable[[str], None] = print,
+    run: jobs.Run | None = None,
 ) -> dict:
     """Builds the records of a stage in `out_dir`/STAGE and returns their manifest.
 
@@ -73,6 +75,7 @@ def build(
         num_workers: Processes. Changes nothing in the records.
         restart: Throw away what is there.
         report: Takes a line that says what was damaged.
+        run: Runs the jobs in another way than `jobs.run` on `num_workers` processes, see `distributed`.
 
     Raises:
         ValueError: The data holds no usable face, or the folder holds records built otherwise, or another build is at
@@ -81,6 +84,7 @@ def build(
         OSError: A file could not be written.
     """
     stage_dir = pathlib.Path(out_dir) / config.stage
+    run = run or functools.partial(jobs.run, num_workers=num_workers)
     with locks.only_one_in(stage_dir, "build"):
         if restart:
             _clear(stage_dir)
@@ -90,9 +94,9 @@ def build(
         manifest = _manifest_of_same_build(stage_dir, settings)
         try:
             if manifest is None:
-                manifest = _make(config, stage_dir, annotations, problems, settings, num_workers)
+                manifest = _make(config, stage_dir, annotations, problems, settings, run)
             else:
-                _mend(config, stage_dir, annotations, manifest, num_workers, report)
+                _mend(config, stage_dir, annotations, manifest, run, report)
         finally:
             files.remove_partial(stage_dir)
         held_out = jobs.held_out(annotations, config.validation_share, config.seed)
@@ -165,19 +169,19 @@ def _manifest_of_same_build(stage_dir: pathlib.Path, settings: dict) -> dict | N
     return None
 
 
-def _make(config, stage_dir, annotations, problems, settings, num_workers) -> dict:
+def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
     all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
     mining_report = _mining(config, stage_dir, all_jobs)
     miner = mining_report and mining.Miner(**mining_report["miner"])
     done = dict(_finished(stage_dir, all_jobs))
-    pending = [job for job in all_jobs if _name(job) not in done]
+    pending = [job for job in all_jobs if job.name not in done]
     job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
     with _progress(all_jobs, pending, done) as on_picture:
-        for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
-            shards.write_json(_marker(stage_dir, job), result)
-            done[_name(job)] = result
+        for job, result in run(pending, job_settings, on_picture):
+            shards.write_json(jobs.marker(stage_dir, job), result)
+            done[job.name] = result
 
-    results = [done[_name(job)] for job in all_jobs]
+    results = [done[job.name] for job in all_jobs]
     problems = problems + [faces.Problem(**problem) for result in results for problem in result["problems"]]
     manifest = {
         "stage": config.stage,
@@ -200,7 +204,7 @@ def _make(config, stage_dir, annotations, problems, settings, num_workers) -> di
     return manifest
 
 
-def _mend(config, stage_dir, annotations, manifest, num_workers, report) -> None:
+def _mend(config, stage_dir, annotations, manifest, run, report) -> None:
     """Makes again what is damaged of a finished build: a job gives the same bytes each time."""
     damaged = {entry["file"] for entry in manifest["shards"] if not shards.is_whole(stage_dir, entry)}
     if not damaged:
@@ -211,11 +215,11 @@ def _mend(config, stage_dir, annotations, manifest, num_workers, report) -> None
     miner = manifest["mining"] and mining.Miner(**manifest["mining"]["miner"])
     job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
     with _progress(pending, pending, {}) as on_picture:
-        for job, result in jobs.run(pending, job_settings, num_workers, on_picture):
+        for job, result in run(pending, job_settings, on_picture):
             if not all(entry in manifest["shards"] for entry in result["shards"]):
                 raise ValueError(
                     f"expected the pictures that the records in {stage_dir} were built from, and those of "
-                    f"{_name(job)} have changed or are missing; --restart to build all records anew"
+                    f"{job.name} have changed or are missing; --restart to build all records anew"
                 )
 
 
@@ -254,22 +258,14 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
     return pictures
 
 
-def _name(job: jobs.Job) -> str:
-    return f"{job.split}-{job.shard:05d}"
-
-
-def _marker(stage_dir: pathlib.Path, job: jobs.Job) -> pathlib.Path:
-    return stage_dir / shards.UNFINISHED / f"{_name(job)}.json"
-
-
 def _finished(stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple[str, dict]]:
     """Names and results of the jobs that an earlier run finished and whose files are still whole."""
     for job in all_jobs:
-        path = _marker(stage_dir, job)
+        path = jobs.marker(stage_dir, job)
         if path.is_file():
             result = json.loads(path.read_text())
             if all(shards.is_whole(stage_dir, entry) for entry in result["shards"]):
-                yield _name(job), result
+                yield job.name, result
 
 
 @contextlib.contextmanager

@@ -37,6 +37,11 @@ class Job:
     num_shards: int
     pictures: list[tuple[int, faces.Annotation]]
 
+    @property
+    def name(self) -> str:
+        """What tells it from the other jobs of a build."""
+        return f"{self.split}-{self.shard:05d}"
+
     def files(self) -> list[str]:
         """The files that it makes, as paths below the stage's folder."""
         return [shards.shard_name(self.split, kind, self.shard, self.num_shards) for kind in kinds.NAMES]
@@ -61,6 +66,10 @@ class Settings:
     seed: int
     miner: mining.Miner | None
     max_pixels: int = images.MAX_PIXELS
+
+
+Run = Callable[[list[Job], Settings, Callable[[dict[str, int]], None]], Iterator[tuple[Job, dict]]]
+"""Pending jobs, their settings, what to call after each picture → each job with what `make` returned."""
 
 
 def split_pictures(
@@ -98,16 +107,21 @@ def _key(image_path: str, seed: int) -> int:
     return zlib.crc32(os.fsencode("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]])))
 
 
+def marker(stage_dir: pathlib.Path, job: Job) -> pathlib.Path:
+    """Where it is kept, while the build goes on, what the job returned: a job with this file is done."""
+    return stage_dir / shards.UNFINISHED / f"{job.name}.json"
+
+
 def run(
-    pending: list[Job], settings: Settings, num_workers: int, on_picture: Callable[[dict[str, int]], None]
+    pending: list[Job], settings: Settings, on_picture: Callable[[dict[str, int]], None], num_workers: int
 ) -> Iterator[tuple[Job, dict]]:
-    """Runs the jobs on `num_workers` processes; yields each with what `_run_job` returned, as it ends.
+    """Runs the jobs on `num_workers` processes; yields each with what `make` returned, as it ends.
 
     Args:
         pending: What is to be done.
         settings: What all jobs share.
-        num_workers: Processes.
         on_picture: Called after each picture with its number of examples of each kind.
+        num_workers: Processes.
     """
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     progress = context.SimpleQueue()
@@ -159,22 +173,34 @@ def _end_with_parent() -> None:
 
 
 def _run_job(job: Job) -> dict:
-    """Makes one shard. Returns its manifest entries and the problems met: `{"shards": […], "problems": […]}`."""
-    settings = _worker.settings
+    return make(job, _worker.settings, _worker.propose, _worker.progress.put)
+
+
+def make(
+    job: Job, settings: Settings, propose: mining.Propose | None, on_picture: Callable[[dict[str, int]], None]
+) -> dict:
+    """Makes one shard. Returns its manifest entries and the problems met: `{"shards": […], "problems": […]}`.
+
+    Args:
+        job: What is to be done.
+        settings: What all jobs share.
+        propose: The cascade of `settings.miner`, loaded.
+        on_picture: Called after each picture with its number of examples of each kind.
+    """
     stage = stages.BY_NAME[settings.stage_name]
     problems, made = [], []
     for index, annotation in job.pictures:
-        of_picture, found = _examples_of(index, annotation, stage, settings)
+        of_picture, found = _examples_of(index, annotation, stage, settings, propose)
         problems += found
         made += of_picture
-        _worker.progress.put(records.num_per_kind(of_picture[0]) if of_picture else {})
+        on_picture(records.num_per_kind(of_picture[0]) if of_picture else {})
     merged = records.concatenate(made) if made else records.no_examples(stage.size)
     order = np.random.default_rng([settings.seed, job.shard, shards.SPLITS.index(job.split)]).permutation(len(merged))
     entries = shards.write(settings.stage_dir, job.split, job.shard, job.num_shards, merged[order])
     return {"shards": entries, "problems": [dataclasses.asdict(problem) for problem in problems]}
 
 
-def _examples_of(index, annotation, stage, settings) -> tuple[list[records.Examples], list[faces.Problem]]:
+def _examples_of(index, annotation, stage, settings, propose) -> tuple[list[records.Examples], list[faces.Problem]]:
     """The picture's examples as a list of one (or none, where it can't be read), and its problems."""
     try:
         image = images.read(annotation.image_path, settings.max_pixels)
@@ -182,4 +208,4 @@ def _examples_of(index, annotation, stage, settings) -> tuple[list[records.Examp
         return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
     fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])
     rng = np.random.default_rng([settings.seed, index])
-    return [examples.of_picture(image, fitted, stage, settings.recipe, rng, _worker.propose)], problems
+    return [examples.of_picture(image, fitted, stage, settings.recipe, rng, propose)], problems

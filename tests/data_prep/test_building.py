@@ -159,7 +159,7 @@ def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_p
         assert (path.stat().st_mtime_ns != time_ns) == is_concerned
 
 
-def test_damaged_records_whose_pictures_have_changed_are_not_mended_in_silence(built, specs, tmp_path, monkeypatch):
+def test_damaged_records_whose_pictures_have_changed_are_not_mended_in_silence(built, specs, tmp_path):
     out_dir = shutil.copytree(built[0], tmp_path / "out")
     damage(out_dir / "pnet", built[1])
 
@@ -167,9 +167,8 @@ def test_damaged_records_whose_pictures_have_changed_are_not_mended_in_silence(b
         assert len(pending) == 1
         yield pending[0], {"shards": [{**built[1]["shards"][0], "sha256": "0"}]}
 
-    monkeypatch.setattr(jobs, "run", other_pictures)
     with pytest.raises(ValueError, match="train-00000 have changed or are missing; --restart"):
-        building.build(config_of(*specs), str(out_dir), num_workers=1)
+        building.build(config_of(*specs), str(out_dir), num_workers=1, run=other_pictures)
 
 
 def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
