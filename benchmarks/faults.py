@@ -4,7 +4,8 @@
 
 The programs are real processes that work on a small sample set; after each fault the same command is given again, and
 what it leaves is compared with what an undisturbed run leaves. Full and read-only disks are small ones in memory, which
-only root can mount. What takes a process for each injection, other than kills, happens a tenth of --times.
+only root can mount. What takes a process for each injection, other than kills, happens a tenth of --times. Ctrl-C ends
+a fault and goes on with the next.
 """
 
 import collections
@@ -72,17 +73,19 @@ class Bench:
 
 def kill(bench: Bench, program: programs.Program) -> Iterator[int]:
     """Yields the number of kills, each at a random moment, after which all was as if there had been none."""
-    num_left = _TIMES.value
+    num_left, seconds = _TIMES.value, program.seconds
     while num_left:
         out_dir, num_kills, has_ended = bench.new_dir(), 0, False
         while num_kills < min(num_left, MAX_KILLS_IN_A_ROW) and not has_ended:
-            process = programs.start_and_wait(program, out_dir, bench.rng.uniform(0, program.seconds))
+            process = programs.start_and_wait(program, out_dir, bench.rng.uniform(0, seconds))
             process.kill()
             process.communicate(timeout=60)  # until its workers are gone, too
             has_ended = process.returncode != -signal.SIGKILL
             num_kills += not has_ended
+            seconds *= 0.8 if has_ended else 1  # it has less to do than the undisturbed run, or more of the machine
             program.check_half(out_dir)
         bench.finish(program, out_dir, has_run=has_ended)
+        seconds = max(seconds, 0.2 * program.seconds)
         num_left -= num_kills
         shutil.rmtree(out_dir)
         yield num_kills
@@ -276,6 +279,8 @@ def main(_) -> None:
         except programs.Lost as lost:  # one is enough to look into
             counts["lost"] += 1
             print(f"LOST, {name}: {lost}", file=sys.stderr)
+        except KeyboardInterrupt:
+            print(f"{name}: stopped", file=sys.stderr)
         except PermissionError as error:
             print(f"{name}: skipped, {error}", file=sys.stderr)
             continue

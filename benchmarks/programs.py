@@ -1,5 +1,6 @@
 """Build, training and export on a small sample set, as processes, and what tells whether they ended well."""
 
+import contextlib
 import csv
 import dataclasses
 import os
@@ -113,7 +114,8 @@ def start_and_wait(program: Program, out_dir: pathlib.Path, seconds: float) -> s
     process = start(program.command(out_dir))
     while process.poll() is None:
         if (out_dir / program.first).exists() and (out_dir / program.first).stat().st_mtime_ns != began:
-            time.sleep(seconds)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
             break
         time.sleep(0.005)
     return process
