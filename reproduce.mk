@@ -30,8 +30,8 @@ TRAIN_PNET := --epochs=8 --batch_size=1024 --learning_rate=0.015
 BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16
 TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
 BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=100 --min_face_size=16 --landmark_trials_per_face=40
-TRAIN_ONET := --epochs=18 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.004 --precision=mixed_bfloat16 \
-    --box_weight=1 --landmark_weight=5
+TRAIN_ONET := --epochs=36 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
+    --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
 
 # Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
