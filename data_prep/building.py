@@ -100,7 +100,8 @@ def build(
         finally:
             files.remove_partial(stage_dir)
         held_out = jobs.held_out(annotations, config.validation_share, config.seed)
-        shards.write_text(stage_dir / HELD_OUT, "".join(f"{annotation.image_path}\n" for annotation in held_out))
+        lines = [f"{files.one_line(annotation.image_path)}\n" for annotation in held_out]
+        shards.write_text(stage_dir / HELD_OUT, "".join(lines))
         shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
     return manifest
 

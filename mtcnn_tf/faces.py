@@ -14,6 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mtcnn_tf import files
+
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 MIRROR_ORDER = (1, 0, 2, 4, 3)
 """`landmarks[MIRROR_ORDER]` names the points of the mirrored face rightly again."""
@@ -158,4 +160,4 @@ class Problem:
     detail: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (f" ({self.detail})" if self.detail else "")
+        return files.one_line(f"{self.where}: {self.what}" + (f" ({self.detail})" if self.detail else ""))

@@ -51,6 +51,11 @@ def reason(message: str) -> str:
     return re.sub(r"^\{\{.*?\}\} | \[Op:\w+\]", "", message.partition("\n")[0])
 
 
+def one_line(text: str) -> str:
+    """`text` with line breaks and other control characters escaped as in Python, for lists with an entry a line."""
+    return re.sub("[\x00-\x1f\x7f-\x9f\u2028\u2029]", lambda match: ascii(match[0])[1:-1], text)
+
+
 def sha256(path: str | os.PathLike) -> str:
     """The SHA-256 of a file's contents, as hexadecimal digits."""
     digest = hashlib.sha256()

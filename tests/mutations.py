@@ -1,6 +1,8 @@
 """Damaged files from whole ones, the same for the same seed: what may come from a disk, a net or an enemy."""
 
+import copy
 import io
+import json
 
 import numpy as np
 from PIL import Image
@@ -13,7 +15,7 @@ def pictures(count: int, seed: int = 0) -> list[bytes]:
     """Damaged picture files, as many of each format."""
     rng = np.random.default_rng(seed)
     wholes = whole_pictures(rng)
-    return [_damaged(rng, wholes[i % len(wholes)], wholes) for i in range(count)]
+    return [damaged(rng, wholes[i % len(wholes)], wholes) for i in range(count)]
 
 
 def whole_pictures(rng: np.random.Generator) -> list[bytes]:
@@ -34,7 +36,7 @@ def encoded(picture: Image.Image, file_format: str, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _damaged(rng: np.random.Generator, whole: bytes, others: list[bytes]) -> bytes:
+def damaged(rng: np.random.Generator, whole: bytes, others: list[bytes]) -> bytes:
     """A file with flipped bits, cut short, spliced, with another's header, or with a number that is far too large."""
     content, other = bytearray(whole), others[rng.integers(len(others))]
     match rng.integers(6):
@@ -104,3 +106,34 @@ def _damaged_text(rng: np.random.Generator, whole: bytes) -> bytes:
                 words[rng.integers(len(words))] = _WORDS[rng.integers(len(_WORDS))]
                 content = b" ".join(words)
     return content
+
+
+_VALUES = (
+    *(None, True, "", "1", "nan", "\n", "../../x.jpg", "/etc/passwd", "\ud800", "\0", "a" * 5000, 0, -1, 1.5, 10**400),
+    *(float("nan"), float("inf"), 1e308, [], {}, [[]], [None], {"a": 1}, [1, 2, 3], [1e9] * 4, ["1", "2", "3", "4"]),
+)
+
+
+def trees(whole: dict | list, count: int, seed: int = 0) -> list[str]:
+    """JSON of copies in which some values are others, or gone."""
+    rng = np.random.default_rng(seed)
+    return [json.dumps(_damaged_tree(rng, copy.deepcopy(whole))) for _ in range(count)]
+
+
+def _damaged_tree(rng: np.random.Generator, tree: dict | list) -> dict | list:
+    for _ in range(rng.integers(1, 4)):
+        inner = tree
+        while True:
+            keys = list(inner) if isinstance(inner, dict) else list(range(len(inner)))
+            if not keys:
+                break
+            key = keys[rng.integers(len(keys))]
+            if isinstance(inner[key], dict | list) and rng.random() < 0.8:
+                inner = inner[key]
+                continue
+            if rng.random() < 0.2:
+                del inner[key]
+            else:
+                inner[key] = copy.deepcopy(_VALUES[rng.integers(len(_VALUES))])
+            break
+    return tree

@@ -43,7 +43,11 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         elif name not in partition_of:
             problems.append(listing.problem(path, number, "a picture that belongs to no partition", text))
         elif partition_of[name] == PARTITIONS[split]:
-            image_paths.append(os.path.join(directory, "Img", "img_celeba", name))
+            image_path = listing.picture_path(os.path.join(directory, "Img", "img_celeba"), name)
+            if image_path is None:
+                problems.append(listing.problem(path, number, listing.OUTSIDE, text))
+                continue
+            image_paths.append(image_path)
             landmarks.append(numbers.reshape(5, 2))
             wheres.append(f"{path}:{number}")
     annotations, without_extent = five_points.annotate(image_paths, landmarks, wheres)

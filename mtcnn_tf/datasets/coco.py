@@ -106,6 +106,9 @@ def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[face
         if not isinstance(name, str) or not name or "id" not in image or _key(image["id"]) in pictures:
             problems.append(faces.Problem(f"{path}: image {index}", "a picture without file_name or an id of its own"))
             continue
+        if listing.picture_path("", name) is None:
+            problems.append(faces.Problem(f"{path}: image {index}", listing.OUTSIDE, ascii(name)[:100]))
+            continue
         empty = {"name": listing.native_path(name), "boxes": [], "points": [], "ignored": [], "is_complete": True}
         pictures[_key(image["id"])] = empty
     return pictures, problems

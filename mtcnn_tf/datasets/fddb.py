@@ -66,11 +66,14 @@ def read_ellipses(directory: str) -> tuple[list[Picture], list[faces.Problem]]:
         pictures, stray = listing.group(listing.read_lines(path), _is_path, path)
         problems += stray
         for head, rows in pictures:
+            image_path = listing.picture_path(os.path.join(directory, "originalPics"), head[1] + ".jpg")
+            if image_path is None:
+                problems.append(listing.problem(path, head[0], listing.OUTSIDE, head[1]))
+                continue
             count, rows, wrong_count = listing.split_count(head, rows, path)
             wrong_count += listing.check_count(count, len(rows), head, path)
             ellipses, wrong_rows, is_whole = _read_rows(rows, path)
             problems += wrong_count + wrong_rows
-            image_path = os.path.join(directory, "originalPics", listing.native_path(head[1]) + ".jpg")
             found.append(Picture(image_path, np.reshape(ellipses, (-1, 5)), is_whole and not wrong_count))
     return found, problems
 

@@ -5,7 +5,6 @@ none. Cascades regress WIDER FACE's boxes, so these faces get the box that WIDER
 far as the points tell it: see `boxes_round`.
 """
 
-import os
 import warnings
 from collections.abc import Callable
 
@@ -86,7 +85,11 @@ def read_rows(
         if numbers is None:
             problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
             continue
-        image_paths.append(os.path.join(directory, listing.native_path(name)))
+        image_path = listing.picture_path(directory, name)
+        if image_path is None:
+            problems.append(listing.problem(path, number, listing.OUTSIDE, text))
+            continue
+        image_paths.append(image_path)
         landmarks.append(points_of(numbers))
         wheres.append(f"{path}:{number}")
     annotations, without_extent = annotate(image_paths, landmarks, wheres)

@@ -12,7 +12,8 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     Which files are pictures is told by their endings; hidden files and folders are passed over.
 
     Args:
-        directory: Where to look; or a text file with the path of a picture in each line, from the file's own folder on.
+        directory: Where to look; or a text file with the path of a picture in each line, from the file's own folder on;
+            such a list is one's own, and its pictures may lie anywhere.
         split: Without meaning here: a folder has no lists, and every picture is given.
 
     Raises:

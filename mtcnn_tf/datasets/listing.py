@@ -13,6 +13,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".t
 MOST_PIXELS = 1e6
 """A coordinate beyond this is a damaged number and no place in a picture."""
 
+OUTSIDE = "a path that leads out of the data set"
+
 Line = tuple[int, str]
 """Number of a line in its file, counted from 1, and its text without blanks at the ends."""
 
@@ -133,6 +135,16 @@ def split_row(text: str, num_numbers: int) -> tuple[str, np.ndarray | None]:
     if len(words) <= num_numbers:
         return text, None
     return words[0], pixels(words[1:])
+
+
+def picture_path(directory: str, name: str) -> str | None:
+    """Where the picture lies that a list calls `name`; None for a path that leads out of `directory`.
+
+    Lists come from others. A symbolic link is not looked at, for only who owns the folder makes one.
+    """
+    name = native_path(name)
+    is_outside = os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir
+    return None if is_outside else os.path.join(directory, name)
 
 
 def native_path(name: str) -> str:

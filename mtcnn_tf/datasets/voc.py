@@ -34,8 +34,9 @@ def read(
         ValueError: Another split, or no object has the class.
         FileNotFoundError: No such directory or list.
     """
-    annotations, problems, class_names = [], [], set()
-    for path in _xml_paths(directory, split):
+    annotations, class_names = [], set()
+    paths, problems = _xml_paths(directory, split)
+    for path in paths:
         try:
             root = defusedxml.ElementTree.parse(path).getroot()
         except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
@@ -50,17 +51,20 @@ def read(
     return annotations, problems
 
 
-def _xml_paths(directory: str, split: str) -> list[str]:
+def _xml_paths(directory: str, split: str) -> tuple[list[str], list[faces.Problem]]:
     annotation_dir = os.path.join(directory, "Annotations")
     listing.check_directory(directory)
     listing.check_directory(annotation_dir)
     lists = {name: [f"ImageSets/Main/{name}.txt"] for name in SPLITS}
     if split not in SPLITS or any(os.path.isfile(os.path.join(directory, p)) for (p,) in lists.values()):
-        lines = listing.read_lines(listing.find_list(directory, lists, split))
-        names = [listing.native_path(text) + ".xml" for _, text in lines]
-    else:
-        names = sorted(name for name in os.listdir(annotation_dir) if name.lower().endswith(".xml"))
-    return [os.path.join(annotation_dir, name) for name in names]
+        list_path = listing.find_list(directory, lists, split)
+        lines = listing.read_lines(list_path)
+        paths = [listing.picture_path(annotation_dir, text + ".xml") for _, text in lines]
+        outside = [line for line, path in zip(lines, paths, strict=True) if path is None]
+        problems = [listing.problem(list_path, number, listing.OUTSIDE, text) for number, text in outside]
+        return [path for path in paths if path is not None], problems
+    names = sorted(name for name in os.listdir(annotation_dir) if name.lower().endswith(".xml"))
+    return [os.path.join(annotation_dir, name) for name in names], []
 
 
 def _picture_name(root: ElementTree.Element, path: str) -> str:

@@ -64,13 +64,16 @@ def _read(directory: str, split: str) -> tuple[list[faces.Annotation], list[np.n
     pictures, problems = listing.group(listing.read_lines(path), listing.is_picture, path)
     annotations, lines = [], []
     for head, rows in pictures:
+        image_path = listing.picture_path(image_dir(directory, split), head[1])
+        if image_path is None:
+            problems.append(listing.problem(path, head[0], listing.OUTSIDE, head[1]))
+            continue
         count, rows, wrong_count = listing.split_count(head, rows, path)
         if count == 0 and len(rows) == 1 and _is_dummy(rows[0][1]):
             rows = []
         wrong_count += listing.check_count(count, len(rows), head, path)
         rows, ignored, wrong_rows, is_whole = _read_rows(rows, path)
         problems += wrong_count + wrong_rows
-        image_path = os.path.join(image_dir(directory, split), listing.native_path(head[1]))
         lines.append(rows)
         annotations.append(
             faces.Annotation(

@@ -55,12 +55,15 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         if name is None:
             problems.append(listing.problem(path, number, "a picture's line without its path", head))
             continue
-        name = listing.native_path(name)
+        image_path = listing.picture_path(image_dir, name)
+        if image_path is None:
+            problems.append(listing.problem(path, number, listing.OUTSIDE, head))
+            continue
         boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, has_corners, path)
-        ignored += list(invalid.get(name, []))
+        ignored += list(invalid.get(listing.native_path(name), []))
         problems += wrong_rows
         landmarks = five_points.in_picture_order(points) if points else None
-        annotations.append(faces.Annotation(os.path.join(image_dir, name), boxes, landmarks, ignored, is_whole))
+        annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_whole))
     return annotations, problems
 
 

@@ -3,7 +3,7 @@
 import collections
 import os
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 
 
 def choose(
@@ -38,8 +38,8 @@ def choose(
 def named(annotations: list, list_path: str) -> list:
     """Those that the lines of a file name, in its order.
 
-    A line is the path of a picture or the last parts of one, such as `EVENT/NAME.jpg`. A path that leads to a picture
-    of another data set is passed over, so that one list may serve for several sets.
+    A line is the path of a picture or the last parts of one, such as `EVENT/NAME.jpg`, as `files.one_line` has it. A
+    path that leads to a picture of another data set is passed over, so that one list may serve for several sets.
 
     Raises:
         ValueError: A line names no picture, or more than one.
@@ -51,7 +51,7 @@ def named(annotations: list, list_path: str) -> list:
     for annotation in annotations:
         parts = os.path.abspath(annotation.image_path).split(os.sep)
         for i in range(len(parts)):
-            by_ending["/".join(parts[i:])].append(annotation)
+            by_ending[files.one_line("/".join(parts[i:]))].append(annotation)
     found = [by_ending[os.path.normpath(name)] for name in names]
     unclear = [
         name

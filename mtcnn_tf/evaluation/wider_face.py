@@ -4,7 +4,9 @@ The first repeats the authors' toolbox (eval_tools: norm_score, evaluation, imag
 the number. It counts pixels as Matlab does: a box from x1 to x2 is taken to be x2 − x1 + 1 wide.
 """
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
 import os
 
 import numpy as np
@@ -94,17 +96,22 @@ def read_official(directory: str) -> dict[str, dict[str, Listed]]:
     for path in paths.values():
         if not os.path.isfile(path):
             raise FileNotFoundError(f"WIDER FACE's protocol needs its list at {path!r}, found no file; add it")
-    return {setting: _read_list(path) for setting, path in paths.items()}
+    # SciPy's reader of Matlab's files ends its process on some that are damaged: it gets one of its own.
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        return {setting: _result(executor.submit(read_list, path), path) for setting, path in paths.items()}
 
 
-def _read_list(path: str) -> dict[str, Listed]:
+def _result(reading: concurrent.futures.Future, path: str) -> dict[str, Listed]:
     try:
-        held = scipy.io.loadmat(path, variable_names=["event_list", "file_list", "face_bbx_list", "gt_list"])
-        events = zip(
-            *(held[name][:, 0] for name in ("event_list", "file_list", "face_bbx_list", "gt_list")), strict=True
-        )
-    except (KeyError, ValueError, TypeError) as error:
+        return reading.result()
+    except Exception as error:  # a damaged list may raise anything
         raise ValueError(f"expected WIDER FACE's list of validation faces in {path!r}, got another file") from error
+
+
+def read_list(path: str) -> dict[str, Listed]:
+    """What the official list at `path` says of each picture. A file that isn't one may end the process."""
+    held = scipy.io.loadmat(path, variable_names=["event_list", "file_list", "face_bbx_list", "gt_list"])
+    events = zip(*(held[name][:, 0] for name in ("event_list", "file_list", "face_bbx_list", "gt_list")), strict=True)
     listed = {}
     for event, names, all_boxes, all_counted in events:
         for name, sides, counted in zip(names[:, 0], all_boxes[:, 0], all_counted[:, 0], strict=True):

@@ -79,3 +79,8 @@ def test_other_dictionaries_are_refused(found, change):
         faces.Detections.from_dict({**found.to_dict(), **change})
     with pytest.raises(ValueError, match="KeyError"):
         faces.Detections.from_dict({})
+
+
+def test_a_problem_is_one_line_whatever_a_list_holds():
+    problem = faces.Problem("a\nb\x1b[31m.xml", "a bad line", "x\u2028y\0")
+    assert str(problem) == r"a\nb\x1b[31m.xml: a bad line (x\u2028y\x00)"

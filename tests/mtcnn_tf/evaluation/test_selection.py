@@ -1,6 +1,6 @@
 import pytest
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.evaluation import selection
 
 
@@ -33,6 +33,15 @@ def test_a_list_names_pictures_by_endings_and_by_paths_in_its_own_order(tmp_path
     monkeypatch.chdir(tmp_path)
     for second in (annotations[0].image_path, "set/a/1.jpg", "./set/a/1.jpg", "a/1.jpg"):
         assert selection.named(annotations, write(tmp_path, "b/1.jpg", second, "", second)) == annotations[1::-1]
+
+
+def test_a_list_names_pictures_with_line_breaks_in_their_names(tmp_path):
+    broken = [
+        faces.Annotation(str(tmp_path / name)) for name in ("line\nbreak.jpg", "break.jpg", "line", "Käse 顔.jpg")
+    ]
+    lines = [files.one_line(annotation.image_path) for annotation in broken]
+    assert not any("\n" in line for line in lines) and lines[3] == broken[3].image_path
+    assert selection.named(broken, write(tmp_path, *lines)) == broken
 
 
 def test_a_list_may_name_pictures_of_other_sets(tmp_path, annotations):
