@@ -47,6 +47,7 @@ def load(path: str | os.PathLike) -> keras.Model:
     newer Keras has written can be read, although each version describes layers in words that older ones don't know.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file isn't whole, or holds another network.
     """
     try:
@@ -58,10 +59,12 @@ def load(path: str | os.PathLike) -> keras.Model:
         if settings.keys() != {layer.name for layer in network.layers}:
             raise ValueError(f"{network.name} with other layers")
         network.load_weights(os.fspath(path))
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
         raise ValueError(
             f"expected a network that train.py has made in {os.fspath(path)!r}, got something else "
-            f"({str(error).splitlines()[0]}); train it again"
+            f"({repr(error).splitlines()[0]}); train it again"
         ) from error
     return network
 
