@@ -121,8 +121,9 @@ def _on_some(image: tf.Tensor, share: float, seed: tf.Tensor, change) -> tf.Tens
     return tf.tensor_scatter_nd_update(image, rows[:, None], change(tf.gather(image, rows), seed))
 
 
-_LUMA = tf.constant([0.299, 0.587, 0.114])
-_YIQ = tf.constant([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+# NumPy's, since several workers must be joined before TensorFlow makes its first tensor.
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]], np.float32)
 """From RGB to the NTSC colour space: one row of brightness, two of colour."""
 
 

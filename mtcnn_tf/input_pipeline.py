@@ -82,6 +82,7 @@ def batches(
     augment: bool = False,
     seed: int = 0,
     repeat: bool = True,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of examples as dicts, see `records.parse`, with `image` as float32 in 0–255.
 
@@ -95,6 +96,8 @@ def batches(
         augment: Whether to change the crops by chance.
         seed: The same seed gives the same batches.
         repeat: Endless shuffled batches of the wanted mix; otherwise every example once, in order, kind by kind.
+        part: (i, n) gives of every batch the rows i, i + n, i + 2n, … alone: the part of the i-th of n workers, with
+            the batch's mix.
 
     Raises:
         FileNotFoundError, ValueError: See `read_manifest`; or the split holds no examples of the mix's kinds.
@@ -116,7 +119,7 @@ def batches(
         rows = _read([shard for name in mix for shard in shards[name]], stage).rebatch(batch_size)
 
     def prepare(index: tf.Tensor, framed: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = records.parse(framed, stage.size)
+        parsed = records.parse(framed[part[0] :: part[1]], stage.size)
         if augment:
             return augment_lib.augment(parsed, tf.stack([tf.cast(seed, tf.int64), index]))
         return {**parsed, "image": tf.cast(parsed["image"], tf.float32)}

@@ -154,12 +154,11 @@ class Profiler(keras.callbacks.Callback):
             self._is_on = False
 
 
-def measure_waiting(batches: tf.data.Dataset) -> tuple[tf.data.Dataset, tf.Variable]:
-    """The same `batches`, and a variable that sums up the seconds for which their consumer had to wait.
+def measure_waiting(batches: tf.data.Dataset, seconds: tf.Variable) -> tf.data.Dataset:
+    """The same `batches`, which add to `seconds` (float64) for how long their consumer had to wait.
 
     A zip asks its parts one after the other, so that a clock before and a clock after enclose the waiting.
     """
-    seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
 
     def note(before, batch, after):
         seconds.assign_add(after - before)
@@ -168,4 +167,4 @@ def measure_waiting(batches: tf.data.Dataset) -> tuple[tf.data.Dataset, tf.Varia
     clock = tf.data.Dataset.counter().map(lambda _: tf.timestamp())
     options = tf.data.Options()
     options.experimental_optimization.inject_prefetch = False  # it would wait in our place
-    return tf.data.Dataset.zip(clock, batches, clock).map(note).with_options(options), seconds
+    return tf.data.Dataset.zip(clock, batches, clock).map(note).with_options(options)

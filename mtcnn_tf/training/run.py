@@ -35,7 +35,8 @@ def fit(
     Args:
         config: How to train.
         stage: What to train.
-        train: Called as `train(seed=…)`, gives at least `steps_per_epoch` batches, the same ones for the same seed. A
+        train: Called as `train(seed=…)`, under the multi-worker strategy with a `part` too (see
+            `input_pipeline.batches`), gives at least `steps_per_epoch` batches, the same ones for the same seed. A
             batch is a dict of `image` float32 [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets`
             float32 [B, 4] and `landmarks` float32 [B, 10].
         validation: Called as `validation()`, gives a finite dataset of such batches. None measures nothing and keeps
@@ -154,8 +155,7 @@ class _Run:
         first_step, num_steps = self.progress.step, self.config.steps_per_epoch
         seconds, waited = 0.0, 0.0
         if first_step < num_steps:
-            batches = train(seed=self.config.seed + self.progress.epoch).skip(first_step).take(num_steps - first_step)
-            batches, waiting = callbacks.measure_waiting(batches)
+            batches, waiting = self._batches(train)
             started = time.perf_counter()
             description = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
             with contextlib.closing(callbacks.Bar(description, first_step, num_steps)) as bar:
@@ -182,6 +182,23 @@ class _Run:
             "examples_per_second": num_examples / seconds if seconds else 0.0,
             "input_waiting": waited / seconds if seconds else 0.0,
         }
+
+    def _batches(self, train: Callable) -> tuple[tf.data.Dataset | tf.distribute.DistributedDataset, tf.Variable]:
+        """What is left of the epoch, of several workers each its part; and the seconds that were waited for it."""
+        seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+
+        def left(**part) -> tf.data.Dataset:
+            batches = train(seed=self.config.seed + self.progress.epoch, **part)
+            batches = batches.skip(self.progress.step).take(self.config.steps_per_epoch - self.progress.step)
+            return callbacks.measure_waiting(batches, seconds)
+
+        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return left(part=(context.input_pipeline_id, context.num_input_pipelines))
+
+        if self.config.strategy != "multi_worker":
+            return left(), seconds
+        # TensorFlow's own way would give one worker the negatives and another the landmarks of each batch.
+        return self.model.distribute_strategy.distribute_datasets_from_function(of_worker), seconds
 
     def _profiler(self) -> list[callbacks.Profiler]:
         """What traces the first steps of this process, if that is wanted."""
