@@ -112,7 +112,9 @@ class Results:
     def _open(self, kind: str):
         """A list's file, that stays open as long as the context."""
         partial = self._open_files.enter_context(files.whole(os.path.join(self._out_dir, LISTS[kind])))
-        return self._open_files.enter_context(open(partial, "w", encoding="utf-8", newline=""))
+        # File names that aren't UTF-8 are escaped, in JSON so that reading gives the same name.
+        options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+        return self._open_files.enter_context(open(partial, "w", **options))
 
 
 def _crops(image: np.ndarray, found: faces.Detections) -> np.ndarray:

@@ -60,14 +60,14 @@ def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
 
 
 def _stems(names: list[str]) -> list[str]:
-    """A file name without ending for each, all different: a second `a` becomes a-2."""
+    """A file name without ending for each, all different even where letters' case is not: a second `a` becomes a-2."""
     stems, taken = [], set()
     for name in names:
         first = stem = os.path.splitext(os.path.basename(name))[0]
         number = 1
-        while stem in taken:
+        while stem.casefold() in taken:
             number += 1
             stem = f"{first}-{number}"
-        taken.add(stem)
+        taken.add(stem.casefold())
         stems.append(stem)
     return stems

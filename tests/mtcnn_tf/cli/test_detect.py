@@ -203,3 +203,36 @@ def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):
     assert (tmp_path / "detections.csv").read_text().splitlines()[1] == "a.png,,,10,20,30,40,0.5" + "," * 10
     drawing = images.read(tmp_path / "a.faces.jpg")
     assert drawing.shape == image.shape
+
+
+def test_odd_file_names_stay_in_the_folder_and_come_back(tmp_path):
+    names = [
+        "a.jpg",
+        "deep/a.jpg",
+        "deep/A.png",
+        "line\nbreak.jpg",
+        "Käse 顔 x.jpg",
+        "not \udcff UTF-8.jpg",
+        '"a",\\b.jpg',
+    ]
+    image = np.zeros((20, 20, 3), np.uint8)
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(tmp_path / "in" / name, image)
+    out_dir = tmp_path / "out"
+    found, problems = sources.find([str(tmp_path / "in"), str(tmp_path / "in" / "deep" / ".." / "a.jpg")], str(out_dir))
+    assert len(found) == len(names) + 1 and not problems
+    nothing = faces.Detections(np.float32([[1, 2, 9, 9]]), np.float32([0.5]), faces.no_landmarks(1))
+    with results.Results(str(out_dir), list(results.KINDS)) as out:
+        for source in found:
+            out.add_picture(source.name, source.stem, images.read(source.name), nothing)
+    assert len(list(out_dir.glob("*.faces.jpg"))) == len(list((out_dir / "crops").iterdir())) == len(found)
+    assert sorted(os.listdir(tmp_path)) == ["in", "out"]
+    entries = json.loads((out_dir / "detections.json").read_text(encoding="utf-8"))
+    assert [entry["picture"] for entry in entries] == [source.name for source in found]
+    assert all((out_dir / entry["drawing"]).is_file() for entry in entries)
+    lines = (out_dir / "detections.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == entries
+    with open(out_dir / "detections.csv", newline="", encoding="utf-8") as file:
+        rows = [row["source"] for row in csv.DictReader(file)]
+    assert rows == [source.name.replace("\udcff", r"\udcff") for source in found]
