@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -114,6 +115,26 @@ def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir
         train.main(["train.py"])
     description = json.loads((workdir / "pnet" / "config.json").read_text())
     assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
+
+
+def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, tmp_path, monkeypatch):
+    listeners = [socket.create_server(("localhost", 0)) for _ in range(2)]
+    cluster = {"worker": [f"localhost:{listener.getsockname()[1]}" for listener in listeners]}
+    for listener in listeners:
+        listener.close()
+    # All rows count, since two workers choose their hardest rows each for itself.
+    flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK, "--steps_per_epoch=2", "--batch_size=64"]
+    flags += ["--noaugment", "--hard_share=1", "--mix=2:2:2:2"]
+    workers = []
+    for index in range(2):
+        monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}))
+        workers.append(start(*flags, f"--workdir={tmp_path / 'two'}", "--strategy=multi_worker"))
+    told = [(worker.communicate(timeout=300), worker.returncode) for worker in workers]
+    assert [status for _, status in told] == [0, 0], told
+    assert [len(output.splitlines()) for (output, _), _ in told] == [2, 0]
+    monkeypatch.delenv("TF_CONFIG")
+    assert run(*flags, f"--workdir={tmp_path / 'one'}")[0] == 0
+    assert history(tmp_path / "two") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
 
 
 def test_flags_come_from_a_file_too(records_dir, tmp_path):
