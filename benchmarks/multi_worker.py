@@ -1,6 +1,6 @@
 """One process against two workers with the same global batch, and a worker that is killed and started again.
 
-python -m benchmarks.multi_worker --records_dir=records --out_dir=multi_worker
+    python -m benchmarks.multi_worker --records_dir=records --out_dir=multi_worker
 
 Trains P-Net three times, draws the three curves to OUT_DIR/multi_worker.png and prints them. The global batch is the
 same for all; with two workers each takes half of its rows.

@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 
-import keras
 import numpy as np
 
 from data_prep import sample_files
-from mtcnn_tf import input_pipeline, locks, stages
+from mtcnn_tf import input_pipeline, locks, networks, stages
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOT_REPEATABLE = ("examples_per_second", "input_waiting")
@@ -165,16 +164,14 @@ def check_network(out_dir: pathlib.Path) -> None:
     path = out_dir / "pnet.keras"
     if path.exists():
         try:
-            keras.saving.load_model(path)
-        except Exception as error:
+            networks.load(path)
+        except ValueError as error:
             raise Lost(f"a half-written network: {error}") from error
 
 
 def compare_trainings(out_dir: pathlib.Path, whole_dir: pathlib.Path) -> float:
     """The largest difference of a figure or weight."""
-    both = [
-        (_history(each), keras.saving.load_model(each / "pnet.keras").get_weights()) for each in (out_dir, whole_dir)
-    ]
+    both = [(_history(each), networks.load(each / "pnet.keras").get_weights()) for each in (out_dir, whole_dir)]
     (rows, weights), (wanted_rows, wanted_weights) = both
     if rows.shape != wanted_rows.shape:
         raise Lost(f"expected a history {wanted_rows.shape}, got {rows.shape}")
