@@ -112,7 +112,13 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
 def test_ctrl_c_stops_at_once_says_how_to_go_on_and_loses_nothing(built, specs, tmp_path):
     flags = [f"--dataset={specs[1]}", "--num_workers=2"]
     process = subprocess.Popen(
-        command(specs[0], tmp_path, *flags), cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command(specs[0], tmp_path, *flags),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell lets what it starts in the background ignore Ctrl-C, and with it these tests and their processes.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: (tmp_path / "pnet" / "unfinished" / "manifest.json").exists())  # its workers are starting
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
