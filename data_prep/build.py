@@ -67,7 +67,7 @@ _MAX_SCALE = flags.DEFINE_float(
     "max_scale", 1.25, "Longest jittered side over the face's longer side.", lower_bound=0.1
 )
 _MAX_SHIFT = flags.DEFINE_float("max_shift", 0.2, "Farthest shift over the face's side.", lower_bound=0)
-_MAX_ROTATION = flags.DEFINE_float("max_rotation", 5, "Landmark crops: largest rotation in degrees.", lower_bound=0)
+_MAX_ROTATION = flags.DEFINE_float("max_rotation", 5, "Jittered squares: largest rotation in degrees.", lower_bound=0)
 _POSITIVE_IOU = flags.DEFINE_float("positive_iou", 0.65, "From this IoU on a square is a face.", 0, 1)
 _PART_IOU = flags.DEFINE_float("part_iou", 0.4, "From this IoU on a square is part of a face.", 0, 1)
 _NEGATIVE_IOU = flags.DEFINE_float("negative_iou", 0.3, "Below this IoU with every face a square is background.", 0, 1)

@@ -35,23 +35,15 @@ def near(rng: np.random.Generator, faces: np.ndarray, width: int, height: int, c
     return inside(_squares(left, top, sides), width, height)
 
 
-def jittered(
-    rng: np.random.Generator,
-    faces: np.ndarray,
-    count: int,
-    scale: tuple[float, float],
-    shift: float,
-) -> np.ndarray:
-    """`count` squares round each face [N, 4], face by face: [N · count, 4].
+def jittered(rng: np.random.Generator, faces: np.ndarray, scale: tuple[float, float], shift: float) -> np.ndarray:
+    """A square round each face [N, 4].
 
     Args:
         rng: Source of chance.
         faces: Boxes with an area.
-        count: Squares a face.
         scale: The side lies between `scale[0]` times the face's shorter and `scale[1]` times its longer side.
         shift: The centre moves by at most this share of the face's width and height.
     """
-    faces = np.repeat(faces, count, axis=0)
     extent = faces[:, 2:] - faces[:, :2]
     sides = rng.uniform(scale[0] * extent.min(axis=1), scale[1] * extent.max(axis=1))
     centres = (faces[:, :2] + faces[:, 2:]) / 2 + rng.uniform(-shift, shift, extent.shape) * extent

@@ -21,11 +21,11 @@ class Recipe:
         negatives: Random negatives wanted from a picture (P-Net).
         negatives_near_face: Random squares near each face, of which the negatives are kept (P-Net).
         trials_per_face: Jittered squares round each face, sorted into positives and parts by their IoU.
-        landmark_trials_per_face: Jittered, rotated and mirrored squares round each face with known points.
+        landmark_trials_per_face: Jittered, turned and mirrored squares round each face with known points.
         min_scale: The shortest jittered side, as a share of the face's shorter side.
         max_scale: The longest jittered side, as a share of the face's longer side.
         max_shift: The farthest move of a jittered square's centre, as a share of the face's sides.
-        max_rotation: Landmark crops are rotated by at most this many degrees either way.
+        max_rotation: The picture round a jittered square is turned by at most this many degrees either way.
         max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
         rules: What separates the kinds.
     """
@@ -88,26 +88,26 @@ def of_picture(
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
     levels = warping.halvings(image)
     cut = warping.warp(levels, warping.upright(boxes, stage.size), stage.size)
-    examples = records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32))
-    return records.concatenate([examples, _landmark_examples(levels, annotation, stage.size, recipe, rng)])
+    examples = [
+        records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32)),
+        _face_examples(levels, annotation, stage, recipe, rng),
+        _landmark_examples(levels, annotation, stage.size, recipe, rng),
+    ]
+    return records.concatenate(examples)
 
 
 def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes [N, 4], their kinds [N] and offsets [N, 4], without those that are dropped."""
+    """Boxes of chance and of the cascade so far [N, 4], their kinds [N] and offsets [N, 4], without those dropped."""
     height, width = image.shape[:2]
-    usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
-    jittered = _jittered(rng, usable, recipe.trials_per_face, recipe)
-    groups = []  # boxes, the kinds wanted of them, and how many negatives at most
+    groups = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]  # boxes, the kinds wanted of them, and how many negatives at most
     if stage is stages.PNET:
-        # P-Net never looks beyond the picture. Twice as many squares as wanted are drawn: some touch a face.
-        jittered = candidates.inside(jittered, width, height)
+        # Twice as many squares as wanted are drawn: some touch a face.
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
         near = candidates.near(rng, annotation.boxes, width, height, recipe.negatives_near_face)
         groups += [(anywhere, (kinds.NEGATIVE,), recipe.negatives), (near, (kinds.NEGATIVE,), len(near))]
     if propose is not None:
         proposals = rng.permutation(box_geometry.square(propose(image)))
         groups.append((proposals, (kinds.NEGATIVE, *kinds.WITH_OFFSETS), recipe.max_mined_negatives))
-    groups.append((jittered, kinds.WITH_OFFSETS, 0))
 
     boxes = np.concatenate([group for group, _, _ in groups])
     found, offsets = labels.label(boxes, annotation, recipe.rules)
@@ -127,35 +127,72 @@ def _chosen(found: np.ndarray, wanted_kinds: tuple[int, ...], max_negatives: int
     return np.flatnonzero(wanted_mask & ~(is_negative & (np.cumsum(is_negative) > max_negatives)))
 
 
-def _jittered(rng, boxes, count, recipe) -> np.ndarray:
-    return candidates.jittered(rng, boxes, count, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
+@dataclasses.dataclass(frozen=True)
+class _Jittered:
+    """Squares round faces, in a picture that has been turned round each face's centre by an angle of its own.
+
+    Attributes:
+        rows: Whose square it is, int [N].
+        squares: float32 [N, 4], in pixels of the turned picture.
+        face_boxes: float32 [N, 4], of the faces in the turned picture.
+        angles: [N] in radians, clockwise as seen on the screen.
+        pivots: [N, 2].
+    """
+
+    rows: np.ndarray
+    squares: np.ndarray
+    face_boxes: np.ndarray
+    angles: np.ndarray
+    pivots: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> "_Jittered":
+        return _Jittered(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
+
+    def cut(self, levels: list[np.ndarray], size: int) -> np.ndarray:
+        """Their crops."""
+        return warping.warp(levels, warping.rotated(self.squares, self.angles, self.pivots, size), size)
+
+
+def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: Recipe) -> _Jittered:
+    """`count` squares round each of the boxes."""
+    rows = np.repeat(np.arange(len(boxes)), count)
+    angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
+    face_boxes = box_geometry.turn(boxes[rows], angles)
+    squares = candidates.jittered(rng, face_boxes, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
+    return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
+
+
+def _face_examples(levels, annotation, stage, recipe, rng) -> records.Examples:
+    """Jittered faces: positives and parts."""
+    usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
+    jittered = _jitter(rng, usable, recipe.trials_per_face, recipe)
+    found = labels.of_overlap(box_geometry.paired_iou(jittered.squares, jittered.face_boxes), recipe.rules)
+    keep_mask = found != labels.DROPPED
+    if stage is stages.PNET:  # which never looks beyond the picture
+        keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
+    jittered, found = jittered[keep_mask], found[keep_mask]
+    offsets = box_geometry.encode(jittered.squares, jittered.face_boxes)
+    return records.Examples(jittered.cut(levels, stage.size), found, offsets, np.zeros((len(found), 10), np.float32))
 
 
 def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Examples:
-    """Crops of faces with known points: jittered, rotated a little round the face's centre, half of them mirrored.
+    """Jittered faces with known points, half of them mirrored.
 
     Dropped where the crop is not close to the face (IoU of a positive) or a point falls outside of it.
     """
     known_mask = np.isfinite(annotation.landmarks).all(axis=(1, 2))
     rows = np.flatnonzero(known_mask & labels.usable_mask(annotation, recipe.rules.min_face_size))
-    if not len(rows):
-        return records.no_examples(size)
-    boxes = _jittered(rng, annotation.boxes[rows], recipe.landmark_trials_per_face, recipe)
-    rows = np.repeat(rows, recipe.landmark_trials_per_face)
-    angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
-    mirror_mask = rng.random(len(rows)) < 0.5
-
-    face_boxes = annotation.boxes[rows]
-    pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
-    points = box_geometry.encode_points(boxes, _rotate(annotation.landmarks[rows], angles, pivots))
-    is_close_mask = box_geometry.paired_iou(boxes, face_boxes) > recipe.rules.positive_iou
+    jittered = _jitter(rng, annotation.boxes[rows], recipe.landmark_trials_per_face, recipe)
+    points = _rotate(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
+    points = box_geometry.encode_points(jittered.squares, points)
+    is_close_mask = box_geometry.paired_iou(jittered.squares, jittered.face_boxes) > recipe.rules.positive_iou
     keep_mask = is_close_mask & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
-    boxes, angles, pivots, points, mirror_mask = (x[keep_mask] for x in (boxes, angles, pivots, points, mirror_mask))
+    images, points = jittered[keep_mask].cut(levels, size), points[keep_mask]
 
-    images = warping.warp(levels, warping.rotated(boxes, angles, pivots, size), size)
+    mirror_mask = rng.random(len(points)) < 0.5
     images[mirror_mask] = images[mirror_mask, :, ::-1]
     points[mirror_mask] = points[mirror_mask][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
-    num_crops = len(boxes)
+    num_crops = len(points)
     landmarks = points.reshape(num_crops, 10).astype(np.float32)
     return records.Examples(images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks)
 

@@ -54,14 +54,21 @@ def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tupl
         nearest = iou.argmax(axis=1)
         best_iou = iou.max(axis=1)
         is_large = usable_mask(annotation, rules.min_face_size)[nearest]
-        found[is_large & (best_iou >= rules.part_iou)] = kinds.PART
-        found[is_large & (best_iou >= rules.positive_iou)] = kinds.POSITIVE
+        found = np.where(is_large, of_overlap(best_iou, rules), DROPPED)
         on_face_mask = found != DROPPED
         offsets[on_face_mask] = box_geometry.encode(boxes[on_face_mask], annotation.boxes[nearest[on_face_mask]])
     if annotation.is_complete:
         unusable = box_geometry.overlap(boxes, annotation.ignored).max(axis=1, initial=0)
         found[(best_iou < rules.negative_iou) & (unusable < rules.negative_iou)] = kinds.NEGATIVE
     return found, offsets
+
+
+def of_overlap(iou: np.ndarray, rules: Rules) -> np.ndarray:
+    """Kinds, int [N], of boxes that have the IoU [N] with a face that is learnt from: never a negative."""
+    found = np.full(len(iou), DROPPED)
+    found[iou >= rules.part_iou] = kinds.PART
+    found[iou >= rules.positive_iou] = kinds.POSITIVE
+    return found
 
 
 def usable_mask(annotation: faces.Annotation, min_face_size: float) -> np.ndarray:

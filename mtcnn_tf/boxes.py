@@ -49,6 +49,17 @@ def square(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([centres - half_sides, centres + half_sides], axis=-1)
 
 
+def turn(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Upright boxes [N, 4] of faces after each has been turned round its centre by its angle [N] in radians.
+
+    A face is taken for the ellipse that fills its box.
+    """
+    centres, half_sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
+    half_sides = np.hypot(half_sides * cosine, half_sides[:, ::-1] * sine)
+    return np.concatenate([centres - half_sides, centres + half_sides], axis=1).astype(np.float32)
+
+
 def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """The parts of the boxes that lie within a picture of `width` × `height` pixels, [..., 4]."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -42,7 +42,7 @@ def test_near_squares_touch_the_face_and_stay_inside(rng):
 
 
 def test_jittered_squares_keep_to_the_recipe(rng):
-    boxes = candidates.jittered(rng, FACES, 1000, (0.8, 1.25), 0.2)
+    boxes = candidates.jittered(rng, np.repeat(FACES, 1000, axis=0), (0.8, 1.25), 0.2)
     assert boxes.shape == (2000, 4)
     for face, jittered in zip(FACES, boxes.reshape(2, 1000, 4), strict=True):
         extent = face[2:] - face[:2]
@@ -54,5 +54,5 @@ def test_jittered_squares_keep_to_the_recipe(rng):
 
 def test_no_faces_no_candidates(rng):
     none = np.zeros((0, 4), np.float32)
-    assert candidates.jittered(rng, none, 20, (0.8, 1.25), 0.2).shape == (0, 4)
+    assert candidates.jittered(rng, none, (0.8, 1.25), 0.2).shape == (0, 4)
     assert candidates.near(rng, none, WIDTH, HEIGHT, 5).shape == (0, 4)

@@ -56,10 +56,27 @@ def box_of(crop):
 
 
 def test_offsets_lead_from_where_the_crop_was_cut_to_the_face():
-    found = of_picture(picture=ramp_picture(), stage=stages.ONET)
+    recipe = dataclasses.replace(RECIPE, max_rotation=0)
+    found = of_picture(picture=ramp_picture(), stage=stages.ONET, recipe=recipe)
     for row in np.flatnonzero(np.isin(found.kinds, kinds.WITH_OFFSETS)):
         box = box_of(found.images[row])
         np.testing.assert_allclose(boxes.decode(box[None], found.offsets[row : row + 1]), FACE, atol=2.5)
+
+
+def test_turned_faces_are_framed_by_their_offsets():
+    """A bright ellipse in the dark fills its box; the offsets must frame it in every crop, however that is turned."""
+    left, top, right, bottom = FACE[0]
+    x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
+    from_centre = ((x - (left + right) / 2) * 2 / (right - left), (y - (top + bottom) / 2) * 2 / (bottom - top))
+    picture = np.repeat((np.hypot(*from_centre) <= 1)[:, :, None] * np.uint8(255), 3, axis=2)
+    recipe = dataclasses.replace(RECIPE, max_rotation=40, trials_per_face=60, landmark_trials_per_face=0)
+    found = of_picture(picture=picture, stage=stages.ONET, recipe=recipe)
+    assert len(found) > 30 and np.isin(found.kinds, kinds.WITH_OFFSETS).all()
+    for crop, offsets in zip(found.images[..., 0], found.offsets, strict=True):
+        rows, columns = np.nonzero(crop > 127)
+        seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        framed = boxes.decode(np.array([0, 0, 48, 48]), offsets)
+        np.testing.assert_allclose(seen, np.clip(framed, 0, 48), atol=1.6)
 
 
 def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():

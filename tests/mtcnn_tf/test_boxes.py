@@ -77,3 +77,13 @@ def test_square_is_the_smallest_square_round_the_same_centre(a):
 def test_clip():
     clipped = boxes.clip(np.array([[-5, -5, 5, 5], [90, 40, 130, 70]], np.float32), 100, 60)
     np.testing.assert_array_equal(clipped, [[0, 0, 5, 5], [90, 40, 100, 60]])
+
+
+def test_a_turned_box_frames_the_turned_ellipse():
+    around = np.linspace(0, 2 * np.pi, 3601)
+    box = np.array([[10, 20, 40, 70]], np.float32)
+    ellipse = np.stack([15 * np.cos(around), 25 * np.sin(around)])
+    for angle in (0, 0.3, -0.3, 1.2, np.pi / 2, np.pi):
+        turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ ellipse
+        frame = np.concatenate([turned.min(axis=1), turned.max(axis=1)]) + [25, 45, 25, 45]
+        np.testing.assert_allclose(boxes.turn(box, np.array([angle]))[0], frame, atol=1e-3)
