@@ -99,7 +99,8 @@ def of_picture(
 def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boxes of chance and of the cascade so far [N, 4], their kinds [N] and offsets [N, 4], without those dropped."""
     height, width = image.shape[:2]
-    groups = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]  # boxes, the kinds wanted of them, and how many negatives at most
+    # Boxes, the kinds wanted of them, and how many negatives at most.
+    groups = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]
     if stage is stages.PNET:
         # Twice as many squares as wanted are drawn: some touch a face.
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
