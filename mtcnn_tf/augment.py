@@ -7,7 +7,7 @@ them. All changes are made on whole batches, because a 12-pixel crop costs less 
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import faces
+from mtcnn_tf import mirroring
 
 MAX_BRIGHTNESS = 32.0
 """Brightness moves by at most this many of 255 levels."""
@@ -47,14 +47,11 @@ def augment(batch: Batch, seed: tf.Tensor) -> Batch:
 def mirror(batch: Batch, mirrored_mask: tf.Tensor) -> Batch:
     """The batch with the crops of `mirrored_mask` [B] mirrored: pixels, offsets and landmarks together."""
     image, offsets, landmarks = batch["image"], batch["offsets"], batch["landmarks"]
-    mirrored_offsets = tf.gather(offsets, [2, 1, 0, 3], axis=1) * [-1.0, 1.0, -1.0, 1.0]
-    points = tf.gather(tf.reshape(landmarks, [-1, 5, 2]), faces.MIRROR_ORDER, axis=1)
-    mirrored_landmarks = tf.reshape(points * [-1.0, 1.0] + [1.0, 0.0], [-1, 10])
     return {
         **batch,
         "image": _choose_rows(mirrored_mask, _mirror_pixels(image), image),
-        "offsets": tf.where(mirrored_mask[:, None], mirrored_offsets, offsets),
-        "landmarks": tf.where(mirrored_mask[:, None], mirrored_landmarks, landmarks),
+        "offsets": tf.where(mirrored_mask[:, None], mirroring.offsets(offsets), offsets),
+        "landmarks": tf.where(mirrored_mask[:, None], mirroring.landmarks(landmarks), landmarks),
     }
 
 

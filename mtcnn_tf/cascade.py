@@ -1,6 +1,7 @@
 """The cascade as one graph: P-Net proposes boxes on a pyramid of scales, R-Net and O-Net look at crops of what is left.
 
-Zhang et al. 2016, section II.A. Thresholds of the non-maximum suppression are those of the authors' released code.
+Zhang et al. 2016, section II.A. Thresholds of the non-maximum suppression are those of the authors' released code. What
+O-Net takes for a face it sees once more, mirrored, and what it says of both is averaged: its errors are not symmetric.
 
 The pyramid is sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
 meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
@@ -12,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import crops, inference, networks, stages
+from mtcnn_tf import crops, inference, mirroring, networks, stages
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Scores that a box must exceed after P-Net, R-Net and O-Net, where none were calibrated."""
@@ -174,7 +175,7 @@ class Cascade(tf.Module):
 
     def _refine(self, levels, boxes, threshold):
         """R-Net's boxes after regression, and their scores."""
-        boxes, outputs = self._look(stages.RNET, levels, boxes, threshold)
+        boxes, _, outputs = self._look(stages.RNET, levels, boxes, threshold)
         with tf.name_scope("nms"):
             keep = tf.image.non_max_suppression(boxes, outputs.logits, self._max_proposals, NMS_RNET)
         boxes = decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
@@ -183,7 +184,8 @@ class Cascade(tf.Module):
 
     def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
-        boxes, outputs = self._look(stages.ONET, levels, boxes, threshold)
+        boxes, pixels, outputs = self._look(stages.ONET, levels, boxes, threshold)
+        boxes, outputs = self._look_at_mirrored(boxes, pixels, outputs, threshold)
         has_landmarks = self._network("onet").has_landmarks
         points = tf.reshape(outputs.landmarks, [tf.shape(boxes)[0], 5 if has_landmarks else 0, 2])
         landmarks = decode_points(boxes, points)
@@ -196,21 +198,36 @@ class Cascade(tf.Module):
         return found | ({"landmarks": landmarks} if has_landmarks else {})
 
     def _look(self, stage, levels, boxes, threshold):
-        """The squares round `boxes` that the stage's network takes for faces, and what it says of each."""
+        """The squares round `boxes` that the stage's network takes for faces, their crops, and what it says of each."""
         boxes, num_boxes = square(boxes), tf.shape(boxes)[0]
+        network = self._network(stage.name)
 
         def look():
             missing = -num_boxes % _BATCH_STEPS[stage.name]
             pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stage.size)
-            outputs = self._network(stage.name)(pixels)
+            outputs = network(pixels)
             keep = tf.where((outputs.logits > _logit(threshold)) & (places < num_boxes))[:, 0]
-            return tf.gather(places, keep), inference.Outputs(*(tf.gather(output, keep) for output in outputs))
+            return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
 
-        # TensorFlow's fused convolutions refuse an empty batch.
-        num_numbers = 10 if self._network(stage.name).has_landmarks else 0
-        nothing = inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, num_numbers]))
-        places, outputs = tf.cond(num_boxes > 0, look, lambda: (tf.zeros([0], tf.int32), nothing))
-        return tf.gather(boxes, places), outputs
+        no_pixels = tf.zeros([0, stage.size, stage.size, 3])
+        places, pixels, outputs = _if_any(num_boxes, look, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network)))
+        return tf.gather(boxes, places), pixels, outputs
+
+    def _look_at_mirrored(self, boxes, pixels, outputs, threshold):
+        """The boxes that O-Net takes for faces on the average of their crops and mirrored crops, and that average."""
+        network, num_boxes = self._network("onet"), tf.shape(boxes)[0]
+
+        def look():
+            missing = -num_boxes % _BATCH_STEPS["onet"]
+            seen = network(tf.reverse(tf.pad(pixels, [[0, missing], [0, 0], [0, 0], [0, 0]]), [2]))
+            logits, offsets, landmarks = _gather_outputs(seen, tf.range(num_boxes))
+            landmarks = mirroring.landmarks(landmarks) if network.has_landmarks else landmarks
+            mirrored = inference.Outputs(logits, mirroring.offsets(offsets), landmarks)
+            return inference.Outputs(*((one + other) / 2 for one, other in zip(outputs, mirrored, strict=True)))
+
+        outputs = _if_any(num_boxes, look, _no_outputs(network))
+        keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
+        return tf.gather(boxes, keep), _gather_outputs(outputs, keep)
 
     def _network(self, name: str) -> inference.Network:
         if name not in self.networks:
@@ -310,6 +327,20 @@ def _pyramid(shape, min_face_size, scale_factor):
     # How often the shorter side can shrink and still be `size` pixels; the small number stands against rounding.
     num_shrinkings = tf.math.log(shorter_side * first_scale / size) / -tf.math.log(scale_factor)
     return first_scale, tf.cast(tf.floor(num_shrinkings + 1e-4), tf.int32) + 1
+
+
+def _if_any(number, look, nothing):
+    """What `look()` returns, or `nothing`: TensorFlow's fused convolutions refuse an empty batch."""
+    return tf.cond(number > 0, look, lambda: nothing)
+
+
+def _no_outputs(network):
+    num_numbers = 10 if network.has_landmarks else 0
+    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, num_numbers]))
+
+
+def _gather_outputs(outputs, rows):
+    return inference.Outputs(*(tf.gather(output, rows) for output in outputs))
 
 
 def _logit(probability):

@@ -17,12 +17,15 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
     boxes, scores = propose(models["pnet"], image, copies, min_face_size, thresholds[0], scale_factor)
     if until == "pnet":
         return boxes, scores
-    boxes, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
+    boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
     keep = suppress(boxes, scores, 0.7, "union")
     boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
     if until == "rnet":
         return boxes, scores
-    squares, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[2])
+    squares, crops, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[2])
+    squares, scores, offsets, points = judge_both_ways(
+        models["onet"], squares, crops, scores, offsets, points, thresholds[2]
+    )
     landmarks = [box[:2] + five * (box[2:] - box[:2]) for box, five in zip(squares, points, strict=True)]
     landmarks = np.array(landmarks).reshape(-1, 5, 2)
     boxes, scores, landmarks = not_empty(move(squares, offsets), scores, landmarks)
@@ -84,17 +87,34 @@ def propose(model, image, copies, min_face_size, threshold, scale_factor):
 
 
 def judge(model, copies, boxes, size, threshold):
-    """Squares round the boxes, scores, offsets and points of those that the network takes for faces."""
+    """Squares round the boxes, crops, scores, offsets and points of those that the network takes for faces."""
     squares = []
     for x1, y1, x2, y2 in boxes:
         half = max(x2 - x1, y2 - y1) / 2
         squares.append([(x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half])
     squares = np.array(squares).reshape(-1, 4)
     if len(squares) == 0:
-        return squares, np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
-    scores, offsets, points = forward(model, np.stack([cut(copies, square, size) for square in squares]))
+        return squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
+    crops = np.stack([cut(copies, square, size) for square in squares])
+    scores, offsets, points = forward(model, crops)
     keep = scores > threshold
-    return squares[keep], scores[keep], offsets[keep], points[keep]
+    return squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
+
+
+def judge_both_ways(model, squares, crops, scores, offsets, points, threshold):
+    """What the network says of the crops on the average of them and their mirror images."""
+    kept = []
+    for square, crop, score, shift, five in zip(squares, crops, scores, offsets, points, strict=True):
+        mirrored = forward(model, crop[None, :, ::-1])
+        other_score, (x1, y1, x2, y2), seen = (values[0] for values in mirrored)
+        other_five = np.array([(1 - x, y) for x, y in seen[[1, 0, 2, 4, 3]]])  # left is right in the mirror
+        odds = math.sqrt(score / (1 - score) * other_score / (1 - other_score))  # the mean of the logits
+        if odds > threshold / (1 - threshold):
+            shift = (shift + [-x2, y1, -x1, y2]) / 2
+            kept.append((square, odds / (1 + odds), shift, (five + other_five) / 2))
+    if not kept:
+        return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
+    return tuple(np.array(values) for values in zip(*kept, strict=True))
 
 
 def forward(model, pixels):
