@@ -3,16 +3,13 @@
 python -m benchmarks.data_preparation --dataset=wider_face:DIR
 """
 
-import pathlib
 import statistics
-import tempfile
 import time
 
 import cv2
 from absl import app, flags
 
-from benchmarks import ratios
-from data_prep import building, examples, jobs
+from benchmarks import builds, ratios
 from mtcnn_tf import datasets, images, stages
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
@@ -28,18 +25,6 @@ def decode_seconds(annotations) -> float:
     return (time.perf_counter() - start) / len(annotations)
 
 
-def build_seconds(annotations, num_workers: int) -> float:
-    """Seconds a picture that building P-Net's records takes once the workers are up and warm."""
-    ended = []
-    with tempfile.TemporaryDirectory() as stage_dir:
-        settings = jobs.Settings(pathlib.Path(stage_dir), stages.PNET.name, examples.Recipe(), seed=0, miner=None)
-        pending = jobs.split_pictures(annotations, building.Config.num_shards, 0, seed=0)
-        for _ in jobs.run(pending, settings, lambda _: ended.append(time.perf_counter()), num_workers):
-            pass
-    warm = ended[len(ended) // 8 :]
-    return (warm[-1] - warm[0]) / (len(warm) - 1)
-
-
 def main(_) -> None:
     """Prints the two ratios."""
     cv2.setNumThreads(1)
@@ -47,7 +32,7 @@ def main(_) -> None:
     annotations = annotations[:: max(1, len(annotations) // _NUM_PICTURES.value)][: _NUM_PICTURES.value]
     decode_seconds(annotations)  # brings the files into memory
     rounds = [
-        (decode_seconds(annotations), build_seconds(annotations, 1), build_seconds(annotations, 2))
+        (decode_seconds(annotations), *(builds.seconds_per_picture(annotations, stages.PNET, None, n) for n in (1, 2)))
         for _ in range(_ROUNDS.value)
     ]
     for name, column in zip(
