@@ -74,7 +74,7 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     face_mask = of_kinds(kind, kinds.WITH_FACE_LABEL)
     is_face = tf.cast(kind == kinds.POSITIVE, tf.int32)
     cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(is_face, predictions["face"])
-    hard_mask = hardest_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
+    hard_mask = _hardest_of_batch_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
     landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
     landmarks = predictions.get("landmarks", targets["landmarks"])
@@ -86,6 +86,31 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
             landmark_mask,
         ),
     }
+
+
+def _hardest_of_batch_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float) -> tf.Tensor:
+    """`hardest_mask` of this replica's rows, chosen among the rows of all replicas that share the batch."""
+    replica = _replica()
+    if replica is None:
+        return hardest_mask(row_losses, mask, share)
+    number = tf.cast(replica.replica_id_in_sync_group, tf.float32)
+    rows = tf.stack([tf.where(mask, row_losses, -1.0), tf.fill(tf.shape(row_losses), number)], axis=1)
+    losses, numbers = tf.unstack(replica.all_gather(rows, axis=0), 2, axis=1)
+    return tf.boolean_mask(hardest_mask(losses, losses != -1.0, share), numbers == number)
+
+
+def _replica() -> tf.distribute.ReplicaContext | None:
+    """The replica that this code runs on, if others have rows of the same batch."""
+    context = tf.distribute.get_replica_context()
+    return context if context and context.num_replicas_in_sync > 1 else None
+
+
+def _means(sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """What the losses [3] of a batch come to: of several replicas each has a part, the mean of which is the whole."""
+    replica = _replica()
+    if replica is not None:
+        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, counts) / replica.num_replicas_in_sync
+    return tf.math.divide_no_nan(sums, counts)
 
 
 def _squared_distances(predicted: tf.Tensor, true: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -132,7 +157,7 @@ class OhemLoss(keras.layers.Layer):
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = one_row_each(predictions)
         sums = measure(predictions, targets, self.hard_share)
-        means = tf.math.divide_no_nan(*tf.unstack(sums[:, : len(LOSSES)]))  # [3]
+        means = _means(*tf.unstack(sums[:, : len(LOSSES)]))
         self.add_loss(total(dict(zip(LOSSES, tf.unstack(means), strict=True)), self.weights_of_losses))
         self.tally.update_state(tf.stop_gradient(sums))
         return predictions
