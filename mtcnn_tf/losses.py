@@ -77,12 +77,11 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     hard_mask = _hardest_of_batch_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
     landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
-    landmarks = predictions.get("landmarks", targets["landmarks"])
     return {
         "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
         "landmark_loss": (
-            _squared_distances(landmarks, targets["landmarks"], landmark_mask),
+            _squared_distances(_landmarks(predictions, targets), targets["landmarks"], landmark_mask),
             landmark_mask,
         ),
     }
@@ -113,6 +112,11 @@ def _means(sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     return tf.math.divide_no_nan(sums, counts)
 
 
+def _landmarks(predictions: dict, targets: dict) -> tf.Tensor:
+    """The predicted landmarks [N, 10]; of a network without any something that no row counts for."""
+    return predictions.get("landmarks", targets["landmarks"])
+
+
 def _squared_distances(predicted: tf.Tensor, true: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.square(tf.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
@@ -125,13 +129,12 @@ def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) ->
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]
     is_right = tf.cast(is_face == seems_face, tf.float32)
-    landmarks = predictions.get("landmarks", targets["landmarks"])
     figures = (
         (is_right, face_mask),
         (is_right, face_mask & seems_face),
         (is_right, is_face),
         (metrics.box_ious(predictions["offsets"], targets["offsets"]), losses["box_loss"][1]),
-        (metrics.landmark_errors(landmarks, targets["landmarks"]), losses["landmark_loss"][1]),
+        (metrics.landmark_errors(_landmarks(predictions, targets), targets["landmarks"]), losses["landmark_loss"][1]),
     )
     return metrics.sum_rows({**losses, **dict(zip(FIGURES[len(LOSSES) :], figures, strict=True))})
 
