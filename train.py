@@ -28,7 +28,9 @@ _WORKDIR = flags.DEFINE_string(
     required=True,
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in workdir so far.")
-_INIT_FROM = flags.DEFINE_string("init_from", None, "A .keras file of the same stage to start from.")
+_INIT_FROM = flags.DEFINE_list(
+    "init_from", [], "A .keras file of the same stage to start from; of several, from the mean of their weights."
+)
 
 _LANDMARKS = flags.DEFINE_enum(
     "landmarks",
@@ -136,7 +138,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
         landmarks=landmarks,
-        init_from=_INIT_FROM.value,
+        init_from=tuple(_INIT_FROM.value),
         seed=_SEED.value,
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
         profile_steps=_PROFILE_STEPS.value,

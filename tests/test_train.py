@@ -155,7 +155,7 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
         (["--batch_size=0"], "batch_size must be above 0, got 0"),
         (["--learning_rate=nan"], "learning_rate must be above 0, got nan"),
         (["--box_weight=-1"], "loss_weights must be 0 or more"),
-        (["--init_from=nowhere.keras"], "init_from must be a .keras file, there is none at nowhere.keras"),
+        (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )
 def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):

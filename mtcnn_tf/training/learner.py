@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import files, losses, metrics, networks, stages
@@ -27,7 +28,8 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
     with _strategy(config.strategy).scope(), _precision(config.precision):
         network = networks.build(stage, config.shared_slopes, config.landmarks)
         if config.init_from:
-            _copy_weights(config.init_from, network)
+            columns = zip(*(_fitting_weights(path, network) for path in config.init_from), strict=True)
+            network.set_weights([np.mean(column, axis=0) for column in columns])
         model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
         model.compile(_optimizer(config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
@@ -121,8 +123,8 @@ def _optimizer(config: settings.Config) -> keras.Optimizer:
     return optimizer
 
 
-def _copy_weights(path: str, network: keras.Model):
-    """Starts `network` with the weights of a .keras file."""
+def _fitting_weights(path: str, network: keras.Model) -> list[np.ndarray]:
+    """The weights of a .keras file, for `network`."""
     source = networks.load(path)
     if "landmarks" not in network.output:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
@@ -134,4 +136,4 @@ def _copy_weights(path: str, network: keras.Model):
             f"init_from must be a network like {network.name} with the same form of slopes, {path} differs in "
             f"{', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
         )
-    network.set_weights(source.get_weights())
+    return source.get_weights()

@@ -41,7 +41,9 @@ class Config:
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
-        init_from: A .keras file of the same stage to start from. Its landmarks are left out where none are wanted.
+        init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
+            often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
+            soups"). Their landmarks are left out where none are wanted.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
         profile_steps: So many steps are traced for TensorBoard's profiler, after the first few; 0 traces none.
@@ -62,7 +64,7 @@ class Config:
     strategy: str = "one_device"
     shared_slopes: bool = True
     landmarks: bool = True
-    init_from: str | None = None
+    init_from: tuple[str, ...] = ()
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
     profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
@@ -83,8 +85,9 @@ class Config:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}")
         if self.loss_weights and not all(0 <= x < math.inf for x in dataclasses.astuple(self.loss_weights)):
             raise ValueError(f"loss_weights must be 0 or more, got {self.loss_weights}")
-        if self.init_from and not pathlib.Path(self.init_from).is_file():
-            raise FileNotFoundError(f"init_from must be a .keras file, there is none at {self.init_from}")
+        for path in self.init_from:
+            if not pathlib.Path(path).is_file():
+                raise FileNotFoundError(f"init_from must be .keras files, there is none at {path}")
 
 
 class OtherRunError(ValueError):

@@ -244,7 +244,7 @@ def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, train, va
 
 def test_a_training_can_start_from_another_network(tmp_path, train, validation, whole_dir):
     start = str(whole_dir / "pnet.keras")
-    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=start)
+    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=(start,))
     training.fit(config, stages.PNET, train, validation, tmp_path)
     for x, y in zip(weights_of(tmp_path), weights_of(whole_dir), strict=True):
         np.testing.assert_allclose(x, y, atol=1e-6)
@@ -253,10 +253,20 @@ def test_a_training_can_start_from_another_network(tmp_path, train, validation, 
         training.fit(other, stages.PNET, train, validation, tmp_path / "other")
 
 
+def test_a_training_can_start_from_the_mean_of_networks(tmp_path, train, validation, whole_dir):
+    other = networks.build(stages.PNET)
+    other.save(tmp_path / "other.keras")
+    starts = (str(whole_dir / "pnet.keras"), str(tmp_path / "other.keras"))
+    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=starts)
+    training.fit(config, stages.PNET, train, validation, tmp_path)
+    for x, y, z in zip(weights_of(tmp_path), weights_of(whole_dir), other.get_weights(), strict=True):
+        np.testing.assert_allclose(x, (y + z) / 2, atol=1e-6)
+
+
 def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, validation, whole_dir):
     """Landmark crops in the batches do no harm, and a network with landmarks can be the start."""
     start = str(whole_dir / "pnet.keras")
-    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=start, landmarks=False)
+    config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=(start,), landmarks=False)
     (row,) = training.fit(config, stages.PNET, train, validation, tmp_path)
     assert {"val_box_iou", "box_iou"} < set(row)
     assert not {"landmark_loss", "landmark_error", "val_landmark_loss", "val_landmark_error"} & set(row)
