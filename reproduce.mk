@@ -26,11 +26,12 @@ HELD_OUT := $(WORK)/records/onet/held_out.txt
 # one before; here every training is as long as theirs together.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
-TRAIN_PNET := --epochs=8 --batch_size=1024 --learning_rate=0.015
+TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
 BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16
 TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
-BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=100 --min_face_size=16 --landmark_trials_per_face=40
-TRAIN_ONET := --epochs=36 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
+BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 --trials_per_face=10 \
+    --landmark_trials_per_face=60 --max_rotation=15
+TRAIN_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
     --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
 
 # Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
@@ -42,7 +43,7 @@ SETS := --dataset=wider_face:$(DATA)/wider_face --dataset=points:$(DATA)/lfw_poi
 build = $(RUN) -m data_prep.build --stage=$(1) $(SETS) $(BUILD_FLAGS)
 train = $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
-WHOLE_CURVE := --thresholds=0.3,0.2,0.05
+WHOLE_CURVE := --thresholds=0.3,0.1,0.01
 
 define choose_thresholds
 $(RUN) -m mtcnn_tf.cli.calibrate --workdir=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
