@@ -22,12 +22,13 @@ NETWORKS := $(WORK)/networks
 HELD_OUT := $(WORK)/records/onet/held_out.txt
 
 # The recipe: what each build and each training is told beside its stage and folders. P-Net is trained twice, the second
-# time with its own first proposals as negatives. The networks that ship were trained in several starts, each from the
-# one before; here every training is as long as theirs together.
+# time with its own first proposals as negatives. The R-Net and O-Net that ship were trained in several starts, each from
+# the one before, and O-Net is the mean of three of them (mtcnn_tf/weights/README.md); here every training is one, as long
+# as theirs together.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
-BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16
+BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
 TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
 BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 --trials_per_face=10 \
     --landmark_trials_per_face=60 --max_rotation=15
