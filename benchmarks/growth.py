@@ -69,8 +69,8 @@ def main(_) -> None:
         costs = [1000 * ended[-1] / (len(ended) - 1) for _, ended in runs]
         for (number, _), cost in zip(runs, costs, strict=True):
             print(f"{stage.name}, workers: {number}; {cost:.1f} ms a picture")
-        number, ended = runs[0]
-        pictures.plot(range(len(ended)), ended, label=stage.name)
+        ended = runs[0][1]
+        pictures.plot(range(1, len(ended)), ended[1:], label=stage.name)
         workers.plot([number for number, _ in runs], np.divide(costs[0], costs), "o-", label=stage.name)
         num_faces, milliseconds = zip(*by_faces(annotations, stage), strict=True)
         for number, cost in zip(num_faces, milliseconds, strict=True):
@@ -78,7 +78,7 @@ def main(_) -> None:
         slope, start = np.polyfit(num_faces, milliseconds, 1)
         print(f"{stage.name}: {start:.1f} ms a picture and {slope:.2f} ms a face", flush=True)
         faces.plot(num_faces, milliseconds, "o-", label=stage.name)
-    pictures.set(xlabel="pictures", ylabel="seconds, 1 worker", yscale="log")
+    pictures.set(xlabel="pictures", ylabel="seconds, 1 worker", xscale="log", yscale="log")
     faces.set(xlabel="faces a picture", ylabel="ms a picture, 1 worker", xscale="log", yscale="log")
     workers.set(xlabel="workers", ylabel="times as fast as 1 worker")
     for axes in (pictures, faces, workers):
