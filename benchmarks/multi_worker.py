@@ -3,7 +3,7 @@
     python -m benchmarks.multi_worker --records_dir=records --out_dir=multi_worker
 
 Trains P-Net three times, draws the three curves to OUT_DIR/multi_worker.png and prints them. The global batch is the
-same for all; with two workers each takes half of its rows.
+same for all; with two workers each takes half of its rows. Without augmentation, whose chances each worker draws anew.
 """
 
 import csv
@@ -35,7 +35,7 @@ def start(workdir: pathlib.Path, task: int, ports: list[int]) -> subprocess.Pope
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": task}})
     command = [sys.executable, "train.py", "--stage=pnet", f"--records_dir={_RECORDS_DIR.value}"]
     command += [f"--workdir={workdir}", f"--epochs={_EPOCHS.value}", f"--steps_per_epoch={_STEPS.value}"]
-    command += ["--strategy=multi_worker"] if ports else []
+    command += ["--noaugment", *(["--strategy=multi_worker"] if ports else [])]
     with open(workdir / f"worker-{task}.log", "a") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 

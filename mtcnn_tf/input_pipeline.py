@@ -121,7 +121,8 @@ def batches(
     def prepare(index: tf.Tensor, framed: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = records.parse(framed[part[0] :: part[1]], stage.size)
         if augment:
-            return augment_lib.augment(parsed, tf.stack([tf.cast(seed, tf.int64), index]))
+            own_seed = seed * part[1] + part[0]  # no two workers change their rows alike
+            return augment_lib.augment(parsed, tf.stack([tf.cast(own_seed, tf.int64), index]))
         return {**parsed, "image": tf.cast(parsed["image"], tf.float32)}
 
     # Batches are prepared beside the training on the same cores: threads of its own keep it from chopping up its ops.
