@@ -28,10 +28,10 @@ FEWEST_FACES = (0, 2, 5, 10, 20, 50)
 
 
 def miner_for(stage: stages.Stage) -> mining.Miner | None:
-    """The networks before the stage."""
-    before = stages.proposers(stage) if stage is not stages.PNET else ()
-    if not before:
+    """The networks before the stage; none for P-Net."""
+    if stage is stages.PNET:
         return None
+    before = stages.proposers(stage)
     return mining.Miner(_NETWORKS.value, before[-1].name, THRESHOLDS[: len(before)], min_face_size=20)
 
 
