@@ -12,7 +12,6 @@ import math
 import os
 import sys
 
-import tensorflow as tf
 from absl import app, flags, logging
 
 from mtcnn_tf import cli, input_pipeline, kinds, stages, training
@@ -184,7 +183,7 @@ def main(argv: list[str]):
         sys.exit(f"train.py: {error}")
     except OSError as error:
         sys.exit(f"train.py: {error}; the same command goes on from the last checkpoint")
-    except tf.errors.OpError as error:
+    except training.OpError as error:
         sys.exit(f"train.py: {error.message.splitlines()[0]}; the same command goes on from the last checkpoint")
 
 

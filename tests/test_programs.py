@@ -28,6 +28,19 @@ PROGRAMS = {
 }
 """Module → how an example of its use begins."""
 
+WATCH = """
+import importlib, os, sys
+
+class Watch:
+    def find_spec(self, name, *_):
+        if name == "tensorflow":
+            sys.exit(0 if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == sys.argv[2] else "TensorFlow is loaded too soon")
+
+sys.meta_path.insert(0, Watch())
+importlib.import_module(sys.argv[1])
+"""
+"""Imports a module up to where it loads TensorFlow."""
+
 
 def main(module_name, *arguments):
     """Runs a program as its console script does; its status and what it told."""
@@ -53,6 +66,16 @@ def test_programs_help_and_refuse_alike(module_name):
     assert PROGRAMS[module_name] in help_text
     assert "--[no]quiet: No progress bars" in help_text and "(default: 'false')" in help_text
     assert flag_status == 1 and "nosuch" in flag_text and "Traceback" not in flag_text
+
+
+@pytest.mark.parametrize("module_name", PROGRAMS)
+@pytest.mark.parametrize("wanted", [None, "0"])
+def test_onednn_is_switched_on_before_tensorflow_is_loaded_unless_told_otherwise(module_name, wanted):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    environment |= {"TF_ENABLE_ONEDNN_OPTS": wanted} if wanted else {}
+    command = [sys.executable, "-c", WATCH, module_name, wanted or "1"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
 
 
 def test_bars_are_drawn_on_terminals_only():

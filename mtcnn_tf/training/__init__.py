@@ -9,8 +9,13 @@ seed `config.seed + e`, so that its batches are the same whether or not the trai
 network, `WORKDIR/{stage}/` holds `checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
 """
 
+import tensorflow as tf
+
 from mtcnn_tf.training.callbacks import Interrupted
 from mtcnn_tf.training.run import fit
 from mtcnn_tf.training.settings import PRECISIONS, STRATEGIES, Config, OtherRunError
 
-__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit"]
+__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OpError", "OtherRunError", "fit"]
+
+OpError = tf.errors.OpError
+"""What TensorFlow raises when a step fails."""
