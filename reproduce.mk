@@ -54,8 +54,8 @@ endef
 define print_scores
 $(call evaluate,wider_face) --dataset_dir=$(DATA)/wider_face $(WHOLE_CURVE)
 $(call evaluate,fddb) --dataset_dir=$(DATA)/fddb $(WHOLE_CURVE)
-$(call evaluate,landmarks)/lfpw --dataset_dir=$(DATA)/lfpw $(WHOLE_CURVE)
-$(call evaluate,landmarks)/lfw_points --dataset_dir=$(DATA)/lfw_points $(WHOLE_CURVE)
+$(call evaluate,landmarks)/lfpw --dataset_dir=$(DATA)/lfpw
+$(call evaluate,landmarks)/lfw_points --dataset_dir=$(DATA)/lfw_points
 $(call evaluate,false_positives) --dataset_dir=$(DATA)/no_faces --pictures=$(NO_FACES_TEST) $(WHOLE_CURVE)
 $(call evaluate,weak_spots) --dataset_dir=$(DATA)/wider_face
 $(call evaluate,weak_spots)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --pictures=$(HELD_OUT)
