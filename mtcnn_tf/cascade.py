@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import crops, inference, mirroring, networks, stages
+from mtcnn_tf import crops, files, inference, mirroring, networks, stages
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Scores that a box must exceed after P-Net, R-Net and O-Net, where none were calibrated."""
@@ -250,7 +250,7 @@ def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
         ValueError: See `networks.load`.
     """
     path = os.path.join(workdir, stages.BY_NAME[name].network_file)
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(
             f"expected a trained network at {path!r}, found no file; make it with "
             f"`python train.py --stage={name} --workdir={os.fspath(workdir)}`"

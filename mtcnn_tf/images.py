@@ -117,16 +117,16 @@ def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     an animation it is the first frame.
 
     Args:
-        path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or JPEG 2000.
+        path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or JPEG 2000; or the address of one, see `files`.
         max_pixels: A picture of more is not decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: The file is not a whole picture in one of these formats, or a larger one.
     """
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"expected a picture at {os.fspath(path)!r}, found no file; check the path")
-    with open(path, "rb") as file:
+    with files.open(path, "rb") as file:
         return decode(file.read(), os.fspath(path), max_pixels)
 
 

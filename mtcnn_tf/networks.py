@@ -22,7 +22,7 @@ import zipfile
 import keras
 from keras import layers
 
-from mtcnn_tf import stages
+from mtcnn_tf import files, stages
 
 PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
@@ -41,7 +41,7 @@ def build(stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = Tru
 
 
 def load(path: str | os.PathLike) -> keras.Model:
-    """The trained network in the .keras file at `path`.
+    """The trained network in the .keras file at `path`, which may be an address, see `files`.
 
     The file gives the weights alone, its layers are built here: nothing that a file describes is run, and one that a
     newer Keras has written can be read, although each version describes layers in words that older ones don't know.
@@ -51,14 +51,8 @@ def load(path: str | os.PathLike) -> keras.Model:
         ValueError: The file isn't whole, or holds another network.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            described = json.loads(archive.read("config.json"))["config"]
-        settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
-        slope_axes = settings["conv1_prelu"]["shared_axes"]
-        network = build(stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings)
-        if settings.keys() != {layer.name for layer in network.layers}:
-            raise ValueError(f"{network.name} with other layers")
-        network.load_weights(os.fspath(path))
+        with files.local(path) as local_path:
+            return _load(local_path)
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -66,6 +60,17 @@ def load(path: str | os.PathLike) -> keras.Model:
             f"expected a network that train.py has made in {os.fspath(path)!r}, got something else "
             f"({repr(error).splitlines()[0]}); train it again"
         ) from error
+
+
+def _load(path: str) -> keras.Model:
+    with zipfile.ZipFile(path) as archive:
+        described = json.loads(archive.read("config.json"))["config"]
+    settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
+    slope_axes = settings["conv1_prelu"]["shared_axes"]
+    network = build(stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings)
+    if settings.keys() != {layer.name for layer in network.layers}:
+        raise ValueError(f"{network.name} with other layers")
+    network.load_weights(path)
     return network
 
 

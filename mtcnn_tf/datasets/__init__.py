@@ -32,7 +32,7 @@ def read(
     """Annotations of the data set `spec`, in the order of its list, and the problems that were stepped over.
 
     Args:
-        spec: `NAME:DIR`, where NAME is one of `NAMES`.
+        spec: `NAME:DIR`, where NAME is one of `NAMES`, and DIR a folder or the address of one, see `files`.
         split: 'train', 'val' or 'test', as far as the format has them. `fddb` and `folder` have no splits.
         class_name: For `voc` and `coco` the class that is a face, None for all; without meaning for the others.
 

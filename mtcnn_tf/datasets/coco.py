@@ -4,14 +4,13 @@ Lin et al., "Microsoft COCO: Common Objects in Context", 2014. COCO's *left* is 
 keypoints by the picture, the points themselves show it, see `five_points.in_picture_order`.
 """
 
-import glob
 import json
 import os
 import re
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import five_points, listing
 
 SPLITS = ("train", "val", "test")
@@ -61,9 +60,8 @@ def _find_file(directory: str, split: str) -> str:
     listing.check_directory(directory)
     if split not in SPLITS:
         raise ValueError(f"COCO's splits are {', '.join(SPLITS)}, got {split!r}; choose one")
-    base = glob.escape(directory)
-    listed = sorted(glob.glob(os.path.join(base, "annotations", "*.json")))
-    found = listed + sorted(glob.glob(os.path.join(base, "*.json")))
+    listed = files.glob(directory, "annotations/*.json")
+    found = listed + files.glob(directory, "*.json")
     fitting = [path for path in listed if split in os.path.basename(path)]
     if not fitting and len(found) == 1:
         names_other_split = any(s in os.path.basename(found[0]) for s in SPLITS if s != split)
@@ -80,7 +78,7 @@ def _find_file(directory: str, split: str) -> str:
 
 def _load(path: str) -> dict[str, list[dict]]:
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with files.open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} should hold COCO's JSON, can't be read ({str(error)[:100]}); repair it") from error
@@ -174,8 +172,8 @@ def _image_dir(directory: str, split: str, first: str) -> str:
     """The first place in which the first picture lies; `images` or else the directory itself where it lies in none."""
     images = os.path.join(directory, "images")
     places = [images, os.path.join(images, split), *(os.path.join(directory, p) for p in (split, f"{split}2017", ""))]
-    default = images if os.path.isdir(images) else directory
-    return next((place for place in places if first and os.path.isfile(os.path.join(place, first))), default)
+    default = images if files.is_dir(images) else directory
+    return next((place for place in places if first and files.is_file(os.path.join(place, first))), default)
 
 
 def _annotation(picture: dict, image_dir: str) -> faces.Annotation:

@@ -6,12 +6,11 @@ hairline where WIDER FACE's boxes end.
 """
 
 import dataclasses
-import glob
 import os
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import listing
 
 LIST_NAMES = "FDDB-folds/FDDB-fold-*-ellipseList.txt"
@@ -58,7 +57,7 @@ def annotate(picture: Picture) -> faces.Annotation:
 def read_ellipses(directory: str) -> tuple[list[Picture], list[faces.Problem]]:
     """The ellipses themselves; see `read`."""
     listing.check_directory(directory)
-    paths = sorted(glob.glob(os.path.join(glob.escape(directory), LIST_NAMES)))
+    paths = files.glob(directory, LIST_NAMES)
     if not paths:
         raise FileNotFoundError(f"FDDB needs lists {LIST_NAMES} in {directory}, none is there; check the directory")
     found, problems = [], []

@@ -2,7 +2,7 @@
 
 import os
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import listing
 
 
@@ -20,13 +20,13 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         FileNotFoundError: No such directory or file.
     """
     del split
-    if os.path.isfile(directory):
+    if files.is_file(directory):
         names = [text for _, text in listing.read_lines(directory) if listing.is_picture(text)]
         paths = [os.path.join(os.path.dirname(directory), listing.native_path(name)) for name in names]
         return [faces.Annotation(path) for path in sorted(paths)], []
     listing.check_directory(directory)
     paths = []
-    for parent, folder_names, names in os.walk(directory):
+    for parent, folder_names, names in files.walk(directory):
         folder_names[:] = [name for name in folder_names if not name.startswith(".")]
         paths += [os.path.join(parent, n) for n in names if listing.is_picture(n) and not n.startswith(".")]
     return [faces.Annotation(path) for path in sorted(paths)], []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif")
 
@@ -26,7 +26,7 @@ def is_picture(path: str) -> bool:
 
 def check_directory(directory: str) -> None:
     """Raises FileNotFoundError where `directory` isn't one."""
-    if not os.path.isdir(directory):
+    if not files.is_dir(directory):
         raise FileNotFoundError(f"a data set needs its directory, but {directory} is not there; check the path")
 
 
@@ -45,7 +45,7 @@ def find_list(directory: str, lists: Mapping[str, Sequence[str]], split: str) ->
     check_directory(directory)
     if split not in lists:
         raise ValueError(f"{directory} holds a format with the splits {', '.join(lists)}, got {split!r}; choose one")
-    present = {s: [p for p in lists[s] if os.path.isfile(os.path.join(directory, p))] for s in lists}
+    present = {s: [p for p in lists[s] if files.is_file(os.path.join(directory, p))] for s in lists}
     if not present[split]:
         others = [name for name, places in present.items() if places]
         raise FileNotFoundError(
@@ -66,7 +66,7 @@ def check_class_name(class_name: str | None, class_names: set[str], directory: s
 
 def read_lines(path: str) -> list[Line]:
     """The lines of a text file that aren't blank; byte order mark, CRLF and names not in UTF-8 are no obstacle."""
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+    with files.open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         stripped = [(number, line.strip()) for number, line in enumerate(file, 1)]
     return [(number, text) for number, text in stripped if text]
 

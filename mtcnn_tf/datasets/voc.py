@@ -11,7 +11,7 @@ import defusedxml
 import defusedxml.ElementTree
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import listing
 
 SPLITS = ("train", "val", "test")
@@ -38,7 +38,8 @@ def read(
     paths, problems = _xml_paths(directory, split)
     for path in paths:
         try:
-            root = defusedxml.ElementTree.parse(path).getroot()
+            with files.open(path, "rb") as file:
+                root = defusedxml.ElementTree.parse(file).getroot()
         except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
             problems.append(faces.Problem(path, "an annotation that cannot be read", ascii(str(error)[:100])))
             continue
@@ -56,14 +57,14 @@ def _xml_paths(directory: str, split: str) -> tuple[list[str], list[faces.Proble
     listing.check_directory(directory)
     listing.check_directory(annotation_dir)
     lists = {name: [f"ImageSets/Main/{name}.txt"] for name in SPLITS}
-    if split not in SPLITS or any(os.path.isfile(os.path.join(directory, p)) for (p,) in lists.values()):
+    if split not in SPLITS or any(files.is_file(os.path.join(directory, p)) for (p,) in lists.values()):
         list_path = listing.find_list(directory, lists, split)
         lines = listing.read_lines(list_path)
         paths = [listing.picture_path(annotation_dir, text + ".xml") for _, text in lines]
         outside = [line for line, path in zip(lines, paths, strict=True) if path is None]
         problems = [listing.problem(list_path, number, listing.OUTSIDE, text) for number, text in outside]
         return [path for path in paths if path is not None], problems
-    names = sorted(name for name in os.listdir(annotation_dir) if name.lower().endswith(".xml"))
+    names = sorted(name for name in files.listdir(annotation_dir) if name.lower().endswith(".xml"))
     return [os.path.join(annotation_dir, name) for name in names], []
 
 

@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import five_points, listing, wider_face
 
 LISTS = {
@@ -45,7 +45,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     """
     path = listing.find_list(directory, LISTS, split)
     beside = os.path.join(os.path.dirname(path), "images")
-    image_dir = beside if os.path.isdir(beside) else wider_face.image_dir(directory, split)
+    image_dir = beside if files.is_dir(beside) else wider_face.image_dir(directory, split)
     invalid, problems = _invalid_faces(directory, split)
     pictures, stray = listing.group(listing.read_lines(path), lambda text: text.startswith("#"), path)
     problems += stray
@@ -69,7 +69,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
 
 def _invalid_faces(directory: str, split: str) -> tuple[dict[str, np.ndarray], list[faces.Problem]]:
     """Picture's relative path → the faces to ignore in WIDER FACE's own list, where it is there."""
-    if not os.path.isfile(os.path.join(directory, wider_face.LISTS[split][0])):
+    if not files.is_file(os.path.join(directory, wider_face.LISTS[split][0])):
         return {}, []
     annotations, problems = wider_face.read(directory, split)
     image_dir = wider_face.image_dir(directory, split)
