@@ -14,16 +14,18 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import cli, input_pipeline, kinds, stages, training
+from mtcnn_tf import cli, files, input_pipeline, kinds, stages, training
 
 _DEFAULTS = training.Config()
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train.", required=True)
-_RECORDS_DIR = flags.DEFINE_string("records_dir", None, "What data_prep.build wrote.", required=True)
+_RECORDS_DIR = flags.DEFINE_string(
+    "records_dir", None, "What data_prep.build wrote; may be an address such as gs://….", required=True
+)
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Where to write; the stages share it, so that mining and export find their networks.",
+    "A folder, no address, to write to; the stages share it, so that mining and export find their networks.",
     required=True,
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in workdir so far.")
@@ -145,7 +147,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
 
 
 def _train(stage: stages.Stage):
-    records_dir = os.path.abspath(_RECORDS_DIR.value)
+    records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     mix = _mix(_MIX.value)
     num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
     input_pipeline.check_shards(records_dir, stage)
@@ -170,6 +172,10 @@ def main(argv: list[str]):
     """Trains, and turns errors into one sentence and an exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"there are only flags, got {' '.join(argv[1:])!r}")
+    if files.is_remote(_WORKDIR.value):
+        raise app.UsageError(
+            f"--workdir needs a folder, got the address {_WORKDIR.value!r}; records alone may lie at one"
+        )
     logging.set_verbosity(logging.WARNING)  # TensorFlow counts the microseconds of every checkpoint
     try:
         _train(stages.BY_NAME[_STAGE.value])

@@ -3,6 +3,8 @@
     python -m data_prep.build --stage=pnet --dataset=wider_face:DIR --dataset=points:DIR --out_dir=records
     python -m data_prep.build --stage=rnet --dataset=… --out_dir=records --networks=networks
 
+DIR, records and networks may be folders or addresses that `tf.io.gfile` opens, such as gs://BUCKET/NAME.
+
 P-Net's boxes are drawn by chance. Once it is trained it may learn from its own mistakes, too: give --networks and
 another --out_dir.
 

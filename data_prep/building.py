@@ -7,8 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import pathlib
-import shutil
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -71,7 +69,8 @@ def build(
 
     Args:
         config: What to build.
-        out_dir: Where the folders of the stages lie.
+        out_dir: Where the folders of the stages lie; may be an address, as all other paths may, see `files`. There
+            nothing keeps two builds of one folder apart.
         num_workers: Processes. Changes nothing in the records.
         restart: Throw away what is there.
         report: Takes a line that says what was damaged.
@@ -83,9 +82,9 @@ def build(
         FileNotFoundError: A data set or network is missing.
         OSError: A file could not be written.
     """
-    stage_dir = pathlib.Path(out_dir) / config.stage
+    stage_dir = files.as_path(out_dir) / config.stage
     run = run or functools.partial(jobs.run, num_workers=num_workers)
-    with locks.only_one_in(stage_dir, "build"):
+    with contextlib.nullcontext() if files.is_remote(stage_dir) else locks.only_one_in(stage_dir, "build"):
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
@@ -102,13 +101,13 @@ def build(
         held_out = jobs.held_out(annotations, config.validation_share, config.seed)
         lines = [f"{files.one_line(annotation.image_path)}\n" for annotation in held_out]
         shards.write_text(stage_dir / HELD_OUT, "".join(lines))
-        shutil.rmtree(stage_dir / shards.UNFINISHED, ignore_errors=True)
+        files.remove_folder(stage_dir / shards.UNFINISHED)
     return manifest
 
 
-def _clear(stage_dir: pathlib.Path) -> None:
+def _clear(stage_dir: files.Path) -> None:
     for name in (shards.UNFINISHED, *shards.SPLITS):
-        shutil.rmtree(stage_dir / name, ignore_errors=True)
+        files.remove_folder(stage_dir / name)
     for name in (records.MANIFEST, PROBLEMS, HELD_OUT):
         (stage_dir / name).unlink(missing_ok=True)
 
@@ -141,7 +140,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     networks = {}
     if config.networks is not None:
         for stage in stages.proposers(stages.BY_NAME[config.stage]):
-            path = pathlib.Path(config.networks) / stage.network_file
+            path = files.as_path(config.networks) / stage.network_file
             if not path.is_file():
                 raise FileNotFoundError(
                     f"{config.stage} is to learn from what {stage.name} proposes, and there is no {path}; "
@@ -153,7 +152,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     return json.loads(json.dumps(described))
 
 
-def _manifest_of_same_build(stage_dir: pathlib.Path, settings: dict) -> dict | None:
+def _manifest_of_same_build(stage_dir: files.Path, settings: dict) -> dict | None:
     """The finished manifest, None if there is none yet; raises ValueError if what is there was built otherwise."""
     for path in (stage_dir / records.MANIFEST, stage_dir / shards.UNFINISHED / records.MANIFEST):
         if not path.is_file():
@@ -224,7 +223,7 @@ def _mend(config, stage_dir, annotations, manifest, run, report) -> None:
                 )
 
 
-def _mining(config: Config, stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> dict | None:
+def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> dict | None:
     """The miner and how its thresholds were found, once a build; None where all boxes are drawn by chance."""
     stage = stages.BY_NAME[config.stage]
     if config.networks is None:
@@ -259,7 +258,7 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
     return pictures
 
 
-def _finished(stage_dir: pathlib.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple[str, dict]]:
+def _finished(stage_dir: files.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple[str, dict]]:
     """Names and results of the jobs that an earlier run finished and whose files are still whole."""
     for job in all_jobs:
         path = jobs.marker(stage_dir, job)

@@ -6,7 +6,6 @@ engine may run a job twice, even at once: both write the same bytes, and files a
 """
 
 import json
-import pathlib
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 
@@ -50,7 +49,7 @@ def run(
         yield job, json.loads(jobs.marker(settings.stage_dir, job).read_text())
 
 
-def _path(settings: jobs.Settings, name: str) -> pathlib.Path:
+def _path(settings: jobs.Settings, name: str) -> files.Path:
     return settings.stage_dir / shards.UNFINISHED / f"{name}.job"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from data_prep import examples, mining, shards
-from mtcnn_tf import faces, images, kinds, records, stages
+from mtcnn_tf import faces, files, images, kinds, records, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Settings:
         max_pixels: Picture files of more pixels are stepped over.
     """
 
-    stage_dir: pathlib.Path
+    stage_dir: files.Path
     stage_name: str
     recipe: examples.Recipe
     seed: int
@@ -107,7 +107,7 @@ def _key(image_path: str, seed: int) -> int:
     return zlib.crc32(os.fsencode("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]])))
 
 
-def marker(stage_dir: pathlib.Path, job: Job) -> pathlib.Path:
+def marker(stage_dir: files.Path, job: Job) -> files.Path:
     """Where it is kept, while the build goes on, what the job returned: a job with this file is done."""
     return stage_dir / shards.UNFINISHED / f"{job.name}.json"
 

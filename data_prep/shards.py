@@ -7,7 +7,6 @@ OUT_DIR/pnet/unfinished/train-00003.json                 while it is built: this
 """
 
 import json
-import pathlib
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +22,7 @@ def shard_name(split: str, kind: str, shard: int, num_shards: int) -> str:
     return f"{split}/{kind}-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
-def write(stage_dir: pathlib.Path, split: str, shard: int, num_shards: int, examples: records.Examples) -> list[dict]:
+def write(stage_dir: files.Path, split: str, shard: int, num_shards: int, examples: records.Examples) -> list[dict]:
     """Writes one shard of every kind and returns what the manifest says of each: file, kind, examples, bytes, sha256.
 
     Raises:
@@ -42,7 +41,7 @@ def write(stage_dir: pathlib.Path, split: str, shard: int, num_shards: int, exam
     return entries
 
 
-def _write_records(path: pathlib.Path, rows: np.ndarray) -> str:
+def _write_records(path: files.Path, rows: np.ndarray) -> str:
     """Writes each row as a record and returns the SHA-256 of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as partial:
@@ -55,19 +54,19 @@ def _write_records(path: pathlib.Path, rows: np.ndarray) -> str:
         return files.sha256(partial)
 
 
-def write_json(path: pathlib.Path, content: dict | list) -> None:
+def write_json(path: files.Path, content: dict | list) -> None:
     """Writes `content` as JSON; the file appears whole or not at all."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
+def write_text(path: files.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.whole(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def is_whole(stage_dir: pathlib.Path, entry: dict) -> bool:
+def is_whole(stage_dir: files.Path, entry: dict) -> bool:
     """Whether the shard of a manifest's entry is there, with the contents that were written."""
     path = stage_dir / entry["file"]
     return path.is_file() and files.sha256(path) == entry["sha256"]

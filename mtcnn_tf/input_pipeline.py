@@ -7,7 +7,6 @@ times slower than reading it).
 
 import json
 import os
-import pathlib
 
 import tensorflow as tf
 import tqdm
@@ -29,10 +28,10 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
         FileNotFoundError: There are no finished records of this stage.
         ValueError: A shard named by the manifest is missing or cut short, or the records are another stage's.
     """
-    stage_dir = pathlib.Path(records_dir) / stage.name
+    stage_dir = files.as_path(records_dir) / stage.name
     path = stage_dir / records.MANIFEST
     if not path.is_file():
-        present = [name for name in stages.BY_NAME if (pathlib.Path(records_dir) / name / records.MANIFEST).is_file()]
+        present = [name for name in stages.BY_NAME if (files.as_path(records_dir) / name / records.MANIFEST).is_file()]
         raise FileNotFoundError(
             f"expected finished {stage.name} records in {stage_dir}, found {' and '.join(present) or 'no'} records in "
             f"{records_dir}; build them: python -m data_prep.build --stage={stage.name} --out_dir={records_dir}"
@@ -48,7 +47,7 @@ def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
     return manifest
 
 
-def _has_size(path: pathlib.Path, num_bytes: int) -> bool:
+def _has_size(path: files.Path, num_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == num_bytes
 
 
@@ -59,13 +58,13 @@ def check_shards(records_dir: str, stage: stages.Stage) -> None:
         FileNotFoundError, ValueError: See `read_manifest`; or a shard holds something else.
     """
     entries = read_manifest(records_dir, stage)["shards"]
-    stage_dir = pathlib.Path(records_dir) / stage.name
+    stage_dir = files.as_path(records_dir) / stage.name
     bar = tqdm.tqdm(entries, desc="checking records", unit=" shards", disable=None, leave=False)
     damaged = [entry["file"] for entry in bar if files.sha256(stage_dir / entry["file"]) != entry["sha256"]]
     _refuse_damaged(damaged, stage_dir, "not what was written, by their SHA-256")
 
 
-def _refuse_damaged(damaged: list[str], stage_dir: pathlib.Path, how: str) -> None:
+def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None:
     if damaged:
         raise ValueError(
             f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
@@ -87,7 +86,7 @@ def batches(
     """Batches of examples as dicts, see `records.parse`, with `image` as float32 in 0–255.
 
     Args:
-        records_dir: Where `data_prep.build` wrote.
+        records_dir: Where `data_prep.build` wrote; may be an address, see `files`.
         stage: Whose records.
         split: "train" or "validation".
         batch_size: Rows in a batch.
@@ -103,7 +102,7 @@ def batches(
         FileNotFoundError, ValueError: See `read_manifest`; or the split holds no examples of the mix's kinds.
     """
     manifest = read_manifest(records_dir, stage)
-    stage_dir = pathlib.Path(records_dir) / stage.name
+    stage_dir = files.as_path(records_dir) / stage.name
     shards = {name: [] for name in kinds.NAMES}
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
@@ -132,8 +131,8 @@ def batches(
     return prepared.prefetch(4).with_options(options)
 
 
-def _check_layout(path: pathlib.Path, stage: stages.Stage) -> None:
-    with open(path, "rb") as file:
+def _check_layout(path: files.Path, stage: stages.Stage) -> None:
+    with files.open(path, "rb") as file:
         records.check_layout(file.read(records.num_bytes(stage.size)), stage.size)
 
 

@@ -21,7 +21,7 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import kinds, records
+from mtcnn_tf import files, kinds, records
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
@@ -136,6 +136,22 @@ def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, t
     assert history(tmp_path / "two") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
 
 
+def test_records_may_lie_at_an_address(records_dir, tmp_path):
+    """In this process, for no other one sees TensorFlow's file system in memory, which stands for a bucket."""
+    for path in records_dir.rglob("*.*"):
+        copy = files.as_path("ram://train") / path.relative_to(records_dir).as_posix()
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    for place, name in (("ram://train", "address"), (records_dir, "folder")):
+        with flagsaver.flagsaver():
+            flags = ["--stage=pnet", f"--records_dir={place}", f"--workdir={tmp_path / name}", *QUICK]
+            flags_module.FLAGS(["train.py", *flags])
+            train.main(["train.py"])
+    assert history(tmp_path / "address") == [pytest.approx(row) for row in history(tmp_path / "folder")]
+    description = json.loads((tmp_path / "address" / "pnet" / "config.json").read_text())
+    assert description["facts"]["records_dir"] == "ram://train"
+
+
 def test_flags_come_from_a_file_too(records_dir, tmp_path):
     (tmp_path / "flags").write_text("\n".join(["--stage=pnet", f"--records_dir={records_dir}", "--nosuch"]))
     status, _, errors = run(f"--flagfile={tmp_path / 'flags'}", f"--workdir={tmp_path}")
@@ -155,6 +171,8 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
         (["--batch_size=0"], "batch_size must be above 0, got 0"),
         (["--learning_rate=nan"], "learning_rate must be above 0, got nan"),
         (["--box_weight=-1"], "loss_weights must be 0 or more"),
+        (["--workdir=gs://bucket/networks"], "--workdir needs a folder, got the address 'gs://bucket/networks'"),
+        (["--records_dir=ram://none"], "expected finished pnet records in ram://none/pnet, found no records"),
         (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )
