@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -96,7 +97,8 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
     goes, and what was there stays. In a bucket the last step is a copy, which appears whole as well.
     """
     path = as_path(path)
-    partial = path.with_name(f"{_MARK}{os.getpid()}-{path.name}")
+    # Drawn by chance: two machines may give a process the same number, and may write the same file.
+    partial = path.with_name(f"{_MARK}{secrets.token_hex(3)}-{path.name}")
     try:
         yield partial
         partial.replace(path)

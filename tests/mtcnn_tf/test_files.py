@@ -24,6 +24,13 @@ def test_what_was_there_stays_when_the_writing_fails(tmp_path, error):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_two_that_write_the_same_file_do_not_meet(tmp_path):
+    with files.whole(tmp_path / "a.txt") as first, files.whole(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first" and os.listdir(tmp_path) == ["a.txt"]
+
+
 def test_a_folder_gets_its_name_at_the_end_and_replaces_none(tmp_path):
     def write(content):
         with files.whole(tmp_path / "1") as partial:
@@ -55,8 +62,7 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "train").mkdir()
     with files.whole(tmp_path / "train" / "a.tfrecord") as partial:
         partial.write_text("whole")
-        left = partial.with_name(partial.name.replace(str(os.getpid()), "1"))
-    left.write_text("half")
+    partial.write_text("half")
     (tmp_path / "train" / ".partial-1-2").mkdir()
     (tmp_path / "train" / ".partial-1-2" / "half").touch()
     files.remove_partial_of(tmp_path / "train" / "b.tfrecord")
