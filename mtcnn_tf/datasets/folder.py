@@ -13,7 +13,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
 
     Args:
         directory: Where to look; or a text file with the path of a picture in each line, from the file's own folder on;
-            such a list is one's own, and its pictures may lie anywhere.
+            such a list is one's own, and its pictures may lie anywhere, at addresses too.
         split: Without meaning here: a folder has no lists, and every picture is given.
 
     Raises:
@@ -22,7 +22,8 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     del split
     if files.is_file(directory):
         names = [text for _, text in listing.read_lines(directory) if listing.is_picture(text)]
-        paths = [os.path.join(os.path.dirname(directory), listing.native_path(name)) for name in names]
+        beside = os.path.dirname(directory)
+        paths = [n if files.is_remote(n) else os.path.join(beside, listing.native_path(n)) for n in names]
         return [faces.Annotation(path) for path in sorted(paths)], []
     listing.check_directory(directory)
     paths = []

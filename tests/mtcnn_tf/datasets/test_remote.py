@@ -58,13 +58,12 @@ def test_an_address_gives_what_a_folder_gives(name, tmp_path):
     assert plain(*remote, address) == plain(*local, directory)
 
 
-def test_the_paths_in_a_list_of_ones_own_start_at_the_list(tmp_path):
-    address = write(files.as_path("ram://lists/set"), {"list.txt": "a.jpg\n../b.jpg\n"})
-    annotations, _ = datasets.read(f"folder:{address / 'list.txt'}")
-    assert [annotation.image_path for annotation in annotations] == [
-        "ram://lists/set/../b.jpg",
-        "ram://lists/set/a.jpg",
-    ]
+def test_a_list_of_ones_own_may_name_addresses(tmp_path):
+    texts = {"list.txt": "a.jpg\ngs://bucket/b.jpg\n/c/d.jpg\n"}
+    for directory in (tmp_path, files.as_path("ram://lists/set")):
+        annotations, _ = datasets.read(f"folder:{write(directory, texts) / 'list.txt'}")
+        paths = {f"{directory}/a.jpg", "gs://bucket/b.jpg", "/c/d.jpg"}
+        assert {annotation.image_path for annotation in annotations} == paths
 
 
 @pytest.mark.parametrize("name", datasets.NAMES)
