@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mtcnn_tf import remote
 
 Path: TypeAlias = "pathlib.Path | remote.Path"
+"""What `as_path` returns."""
 
 _ADDRESS = re.compile("[a-z][a-z0-9+.-]*://")
 _MARK = ".partial-"

@@ -121,7 +121,7 @@ class Path:
         self.write_bytes(text.encode(encoding, errors))
 
     def mkdir(self, parents: bool = True, exist_ok: bool = True) -> None:
-        """Makes the folder and those above it; one that is there stays."""
+        """Makes the folder and those above it, and leaves one that is there, whatever is asked for."""
         del parents, exist_ok
         with self._os_errors():
             tf.io.gfile.makedirs(self.address)
@@ -137,8 +137,8 @@ class Path:
             tf.io.gfile.remove(self.address)
 
     def rmtree(self) -> None:
-        """Removes the folder, if it is there, with all that lies in it."""
-        with contextlib.suppress(FileNotFoundError), self._os_errors():
+        """Removes the folder with all that lies in it, as far as it is there and can be removed."""
+        with contextlib.suppress(OSError), self._os_errors():
             tf.io.gfile.rmtree(self.address)
 
     @contextlib.contextmanager
