@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 import mtcnn_tf
 from mtcnn_tf import calibrated, networks, stages
+from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
 
@@ -26,7 +26,9 @@ def workdir(tmp_path_factory):
 
 
 def call(*arguments):
-    return subprocess.run([sys.executable, "export.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [*warm_python.command(), "export.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 def test_exports_everything_as_the_next_version(workdir, tmp_path):

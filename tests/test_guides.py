@@ -8,9 +8,9 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 
 import drawn_faces
 import numpy as np
@@ -18,6 +18,7 @@ import pytest
 
 from data_prep import sample_files
 from mtcnn_tf import calibrated, datasets
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = sorted(ROOT.glob("docs/*.md"))
@@ -31,7 +32,7 @@ python() {
         *train.py*--init_from*) set -- "$@" $TINY ;;
         *train.py*) stage=${2#--stage=}; set -- "$@" $TINY --init_from=mtcnn_tf/weights/$stage.keras ;;
     esac
-    command "$PYTHON" "$@"
+    command $PYTHON "$@"
 }
 mtcnn-detect() { python -m mtcnn_tf.cli.detect "$@"; }
 mtcnn-evaluate() { python -m mtcnn_tf.cli.evaluate "$@"; }
@@ -49,7 +50,13 @@ def commands(name):
 
 
 def run(name, directory):
-    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "SMALL": SMALL, "TINY": TINY}
+    environment = {
+        **os.environ,
+        "PYTHON": shlex.join(warm_python.command()),
+        "PYTHONPATH": str(ROOT),
+        "SMALL": SMALL,
+        "TINY": TINY,
+    }
     script = SHELL + commands(name)
     result = subprocess.run(["bash", "-c", script], cwd=directory, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-3000:]

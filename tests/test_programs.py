@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from mtcnn_tf import cli
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
@@ -56,8 +57,8 @@ def main(module_name, *arguments):
 
 @pytest.mark.parametrize("module_name", PROGRAMS)
 def test_programs_help_and_refuse_alike(module_name):
-    # A process for each, since flags of two programs have the same names; one alone, since TensorFlow is slow to load.
-    command = [sys.executable, __file__, module_name]
+    # A process for each, since flags of two programs have the same names.
+    command = [*warm_python.command(), __file__, module_name]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr

@@ -2,9 +2,9 @@
 
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
-import sys
 
 import drawn_faces
 import numpy as np
@@ -14,6 +14,7 @@ from skimage import data as photographs
 
 from data_prep import sample_files
 from mtcnn_tf import calibrated, datasets, images
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -73,7 +74,7 @@ def photograph_dir(tmp_path):
 
 def make(*arguments):
     # The environment is that of the tests: nothing is to be set up.
-    command = ["make", "--old-file=setup", f"RUN={sys.executable}", *map(str, arguments)]
+    command = ["make", "--old-file=setup", f"RUN={shlex.join(warm_python.command())}", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "MAKEFLAGS": ""})
 
 

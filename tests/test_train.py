@@ -22,6 +22,7 @@ from absl.testing import flagsaver
 import train
 from data_prep import shards
 from mtcnn_tf import files, kinds, records
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
@@ -49,10 +50,10 @@ def records_dir(tmp_path_factory):
     return records_dir
 
 
-def start(*flags):
+def start(*flags, python=(sys.executable,)):
     """The running program."""
     return subprocess.Popen(
-        [sys.executable, "train.py", *map(str, flags)],
+        [*python, "train.py", *map(str, flags)],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.PIPE,
@@ -63,7 +64,7 @@ def start(*flags):
 
 def run(*flags):
     """Its exit status and what it wrote to both streams."""
-    process = start(*flags)
+    process = start(*flags, python=warm_python.command())
     output, errors = process.communicate(timeout=300)
     return process.returncode, output, errors
 

@@ -14,6 +14,7 @@ import pytest
 
 from data_prep import building, jobs, shards
 from mtcnn_tf import datasets, images, input_pipeline, kinds, locks, networks, stages
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -38,9 +39,9 @@ def wait_for(has_happened):
         time.sleep(0.005)
 
 
-def command(dataset, out_dir, *more):
+def command(dataset, out_dir, *more, python=(sys.executable,)):
     return [
-        sys.executable, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
+        *python, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
         "--num_shards=4", "--validation_share=0.2", *more,
     ]  # fmt: skip
 
@@ -240,7 +241,8 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
     assert "build: could not write" in result.stderr.splitlines()[-1]
     assert not list(tmp_path.rglob("*partial*"))
     assert not (tmp_path / "pnet" / "manifest.json").exists()
-    assert subprocess.run(command(specs[0], tmp_path), cwd=ROOT).returncode == 0
+    again = command(specs[0], tmp_path, python=warm_python.command())
+    assert subprocess.run(again, cwd=ROOT).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -255,7 +257,8 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
     ],
 )
 def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
-    result = subprocess.run(command(specs[0], tmp_path, *more), cwd=ROOT, capture_output=True, text=True)
+    wrong = command(specs[0], tmp_path, *more, python=warm_python.command())
+    result = subprocess.run(wrong, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode != 0
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr

@@ -4,7 +4,6 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 
 import drawn_faces
 import pytest
@@ -12,15 +11,15 @@ import test_sheets
 
 from data_prep import sheets
 from mtcnn_tf import images
+from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def check(*flags):
     """Exit status, standard output and standard error of the program."""
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-m", "data_prep.check", *map(str, flags)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    command = [*warm_python.command(), "-m", "data_prep.check", *map(str, flags)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import subprocess
-import sys
 
 import cv2
 import keras
@@ -15,6 +14,7 @@ from absl import flags
 import mtcnn_tf
 from mtcnn_tf import alignment, faces, images, networks, stages, videos
 from mtcnn_tf.cli import detect, results, sources
+from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
@@ -30,7 +30,10 @@ def workdir(tmp_path_factory):
 
 def call(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "mtcnn_tf.cli.detect", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+        [*warm_python.command(), "-m", "mtcnn_tf.cli.detect", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
 
 

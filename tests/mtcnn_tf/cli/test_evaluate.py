@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 import mtcnn_tf
 from mtcnn_tf import images, networks, stages
+from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
@@ -25,7 +25,7 @@ def corner(image):
 
 def call(*arguments, cwd=ROOT):
     return subprocess.run(
-        [sys.executable, "-m", "mtcnn_tf.cli.evaluate", *map(str, arguments)],
+        [*warm_python.command(), "-m", "mtcnn_tf.cli.evaluate", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": ROOT},
         capture_output=True,
