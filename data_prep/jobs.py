@@ -8,9 +8,11 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 import multiprocessing.connection
+import multiprocessing.context
 import os
 import pathlib
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -123,7 +125,7 @@ def run(
         on_picture: Called after each picture with its number of examples of each kind.
         num_workers: Processes.
     """
-    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    context = _context()
     progress = context.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(progress, on_picture), daemon=True)
     listener.start()
@@ -140,6 +142,18 @@ def run(
         executor.shutdown(wait=True, cancel_futures=True)
         progress.put(None)
         listener.join()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How processes are started. TensorFlow survives a fork only as long as it was loaded and nothing more.
+
+    On Linux a server that has just loaded it forks for each worker: it is loaded once, and its memory is shared.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 def _listen(progress, on_picture) -> None:
