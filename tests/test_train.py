@@ -21,8 +21,9 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import files, kinds, records
+from mtcnn_tf import kinds, records
 from tests import warm_python
+from tests.data_prep import test_remote
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
@@ -139,17 +140,14 @@ def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, t
 
 def test_records_may_lie_at_an_address(records_dir, tmp_path):
     """In this process, for no other one sees TensorFlow's file system in memory, which stands for a bucket."""
-    for path in records_dir.rglob("*.*"):
-        copy = files.as_path("ram://train") / path.relative_to(records_dir).as_posix()
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    flags = ["--stage=pnet", "--records_dir=ram://train", f"--workdir={tmp_path}", *QUICK, "--steps_per_epoch=2"]
+    address = test_remote.upload(records_dir, "ram://train")
+    flags = ["--stage=pnet", f"--records_dir={address}", f"--workdir={tmp_path}", *QUICK, "--steps_per_epoch=2"]
     with flagsaver.flagsaver():
         flags_module.FLAGS(["train.py", *flags])
         train.main(["train.py"])
     assert len(history(tmp_path)) == 2 and (tmp_path / "pnet.keras").is_file()
     description = json.loads((tmp_path / "pnet" / "config.json").read_text())
-    assert description["facts"]["records_dir"] == "ram://train"
+    assert description["facts"]["records_dir"] == address
 
 
 def test_flags_come_from_a_file_too(records_dir, tmp_path):

@@ -32,14 +32,16 @@ LOADED = ("mtcnn_tf.training", "mtcnn_tf.exporting", "mtcnn_tf.evaluation.report
 @functools.cache
 def command() -> list[str]:
     """What runs Python's arguments that follow it; the server it needs lives as long as this process."""
-    address = os.path.join(tempfile.mkdtemp(), "socket")
+    directory = tempfile.TemporaryDirectory()
+    address = os.path.join(directory.name, "socket")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    program = [sys.executable, __file__, address]
-    _servers.append(subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL))
+    server = subprocess.Popen([sys.executable, __file__, address], env=environment, stdin=subprocess.PIPE)
+    _kept.extend([directory, server])
     return [sys.executable, "-IS", __file__, address]
 
 
-_servers = []
+_kept = []
+"""The server and its folder, which go when this process ends."""
 
 
 def _ask(address: str, arguments: list[str]) -> int:
@@ -112,8 +114,6 @@ def _run(request: dict, streams: list[int]) -> None:
     first, *sys.argv = request["arguments"]
     if first == "-m":
         runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-    elif first == "-c":
-        exec(sys.argv[0], {"__name__": "__main__"})
     else:
         sys.path[0] = os.path.dirname(os.path.abspath(first))
         sys.argv = request["arguments"]
