@@ -117,6 +117,7 @@ def batches(
     else:
         rows = _read([shard for name in mix for shard in shards[name]], stage).rebatch(batch_size)
 
+    @tf.autograph.experimental.do_not_convert  # which would take seconds at each start
     def prepare(index: tf.Tensor, framed: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = records.parse(framed[part[0] :: part[1]], stage.size)
         if augment:

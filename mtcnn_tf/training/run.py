@@ -13,6 +13,9 @@ import tensorflow as tf
 from mtcnn_tf import files, locks, stages
 from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validators
 
+SECONDS_BETWEEN_PLOTS = 60
+"""At least; to draw one takes a second, which short epochs would spend on little else. The last epoch is drawn, too."""
+
 
 def fit(
     config: settings.Config,
@@ -78,6 +81,7 @@ class _Run:
         self.description = settings.describe(config, stage, facts)
         self.progress = checkpoints.Progress()
         self.num_profiled = config.profile_steps
+        self.plotted_at = time.monotonic()
         self.is_writer = learner.is_writer(config.strategy)
         if not self.is_writer:
             self.report = lambda line: None
@@ -229,7 +233,10 @@ class _Run:
         if is_best:
             learner.save(self.network, self.config, self.stage, self.network_path)
         history.write_csv(self.progress.rows, self.dir / "history.csv")
-        history.write_plot(self.progress.rows, self.dir / "history.png", self.stage.name)
+        is_last, now = row["epoch"] >= self.config.epochs, time.monotonic()
+        if is_last or now - self.plotted_at >= SECONDS_BETWEEN_PLOTS:
+            history.write_plot(self.progress.rows, self.dir / "history.png", self.stage.name)
+            self.plotted_at = now
         step = self._num_steps()
         self.board.write_row({name: value for name, value in row.items() if name != "epoch"}, step)
         self.board.write_network(self.network, step)

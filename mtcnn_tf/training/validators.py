@@ -24,13 +24,13 @@ class Validator:
         self._weights, self._hard_share = weights, hard_share
         self.scores, self.is_face, self.samples = np.zeros(0, np.float32), np.zeros(0, bool), {}
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def measure(batch):
             predictions = losses.one_row_each(network(batch["image"], training=False))
             face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
             return losses.measure(predictions, batch), tf.nn.softmax(predictions["face"])[:, 1], face_losses
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def predict(image):
             return losses.one_row_each(network(image, training=False))
 

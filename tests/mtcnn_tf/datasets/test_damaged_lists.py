@@ -68,6 +68,12 @@ def lay_out(name, directory):
     return f"{name.split()[0]}:{directory / 'list.txt' if name == 'folder' else directory}"
 
 
+def overwrite(path, content):
+    """In a new file, since cutting an old one short waits for the disk."""
+    path.unlink()
+    path.write_bytes(content)
+
+
 def read_or_refuse(spec, directory):
     """Reads; whether there was anything. Whatever comes must be sound, or a sentence that names a file."""
     try:
@@ -91,7 +97,7 @@ def test_faces_and_problems_or_one_sentence(name, tmp_path):
     was_read = []
     for place, text in LISTS[name].items():
         for damaged in mutations.texts(text.encode(), COUNT // len(LISTS[name])):
-            (tmp_path / place).write_bytes(damaged)
+            overwrite(tmp_path / place, damaged)
             was_read.append(read_or_refuse(spec, tmp_path))
         (tmp_path / place).write_text(text)
     assert 0 < sum(was_read) < len(was_read)
@@ -102,7 +108,7 @@ def test_json_that_is_sound_and_holds_anything(tmp_path):
     spec = lay_out("coco", tmp_path)
     was_read = []
     for damaged in mutations.trees(COCO, COUNT):
-        (tmp_path / "annotations" / "faces_train.json").write_text(damaged)
+        overwrite(tmp_path / "annotations" / "faces_train.json", damaged.encode())
         was_read.append(read_or_refuse(spec, tmp_path))
     assert 0 < sum(was_read) < len(was_read)
 

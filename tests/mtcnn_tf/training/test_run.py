@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from mtcnn_tf import networks, stages, training
-from mtcnn_tf.training import checkpoints
+from mtcnn_tf.training import checkpoints, run
 
 CONFIG = training.Config(epochs=3, steps_per_epoch=8, batch_size=32, learning_rate=0.01)
 NOT_REPEATABLE = ("examples_per_second", "input_waiting")
@@ -283,6 +283,15 @@ def test_steps_are_traced_for_the_profiler(tmp_path, train):
     training.fit(config, stages.PNET, train, None, tmp_path)
     (trace,) = tmp_path.glob("pnet/tensorboard/plugins/profile/*/*.xplane.pb")
     assert b"step_num" in trace.read_bytes()
+
+
+@pytest.mark.parametrize("seconds, num_plots", [(0, CONFIG.epochs), (1000, 1)])
+def test_the_history_is_drawn_now_and_then_and_at_the_end(tmp_path, train, monkeypatch, seconds, num_plots):
+    drawn = []
+    monkeypatch.setattr(run, "SECONDS_BETWEEN_PLOTS", seconds)
+    monkeypatch.setattr(run.history, "write_plot", lambda rows, path, title: drawn.append(len(rows)))
+    training.fit(CONFIG, stages.PNET, train, None, tmp_path)
+    assert len(drawn) == num_plots and drawn[-1] == CONFIG.epochs
 
 
 def test_too_few_batches_are_an_error(tmp_path, train, validation):
