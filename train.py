@@ -36,8 +36,10 @@ _INIT_FROM = flags.DEFINE_list(
 _LANDMARKS = flags.DEFINE_enum(
     "landmarks",
     None,
-    ["five", "none"],
-    "Which points the network finds beside the box. [five where the records hold landmark crops, otherwise none]",
+    ["five", "none", "alone"],
+    "Which points the network finds beside the box; alone: O-Net's five are all that is trained, in layers of their "
+    "own, whatever the mix, and what --init_from says of faces and boxes stays. [five where the records hold landmark "
+    "crops, otherwise none]",
 )
 _MIX = flags.DEFINE_string(
     "mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch; a kind without examples has none."
@@ -108,10 +110,10 @@ def _has_landmarks(num_crops: int) -> bool:
 
     A network that is never told where they are would make them up.
     """
-    if _LANDMARKS.value == "five" and not num_crops:
+    if _LANDMARKS.value in ("five", "alone") and not num_crops:
         raise ValueError(
-            "--landmarks=five needs landmark crops in the records, found none; build them from a data set with points, "
-            "too, or give --landmarks=none"
+            f"--landmarks={_LANDMARKS.value} needs landmark crops in the records, found none; build them from a data "
+            "set with points, too, or give --landmarks=none"
         )
     if _LANDMARKS.value is None and not num_crops:
         print("The records hold no landmark crops: the network will find boxes alone.")
@@ -140,6 +142,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         shared_slopes=_SLOPES.value == "layer",
         landmarks=landmarks,
         init_from=tuple(_INIT_FROM.value),
+        landmarks_alone=_LANDMARKS.value == "alone",
         seed=_SEED.value,
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
         profile_steps=_PROFILE_STEPS.value,
@@ -154,6 +157,8 @@ def _train(stage: stages.Stage):
     landmarks = _has_landmarks(num_examples["train"]["landmark"])
     if not landmarks:
         mix["landmark"] = 0
+    if _LANDMARKS.value == "alone":
+        mix = dict.fromkeys(mix, 0) | {"landmark": 1}
     config = _config(stage, sum(num_examples["train"].values()), landmarks)
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())

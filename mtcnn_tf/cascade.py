@@ -2,6 +2,7 @@
 
 Zhang et al. 2016, section II.A. Thresholds of the non-maximum suppression are those of the authors' released code. What
 O-Net takes for a face it sees once more, mirrored, and what it says of both is averaged: its errors are not symmetric.
+Landmarks are also averaged with those of a last look, at the square round the final box, in which a face lies better.
 
 The pyramid is sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
 meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
@@ -193,6 +194,7 @@ class Cascade(tf.Module):
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
         order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
         boxes, logits, landmarks = (tf.gather(values, order) for values in (boxes, logits, landmarks))
+        landmarks = self._look_at_faces(levels, boxes, landmarks) if has_landmarks else landmarks
         boxes, logits, landmarks = _drop_empty(clip(boxes, shape), logits, landmarks)
         found = {"boxes": boxes, "scores": tf.sigmoid(logits)}
         return found | ({"landmarks": landmarks} if has_landmarks else {})
@@ -228,6 +230,21 @@ class Cascade(tf.Module):
         outputs = _if_any(num_boxes, look, _no_outputs(network))
         keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
         return tf.gather(boxes, keep), _gather_outputs(outputs, keep)
+
+    def _look_at_faces(self, levels, boxes, landmarks):
+        """The mean of `landmarks` and of those that O-Net sees in the squares round the final boxes, both ways."""
+        boxes, num_boxes = square(boxes), tf.shape(boxes)[0]
+
+        def look():
+            missing = -num_boxes % (_BATCH_STEPS["onet"] // 2)
+            pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stages.ONET.size)
+            seen = self._network("onet")(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).landmarks
+            straight, mirrored = tf.split(seen, 2)
+            points = (straight + mirroring.landmarks(mirrored)) / 2
+            points = tf.gather(points, tf.math.invert_permutation(places)[:num_boxes])
+            return (landmarks + decode_points(boxes, tf.reshape(points, [-1, 5, 2]))) / 2
+
+        return _if_any(num_boxes, look, landmarks)
 
     def _network(self, name: str) -> inference.Network:
         if name not in self.networks:

@@ -5,6 +5,7 @@
 * The heads become one matrix product, with one face logit (the difference of the two) in place of two, so that no
   softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is `logit > log(t / (1 - t))`.
 * Scale and offset of the pixels fold into the first convolution, which pads nothing.
+* Where the landmarks have layers of their own, the heads' product has zeros for what a head doesn't look at.
 * P-Net's boxes are of interest in few places of its map: `features`, `logits` and `heads` can be called one by one.
 """
 
@@ -38,10 +39,16 @@ class Network(tf.Module):
         super().__init__(name=model.name)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         self.has_landmarks = "landmarks" in model.output
-        trunk = [layer for layer in model.layers if layer not in heads]
+        layers_before = _layers_before(model)
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
-        self._steps = [self._step(layer, before) for before, layer in zip([None, *trunk], trunk, strict=False)]
-        self._kernel, self._bias = map(self._keep, _merged(heads))
+        self._steps = [
+            (layer.name, before and before.name, self._step(layer, before))
+            for layer, before in layers_before.items()
+            if layer not in heads
+        ]
+        ends = [layers_before[head].name for head in heads]
+        self._ends = list(dict.fromkeys(ends))
+        self._kernel, self._bias = map(self._keep, _merged(heads, ends))
 
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
@@ -51,10 +58,10 @@ class Network(tf.Module):
     @tf.Module.with_name_scope
     def features(self, pixels: tf.Tensor) -> tf.Tensor:
         """What the heads look at, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
-        x = pixels
-        for step in self._steps:
-            x = step(x)
-        return x
+        said = {None: pixels}
+        for name, before, step in self._steps:
+            said[name] = step(said[before])
+        return tf.concat([said[end] for end in self._ends], axis=-1) if self._ends[1:] else said[self._ends[0]]
 
     @tf.Module.with_name_scope
     def logits(self, features: tf.Tensor) -> tf.Tensor:
@@ -112,13 +119,35 @@ def _rescaled(kernel: np.ndarray, bias: np.ndarray, before: keras.Layer | None) 
     return kernel * before.scale, bias + before.offset * kernel.sum(axis=(0, 1, 2))
 
 
-def _merged(heads: list[keras.Layer]) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks, if any."""
+def _layers_before(model: keras.Model) -> dict[keras.Layer, keras.Layer | None]:
+    """The layer whose output each layer takes; they come in an order in which that one is first."""
+    by_output = {id(layer.output): layer for layer in model.layers}
+    return {
+        layer: None if isinstance(layer, keras.layers.InputLayer) else by_output[id(layer.input)]
+        for layer in model.layers
+    }
+
+
+def _merged(heads: list[keras.Layer], ends: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks, if any.
+
+    Args:
+        heads: The layers that give them.
+        ends: What each head looks at. The F features are those of all that differ, in order.
+    """
     (face_kernel, face_bias), *others = [head.get_weights() for head in heads]
     kernels = [face_kernel[..., 1:] - face_kernel[..., :1]] + [kernel for kernel, _ in others]
     biases = [face_bias[1:] - face_bias[:1]] + [bias for _, bias in others]
-    kernel = np.concatenate(kernels, axis=-1)
-    return kernel.reshape(kernel.shape[-2:]), np.concatenate(biases)  # P-Net's heads are 1×1 convolutions
+    kernels = [kernel.reshape(kernel.shape[-2:]) for kernel in kernels]  # P-Net's heads are 1×1 convolutions
+    merged = []
+    for end in dict.fromkeys(ends):
+        num_features = next(len(kernel) for kernel, its_end in zip(kernels, ends, strict=True) if its_end == end)
+        blocks = [
+            kernel if its_end == end else np.zeros((num_features, kernel.shape[1]))
+            for kernel, its_end in zip(kernels, ends, strict=True)
+        ]
+        merged.append(np.concatenate(blocks, axis=1))
+    return np.concatenate(merged), np.concatenate(biases)
 
 
 def _product(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

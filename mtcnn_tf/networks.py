@@ -28,7 +28,13 @@ PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
 
 
-def build(stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
+_OWN = "landmark_"
+"""How the names of layers begin that the landmarks have for themselves."""
+
+
+def build(
+    stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False
+) -> keras.Model:
     """The untrained network of `stage`.
 
     Args:
@@ -36,8 +42,35 @@ def build(stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = Tru
         shared_slopes: One PReLU slope for a layer, which serves twice as fast because it folds into the convolution;
             otherwise one for each channel, as in the paper.
         landmarks: Whether it finds landmarks, too.
+        own_landmark_layers: Whether O-Net's landmarks have layers of their own from the third convolution on, and not
+            only the last one, as in the paper. Otherwise each task takes capacity from the others.
     """
-    return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
+    if not own_landmark_layers:
+        return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
+    if stage is not stages.ONET or not landmarks:
+        raise ValueError(f"expected an O-Net that finds landmarks, to give them layers of their own, got {stage.name}")
+    return onet(shared_slopes, own_landmark_layers=True)
+
+
+def has_own_landmark_layers(network: keras.Model) -> bool:
+    """Whether the landmarks of `network` have layers of their own."""
+    return any(layer.name.startswith(_OWN) for layer in network.layers)
+
+
+def is_of_landmarks_alone(layer: keras.Layer) -> bool:
+    """Whether what `layer` says counts for the landmarks and nothing else."""
+    return layer.name.startswith(_OWN) or layer.name == "landmarks"
+
+
+def with_own_landmark_layers(network: keras.Model) -> keras.Model:
+    """An O-Net that says the same as `network`, whose landmarks have layers of their own: copies, to begin with."""
+    if has_own_landmark_layers(network):
+        return network
+    is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
+    copy = build(stages.BY_NAME[network.name], is_shared, "landmarks" in network.output, own_landmark_layers=True)
+    for layer in copy.layers:
+        layer.set_weights(network.get_layer(layer.name.removeprefix(_OWN)).get_weights())
+    return copy
 
 
 def load(path: str | os.PathLike) -> keras.Model:
@@ -67,7 +100,10 @@ def _load(path: str) -> keras.Model:
         described = json.loads(archive.read("config.json"))["config"]
     settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
     slope_axes = settings["conv1_prelu"]["shared_axes"]
-    network = build(stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings)
+    own_landmark_layers = any(name.startswith(_OWN) for name in settings)
+    network = build(
+        stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers
+    )
     if settings.keys() != {layer.name for layer in network.layers}:
         raise ValueError(f"{network.name} with other layers")
     network.load_weights(path)
@@ -81,8 +117,8 @@ def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
     x = _conv(x, 16, 3, shared_slopes, "conv2")
     x = _conv(x, 32, 3, shared_slopes, "conv3")
-    heads = {name: layers.Conv2D(size, 1, dtype="float32", name=name) for name, size in _heads(landmarks).items()}
-    return keras.Model(image, {name: head(x) for name, head in heads.items()}, name=stages.PNET.name)
+    heads = {name: layers.Conv2D(_HEADS[name], 1, dtype="float32", name=name)(x) for name in _wanted(landmarks)}
+    return keras.Model(image, heads, name=stages.PNET.name)
 
 
 def rnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
@@ -93,25 +129,36 @@ def rnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     x = _conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     x = _conv(x, 64, 2, shared_slopes, "conv3")
-    return _dense_heads(image, x, 128, shared_slopes, landmarks, stages.RNET.name)
+    x = _dense(x, 128, shared_slopes)
+    return keras.Model(image, {name: _dense_head(x, name) for name in _wanted(landmarks)}, name=stages.RNET.name)
 
 
-def onet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
+def onet(shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
+
+    def last_layers(x, own=""):
+        x = _conv(x, 64, 3, shared_slopes, f"{own}conv3")
+        x = layers.MaxPooling2D(2, 2, "same", name=f"{own}pool3")(x)
+        x = _conv(x, 128, 2, shared_slopes, f"{own}conv4")
+        return _dense(x, 256, shared_slopes, own)
+
     image, x = _input(stages.ONET.size, stages.ONET.name)
     x = _conv(x, 32, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
     x = _conv(x, 64, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
-    x = _conv(x, 64, 3, shared_slopes, "conv3")
-    x = layers.MaxPooling2D(2, 2, "same", name="pool3")(x)
-    x = _conv(x, 128, 2, shared_slopes, "conv4")
-    return _dense_heads(image, x, 256, shared_slopes, landmarks, stages.ONET.name)
+    ends = dict.fromkeys(_wanted(landmarks), last_layers(x))
+    if own_landmark_layers:
+        ends["landmarks"] = last_layers(x, _OWN)
+    return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
 
 
-def _heads(landmarks: bool) -> dict[str, int]:
-    """How many numbers each head gives."""
-    return {"face": 2, "offsets": 4} | ({"landmarks": 10} if landmarks else {})
+_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
+"""How many numbers each head gives."""
+
+
+def _wanted(landmarks: bool) -> list[str]:
+    return [name for name in _HEADS if landmarks or name != "landmarks"]
 
 
 def _input(size: int | None, name: str):
@@ -125,12 +172,14 @@ def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
     return _prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
 
 
-def _dense_heads(image, x, units: int, shared_slopes: bool, landmarks: bool, name: str) -> keras.Model:
-    x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(units, name="dense")(x)
-    x = _prelu([1] if shared_slopes else None, "dense_prelu")(x)
-    heads = {head: layers.Dense(size, dtype="float32", name=head)(x) for head, size in _heads(landmarks).items()}
-    return keras.Model(image, heads, name=name)
+def _dense(x, units: int, shared_slopes: bool, own: str = ""):
+    x = layers.Flatten(name=f"{own}flatten")(x)
+    x = layers.Dense(units, name=f"{own}dense")(x)
+    return _prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
+
+
+def _dense_head(x, name: str):
+    return layers.Dense(_HEADS[name], dtype="float32", name=name)(x)
 
 
 def _prelu(shared_axes, name: str) -> keras.Layer:

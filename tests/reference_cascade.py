@@ -31,6 +31,7 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
     boxes, scores, landmarks = not_empty(move(squares, offsets), scores, landmarks)
     keep = suppress(boxes, scores, 0.7, "smaller")
     boxes, scores, landmarks = boxes[keep], scores[keep], landmarks[keep]
+    landmarks = (landmarks + look_at_faces(models["onet"], copies, boxes)) / 2
     height, width = image.shape[:2]
     boxes = np.minimum(np.maximum(boxes, 0), [width, height, width, height])
     return not_empty(boxes, scores, landmarks)
@@ -88,11 +89,7 @@ def propose(model, image, copies, min_face_size, threshold, scale_factor):
 
 def judge(model, copies, boxes, size, threshold):
     """Squares round the boxes, crops, scores, offsets and points of those that the network takes for faces."""
-    squares = []
-    for x1, y1, x2, y2 in boxes:
-        half = max(x2 - x1, y2 - y1) / 2
-        squares.append([(x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half])
-    squares = np.array(squares).reshape(-1, 4)
+    squares = np.array([square_round(box) for box in boxes]).reshape(-1, 4)
     if len(squares) == 0:
         return squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
     crops = np.stack([cut(copies, square, size) for square in squares])
@@ -101,13 +98,19 @@ def judge(model, copies, boxes, size, threshold):
     return squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
 
 
+def square_round(box):
+    x1, y1, x2, y2 = box
+    half = max(x2 - x1, y2 - y1) / 2
+    return [(x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half]
+
+
 def judge_both_ways(model, squares, crops, scores, offsets, points, threshold):
     """What the network says of the crops on the average of them and their mirror images."""
     kept = []
     for square, crop, score, shift, five in zip(squares, crops, scores, offsets, points, strict=True):
         mirrored = forward(model, crop[None, :, ::-1])
         other_score, (x1, y1, x2, y2), seen = (values[0] for values in mirrored)
-        other_five = np.array([(1 - x, y) for x, y in seen[[1, 0, 2, 4, 3]]])  # left is right in the mirror
+        other_five = mirrored_points(seen)
         odds = math.sqrt(score / (1 - score) * other_score / (1 - other_score))  # the mean of the logits
         if odds > threshold / (1 - threshold):
             shift = (shift + [-x2, y1, -x1, y2]) / 2
@@ -115,6 +118,20 @@ def judge_both_ways(model, squares, crops, scores, offsets, points, threshold):
     if not kept:
         return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
     return tuple(np.array(values) for values in zip(*kept, strict=True))
+
+
+def look_at_faces(model, copies, boxes):
+    """Landmarks by the squares round the final boxes, on the average of both ways."""
+    landmarks = []
+    for x1, y1, x2, y2 in map(square_round, boxes):
+        crop = cut(copies, (x1, y1, x2, y2), 48)
+        _, _, (five, seen) = forward(model, np.stack([crop, crop[:, ::-1]]))
+        landmarks.append((x1, y1) + (five + mirrored_points(seen)) / 2 * (x2 - x1, y2 - y1))
+    return np.array(landmarks).reshape(-1, 5, 2)
+
+
+def mirrored_points(five):
+    return np.array([(1 - x, y) for x, y in five[[1, 0, 2, 4, 3]]])  # left is right in the mirror
 
 
 def forward(model, pixels):

@@ -26,10 +26,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
     """
     keras.utils.set_random_seed(config.seed)
     with _strategy(config.strategy).scope(), _precision(config.precision):
-        network = networks.build(stage, config.shared_slopes, config.landmarks)
-        if config.init_from:
-            columns = zip(*(_fitting_weights(path, network) for path in config.init_from), strict=True)
-            network.set_weights([np.mean(column, axis=0) for column in columns])
+        network = _first_network(config, stage)
         model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
         model.compile(_optimizer(config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
@@ -63,7 +60,8 @@ def is_writer(strategy: str) -> bool:
 def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
-        plain = networks.build(stage, config.shared_slopes, config.landmarks)
+        own_landmark_layers = networks.has_own_landmark_layers(network)
+        plain = networks.build(stage, config.shared_slopes, config.landmarks, own_landmark_layers)
     plain.set_weights(network.get_weights())
     with files.whole(path) as partial:
         plain.save(partial)
@@ -123,9 +121,24 @@ def _optimizer(config: settings.Config) -> keras.Optimizer:
     return optimizer
 
 
-def _fitting_weights(path: str, network: keras.Model) -> list[np.ndarray]:
-    """The weights of a .keras file, for `network`."""
-    source = networks.load(path)
+def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
+    """The network to begin with."""
+    starts = [networks.load(path) for path in config.init_from]
+    has_own = config.landmarks_alone or any(map(networks.has_own_landmark_layers, starts))
+    network = networks.build(stage, config.shared_slopes, config.landmarks, has_own and config.landmarks)
+    if starts:
+        fitting = [_fitting_weights(*start, network) for start in zip(config.init_from, starts, strict=True)]
+        network.set_weights([np.mean(column, axis=0) for column in zip(*fitting, strict=True)])
+    if config.landmarks_alone:
+        for layer in network.layers:
+            layer.trainable = networks.is_of_landmarks_alone(layer)
+    return network
+
+
+def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
+    """The weights of `source`, which comes from `path`, for `network`."""
+    if networks.has_own_landmark_layers(network):
+        source = networks.with_own_landmark_layers(source)
     if "landmarks" not in network.output:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}

@@ -43,7 +43,10 @@ class Config:
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
-            soups"). Their landmarks are left out where none are wanted.
+            soups"). Their landmarks are left out where none are wanted; if these have layers of their own, they keep
+            them (see `networks.build`).
+        landmarks_alone: Whether the landmarks alone are trained, in layers of their own, so that what `init_from` says
+            of faces and boxes stays as it is. O-Net only.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
         profile_steps: So many steps are traced for TensorBoard's profiler, after the first few; 0 traces none.
@@ -65,6 +68,7 @@ class Config:
     shared_slopes: bool = True
     landmarks: bool = True
     init_from: tuple[str, ...] = ()
+    landmarks_alone: bool = False
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
     profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
@@ -85,6 +89,8 @@ class Config:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}")
         if self.loss_weights and not all(0 <= x < math.inf for x in dataclasses.astuple(self.loss_weights)):
             raise ValueError(f"loss_weights must be 0 or more, got {self.loss_weights}")
+        if self.landmarks_alone and not (self.init_from and self.landmarks):
+            raise ValueError("landmarks_alone needs landmarks, and init_from, which says what stays as it is")
         for path in self.init_from:
             if not pathlib.Path(path).is_file():
                 raise FileNotFoundError(f"init_from must be .keras files, there is none at {path}")

@@ -7,12 +7,14 @@ import tensorflow as tf
 
 from mtcnn_tf import inference, networks, stages
 
+NETWORKS = [(stage, {}) for stage in stages.ALL] + [(stages.ONET, {"own_landmark_layers": True})]
+
 
 @pytest.mark.parametrize("shared_slopes", [True, False])
-@pytest.mark.parametrize("stage", stages.ALL, ids=lambda stage: stage.name)
-def test_agrees_with_keras(stage, shared_slopes):
+@pytest.mark.parametrize(("stage", "more"), NETWORKS)
+def test_agrees_with_keras(stage, more, shared_slopes):
     rng = np.random.default_rng(0)
-    model = networks.build(stage, shared_slopes)
+    model = networks.build(stage, shared_slopes, **more)
     for layer in model.layers:  # slopes on both sides of 0 and 1, biases that are not 0
         layer.set_weights(
             [rng.normal(0.3, 0.5, values.shape) * (0.3 if values.ndim > 2 else 1) for values in layer.get_weights()]

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import networks, stages, training
+from mtcnn_tf import kinds, networks, stages, training
 from mtcnn_tf.training import checkpoints, run
+from tests.mtcnn_tf.training import conftest
 
 CONFIG = training.Config(epochs=3, steps_per_epoch=8, batch_size=32, learning_rate=0.01)
 NOT_REPEATABLE = ("examples_per_second", "input_waiting")
@@ -276,6 +277,39 @@ def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, val
     for layer in network.layers:
         for x, y in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):
             np.testing.assert_allclose(x, y, atol=1e-6)
+
+
+def test_landmarks_alone_are_trained_and_all_else_stays(tmp_path):
+    def batches(seed):
+        examples = conftest.toy_examples(64, seed, stages.ONET.size)
+        rows = examples["kind"] == kinds.LANDMARK
+        examples = {name: values[rows] for name, values in examples.items()}
+        return tf.data.Dataset.from_tensor_slices(examples).repeat().batch(8)
+
+    start = networks.build(stages.ONET)
+    start.save(tmp_path / "start.keras")
+    paths = (str(tmp_path / "start.keras"),)
+    config = training.Config(epochs=2, steps_per_epoch=6, batch_size=8, init_from=paths, landmarks_alone=True)
+    first, last = training.fit(config, stages.ONET, batches, lambda: batches(9).take(2), tmp_path)
+    assert last["val_landmark_error"] < first["val_landmark_error"] and "face_loss" not in last
+
+    trained = networks.load(tmp_path / "onet.keras")
+    for layer in start.layers:
+        if layer.weights and not networks.is_of_landmarks_alone(layer):
+            for there, here in zip(trained.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
+                np.testing.assert_array_equal(there, here)
+
+    # It can be the start of a usual training, and of one without landmarks.
+    again = dataclasses.replace(config, init_from=(str(tmp_path / "onet.keras"),), landmarks_alone=False, epochs=1)
+    training.fit(again, stages.ONET, batches, None, tmp_path / "again")
+    assert networks.has_own_landmark_layers(networks.load(tmp_path / "again" / "onet.keras"))
+    training.fit(dataclasses.replace(again, landmarks=False), stages.ONET, batches, None, tmp_path / "without")
+    assert set(networks.load(tmp_path / "without" / "onet.keras").output) == {"face", "offsets"}
+
+
+def test_landmarks_alone_need_a_start():
+    with pytest.raises(ValueError, match="landmarks_alone needs landmarks, and init_from"):
+        training.Config(landmarks_alone=True)
 
 
 def test_steps_are_traced_for_the_profiler(tmp_path, train):
