@@ -24,7 +24,7 @@ HELD_OUT := $(WORK)/records/onet/held_out.txt
 # The recipe: what each build and each training is told beside its stage and folders. P-Net is trained twice, the second
 # time with its own first proposals as negatives. The R-Net and O-Net that ship were trained in several starts, each from
 # the one before, and O-Net is the mean of three of them (mtcnn_tf/weights/README.md); here every training is one, as long
-# as theirs together.
+# as theirs together. Last, O-Net's landmarks get layers of their own, from crops as close as those that the cascade cuts.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
@@ -34,14 +34,18 @@ BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 
     --landmark_trials_per_face=60 --max_rotation=15
 TRAIN_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
     --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
+BUILD_LANDMARKS := --thresholds=0.2,0.1 --max_mined_negatives=0 --min_face_size=16 --trials_per_face=0 \
+    --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=10
+TRAIN_LANDMARKS := --epochs=12 --steps_per_epoch=500 --batch_size=256 --learning_rate=0.001
 
 # Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
 NO_FACES_TEST := $(WORK)/no_faces_test.txt
-SETS := --dataset=wider_face:$(DATA)/wider_face --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw \
-    --dataset=voc:$(DATA)/face_mask_voc --dataset=folder:$(NO_FACES_TRAIN)
+POINTS := --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw
+SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/face_mask_voc \
+    --dataset=folder:$(NO_FACES_TRAIN)
 
-build = $(RUN) -m data_prep.build --stage=$(1) $(SETS) $(BUILD_FLAGS)
+build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(BUILD_FLAGS)
 train = $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
 WHOLE_CURVE := --thresholds=0.3,0.1,0.01
@@ -73,7 +77,10 @@ reproduce: setup lists
 	$(call build,rnet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_RNET)
 	$(call train,rnet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
 	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
-	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_ONET) $(TRAIN_FLAGS)
+	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/first $(TRAIN_ONET) $(TRAIN_FLAGS)
+	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_LANDMARKS)
+	$(RUN) train.py --stage=onet --landmarks=alone --init_from=$(WORK)/first/onet.keras \
+	    --records_dir=$(WORK)/records/landmarks --workdir=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
 	$(choose_thresholds)
 	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)

@@ -2,7 +2,7 @@
 
 Zhang et al. 2016, section II.A. Thresholds of the non-maximum suppression are those of the authors' released code. What
 O-Net takes for a face it sees once more, mirrored, and what it says of both is averaged: its errors are not symmetric.
-Landmarks are also averaged with those of a last look, at the square round the final box, in which a face lies better.
+Landmarks are the mean of what both tell and of two looks at the square round the final box, where a face lies better.
 
 The pyramid is sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
 meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
@@ -171,7 +171,7 @@ class Cascade(tf.Module):
             # this scale does rounding not decide which of them stay.
             keep = tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE)
             windows, logits, cells = (tf.gather(values, keep) for values in (windows, logits, cells))
-        offsets = network.heads(tf.gather_nd(features, cells)).offsets
+        offsets = network.offsets(tf.gather_nd(features, cells))
         return tf.concat([windows * tf.tile(pixel_size, [2]), logits[:, None], offsets], axis=1)
 
     def _refine(self, levels, boxes, threshold):
@@ -185,19 +185,19 @@ class Cascade(tf.Module):
 
     def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
-        boxes, pixels, outputs = self._look(stages.ONET, levels, boxes, threshold)
-        boxes, outputs = self._look_at_mirrored(boxes, pixels, outputs, threshold)
-        has_landmarks = self._network("onet").has_landmarks
-        points = tf.reshape(outputs.landmarks, [tf.shape(boxes)[0], 5 if has_landmarks else 0, 2])
-        landmarks = decode_points(boxes, points)
-        boxes, logits, landmarks = _drop_empty(decode(boxes, outputs.offsets), outputs.logits, landmarks)
+        squares, pixels, outputs = self._look(stages.ONET, levels, boxes, threshold)
+        squares, outputs = self._look_at_mirrored(squares, pixels, outputs, threshold)
+        boxes, squares, logits, clues = _drop_empty(
+            decode(squares, outputs.offsets), squares, outputs.logits, outputs.clues
+        )
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
         order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
-        boxes, logits, landmarks = (tf.gather(values, order) for values in (boxes, logits, landmarks))
-        landmarks = self._look_at_faces(levels, boxes, landmarks) if has_landmarks else landmarks
-        boxes, logits, landmarks = _drop_empty(clip(boxes, shape), logits, landmarks)
-        found = {"boxes": boxes, "scores": tf.sigmoid(logits)}
-        return found | ({"landmarks": landmarks} if has_landmarks else {})
+        boxes, squares, logits, clues = (tf.gather(values, order) for values in (boxes, squares, logits, clues))
+        found = {"scores": tf.sigmoid(logits)}
+        if self._network("onet").has_landmarks:
+            found["landmarks"] = self._landmarks(levels, squares, clues, boxes)
+        boxes, *others = _drop_empty(clip(boxes, shape), *found.values())
+        return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
     def _look(self, stage, levels, boxes, threshold):
         """The squares round `boxes` that the stage's network takes for faces, their crops, and what it says of each."""
@@ -205,8 +205,7 @@ class Cascade(tf.Module):
         network = self._network(stage.name)
 
         def look():
-            missing = -num_boxes % _BATCH_STEPS[stage.name]
-            pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stage.size)
+            pixels, places = crops.cut(levels, _filled_up(boxes, _BATCH_STEPS[stage.name]), stage.size)
             outputs = network(pixels)
             keep = tf.where((outputs.logits > _logit(threshold)) & (places < num_boxes))[:, 0]
             return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
@@ -216,35 +215,44 @@ class Cascade(tf.Module):
         return tf.gather(boxes, places), pixels, outputs
 
     def _look_at_mirrored(self, boxes, pixels, outputs, threshold):
-        """The boxes that O-Net takes for faces on the average of their crops and mirrored crops, and that average."""
+        """The boxes that O-Net takes for faces on the average of their crops and mirrored crops, and that average.
+
+        Clues are not averaged: [N, 2, …] holds those of both.
+        """
         network, num_boxes = self._network("onet"), tf.shape(boxes)[0]
 
         def look():
-            missing = -num_boxes % _BATCH_STEPS["onet"]
-            seen = network(tf.reverse(tf.pad(pixels, [[0, missing], [0, 0], [0, 0], [0, 0]]), [2]))
-            logits, offsets, landmarks = _gather_outputs(seen, tf.range(num_boxes))
-            landmarks = mirroring.landmarks(landmarks) if network.has_landmarks else landmarks
-            mirrored = inference.Outputs(logits, mirroring.offsets(offsets), landmarks)
-            return inference.Outputs(*((one + other) / 2 for one, other in zip(outputs, mirrored, strict=True)))
+            mirrored = network(tf.reverse(_filled_up(pixels, _BATCH_STEPS["onet"]), [2]))
+            return _gather_outputs(mirrored, tf.range(num_boxes))
 
-        outputs = _if_any(num_boxes, look, _no_outputs(network))
-        keep = tf.where(outputs.logits > _logit(threshold))[:, 0]
-        return tf.gather(boxes, keep), _gather_outputs(outputs, keep)
+        mirrored = _if_any(num_boxes, look, _no_outputs(network))
+        logits = (outputs.logits + mirrored.logits) / 2
+        offsets = (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2
+        clues = tf.stack([outputs.clues, mirrored.clues], axis=1)
+        keep = tf.where(logits > _logit(threshold))[:, 0]
+        return tf.gather(boxes, keep), _gather_outputs(inference.Outputs(logits, offsets, clues), keep)
 
-    def _look_at_faces(self, levels, boxes, landmarks):
-        """The mean of `landmarks` and of those that O-Net sees in the squares round the final boxes, both ways."""
-        boxes, num_boxes = square(boxes), tf.shape(boxes)[0]
+    def _landmarks(self, levels, squares, clues, boxes):
+        """The landmarks [N, 5, 2] of faces, as the mean of what four crops of each tell.
+
+        These are the crop in which the face was found, cut at `squares` [N, 4] with `clues` [N, 2, …], the one round
+        its final box in `boxes` [N, 4], and the mirror images of both.
+        """
+        network, final_squares, num_faces = self._network("onet"), square(boxes), tf.shape(boxes)[0]
 
         def look():
-            missing = -num_boxes % (_BATCH_STEPS["onet"] // 2)
-            pixels, places = crops.cut(levels, tf.pad(boxes, [[0, missing], [0, 0]]), stages.ONET.size)
-            seen = self._network("onet")(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).landmarks
-            straight, mirrored = tf.split(seen, 2)
-            points = (straight + mirroring.landmarks(mirrored)) / 2
-            points = tf.gather(points, tf.math.invert_permutation(places)[:num_boxes])
-            return (landmarks + decode_points(boxes, tf.reshape(points, [-1, 5, 2]))) / 2
+            found, final, found_clues = (
+                _filled_up(x, _BATCH_STEPS["onet"] // 2) for x in (squares, final_squares, clues)
+            )
+            pixels, places = crops.cut(levels, final, stages.ONET.size)
+            pixels = tf.gather(pixels, tf.math.invert_permutation(places))
+            seen = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).clues, 2)
+            straight, mirrored = tf.unstack(tf.concat([found_clues, tf.stack(seen, axis=1)], axis=0), axis=1)
+            points = (network.landmarks(straight) + mirroring.landmarks(network.landmarks(mirrored))) / 2
+            landmarks = decode_points(tf.concat([found, final], axis=0), tf.reshape(points, [-1, 5, 2]))
+            return tf.add_n(tf.split(landmarks, 2))[:num_faces] / 2
 
-        return _if_any(num_boxes, look, landmarks)
+        return _if_any(num_faces, look, tf.zeros([0, 5, 2]))
 
     def _network(self, name: str) -> inference.Network:
         if name not in self.networks:
@@ -352,8 +360,13 @@ def _if_any(number, look, nothing):
 
 
 def _no_outputs(network):
-    num_numbers = 10 if network.has_landmarks else 0
-    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, num_numbers]))
+    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, *network.clue_shape]))
+
+
+def _filled_up(values, step):
+    """`values` with as many zeros after them as make their number a multiple of `step`."""
+    missing = -tf.shape(values)[0] % step
+    return tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])
 
 
 def _gather_outputs(outputs, rows):

@@ -61,7 +61,8 @@ def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
         outputs = network(tf.cast(pixels, tf.float32))
         said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
         if network.has_landmarks:
-            said["landmarks"] = tf.reshape(outputs.landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
+            landmarks = network.landmarks(outputs.clues)
+            said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
         return said
 
     def entry(dtype):

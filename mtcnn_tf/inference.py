@@ -2,11 +2,11 @@
 
 * A PReLU whose slope a layer shares becomes `leaky_relu` with a constant slope, which oneDNN fuses into the
   convolution before it. A slope for each channel stays a PReLU.
-* The heads become one matrix product, with one face logit (the difference of the two) in place of two, so that no
+* Face and box become one matrix product, with one face logit (the difference of the two) in place of two, so that no
   softmax is needed: a face's probability is the sigmoid of that logit, and `p > t` is `logit > log(t / (1 - t))`.
 * Scale and offset of the pixels fold into the first convolution, which pads nothing.
-* Where the landmarks have layers of their own, the heads' product has zeros for what a head doesn't look at.
-* P-Net's boxes are of interest in few places of its map: `features`, `logits` and `heads` can be called one by one.
+* P-Net's boxes are of interest in few places of its map, and landmarks in few crops: `features`, `logits`, `offsets`
+  and `landmarks` can be called one by one.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ class Outputs(NamedTuple):
     """[...], of "face"."""
     offsets: tf.Tensor
     """[..., 4], see `boxes.encode`."""
-    landmarks: tf.Tensor
-    """[..., 10], five x, y relative to the box; [..., 0] of a network without landmarks."""
+    clues: tf.Tensor
+    """What `Network.landmarks` takes: `Network.clue_shape` after the batch."""
 
 
 class Network(tf.Module):
@@ -37,31 +37,37 @@ class Network(tf.Module):
 
     def __init__(self, model: keras.Model):
         super().__init__(name=model.name)
-        heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         self.has_landmarks = "landmarks" in model.output
-        layers_before = _layers_before(model)
+        before = _layers_before(model)
+        heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
+        trunk = _way_to(heads[0], before)
+        own = [layer for layer in _way_to(heads[-1], before) if layer not in trunk]
+        last_shared = before[own[0]] if own else trunk[-1]
+        self._num_shared = trunk.index(last_shared) + 1
+        self.clue_shape = tuple(last_shared.output.shape[1:])
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
-        self._steps = [
-            (layer.name, before and before.name, self._step(layer, before))
-            for layer, before in layers_before.items()
-            if layer not in heads
-        ]
-        ends = [layers_before[head].name for head in heads]
-        self._ends = list(dict.fromkeys(ends))
-        self._kernel, self._bias = map(self._keep, _merged(heads, ends))
+        self._steps = [self._step(layer, before[layer]) for layer in trunk]
+        self._landmark_steps = [self._step(layer, before[layer]) for layer in own]
+        self._kernel, self._bias = map(self._keep, _merged(*(head.get_weights() for head in heads[:2])))
+        if self.has_landmarks:
+            self._landmark_kernel, self._landmark_bias = map(self._keep, _flat(*heads[-1].get_weights()))
 
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
         """The network's `Outputs` for pixels in 0–255, float32 [N, H, W, 3]."""
-        return self.heads(self.features(pixels))
+        clues = _through(self._steps[: self._num_shared], pixels)
+        x = _product(_through(self._steps[self._num_shared :], clues), self._kernel, self._bias)
+        return Outputs(x[..., 0], x[..., 1:], clues)
+
+    @tf.Module.with_name_scope
+    def landmarks(self, clues: tf.Tensor) -> tf.Tensor:
+        """Landmarks [..., 10], five x, y relative to the box, of a network that finds them."""
+        return _product(_through(self._landmark_steps, clues), self._landmark_kernel, self._landmark_bias)
 
     @tf.Module.with_name_scope
     def features(self, pixels: tf.Tensor) -> tf.Tensor:
-        """What the heads look at, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
-        said = {None: pixels}
-        for name, before, step in self._steps:
-            said[name] = step(said[before])
-        return tf.concat([said[end] for end in self._ends], axis=-1) if self._ends[1:] else said[self._ends[0]]
+        """What face and box are told from, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
+        return _through(self._steps, pixels)
 
     @tf.Module.with_name_scope
     def logits(self, features: tf.Tensor) -> tf.Tensor:
@@ -69,10 +75,9 @@ class Network(tf.Module):
         return _product(features, self._kernel[:, :1], self._bias[:1])[..., 0]
 
     @tf.Module.with_name_scope
-    def heads(self, features: tf.Tensor) -> Outputs:
-        """`Outputs` of features [..., F], be they a batch or chosen places of a map."""
-        x = _product(features, self._kernel, self._bias)
-        return Outputs(x[..., 0], x[..., 1:5], x[..., 5:])
+    def offsets(self, features: tf.Tensor) -> tf.Tensor:
+        """`Outputs.offsets` alone, [..., 4], of features [..., F], be they a batch or chosen places of a map."""
+        return _product(features, self._kernel[:, 1:], self._bias[1:])
 
     def _step(self, layer: keras.Layer, before: keras.Layer | None) -> Callable[[tf.Tensor], tf.Tensor]:
         if getattr(layer, "activation", keras.activations.linear) is not keras.activations.linear:
@@ -120,7 +125,7 @@ def _rescaled(kernel: np.ndarray, bias: np.ndarray, before: keras.Layer | None) 
 
 
 def _layers_before(model: keras.Model) -> dict[keras.Layer, keras.Layer | None]:
-    """The layer whose output each layer takes; they come in an order in which that one is first."""
+    """The layer whose output each layer takes."""
     by_output = {id(layer.output): layer for layer in model.layers}
     return {
         layer: None if isinstance(layer, keras.layers.InputLayer) else by_output[id(layer.input)]
@@ -128,26 +133,30 @@ def _layers_before(model: keras.Model) -> dict[keras.Layer, keras.Layer | None]:
     }
 
 
-def _merged(heads: list[keras.Layer], ends: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel [F, 15] and bias [15] of the face's logit, the offsets and the landmarks, if any.
+def _way_to(head: keras.Layer, before: dict) -> list[keras.Layer]:
+    """The layers from the input to what `head` looks at."""
+    way = [before[head]]
+    while before[way[0]]:
+        way.insert(0, before[way[0]])
+    return way
 
-    Args:
-        heads: The layers that give them.
-        ends: What each head looks at. The F features are those of all that differ, in order.
-    """
-    (face_kernel, face_bias), *others = [head.get_weights() for head in heads]
-    kernels = [face_kernel[..., 1:] - face_kernel[..., :1]] + [kernel for kernel, _ in others]
-    biases = [face_bias[1:] - face_bias[:1]] + [bias for _, bias in others]
-    kernels = [kernel.reshape(kernel.shape[-2:]) for kernel in kernels]  # P-Net's heads are 1×1 convolutions
-    merged = []
-    for end in dict.fromkeys(ends):
-        num_features = next(len(kernel) for kernel, its_end in zip(kernels, ends, strict=True) if its_end == end)
-        blocks = [
-            kernel if its_end == end else np.zeros((num_features, kernel.shape[1]))
-            for kernel, its_end in zip(kernels, ends, strict=True)
-        ]
-        merged.append(np.concatenate(blocks, axis=1))
-    return np.concatenate(merged), np.concatenate(biases)
+
+def _through(steps: list[Callable], x: tf.Tensor) -> tf.Tensor:
+    for step in steps:
+        x = step(x)
+    return x
+
+
+def _merged(face: list[np.ndarray], offsets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [F, 5] and bias [5] of the face's logit and the offsets."""
+    (face_kernel, face_bias), (kernel, bias) = _flat(*face), _flat(*offsets)
+    difference = face_kernel[:, 1:] - face_kernel[:, :1]
+    return np.concatenate([difference, kernel], axis=1), np.concatenate([face_bias[1:] - face_bias[:1], bias])
+
+
+def _flat(kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [F, G] and bias [G]; P-Net's heads are 1×1 convolutions."""
+    return kernel.reshape(kernel.shape[-2:]), bias
 
 
 def _product(x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:

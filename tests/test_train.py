@@ -171,6 +171,7 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
         (["--box_weight=-1"], "loss_weights must be 0 or more"),
         (["--workdir=gs://bucket/networks"], "--workdir needs a folder, got the address 'gs://bucket/networks'"),
         (["--records_dir=ram://none"], "expected finished pnet records in ram://none/pnet, found no records"),
+        (["--landmarks=alone"], "landmarks_alone needs landmarks, and init_from, which says what stays as it is"),
         (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )
@@ -193,9 +194,10 @@ def test_landmarks_are_learnt_where_there_are_crops_for_them():
 
     assert [has_landmarks([], count) for count in (0, 1)] == [False, True]
     assert not has_landmarks(["--landmarks=none"], 1)
-    assert has_landmarks(["--landmarks=five"], 1)
-    with pytest.raises(ValueError, match="--landmarks=five needs landmark crops"):
-        has_landmarks(["--landmarks=five"], 0)
+    for flag in ("--landmarks=five", "--landmarks=alone"):
+        assert has_landmarks([flag], 1)
+        with pytest.raises(ValueError, match=f"{flag} needs landmark crops"):
+            has_landmarks([flag], 0)
 
 
 def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):

@@ -20,7 +20,7 @@ def test_a_saved_model_that_differs_is_refused(models, tmp_path):
     whole = cascade.Cascade(models)
     path = detector.save(whole, tmp_path)
     exporting.check_cascade(path, whole)
-    whole.networks["onet"].weights[-1].assign_add(np.full(15, 0.05, np.float32))
+    whole.networks["onet"].weights[-1].assign_add(np.full(10, 0.05, np.float32))
     with pytest.raises(ValueError, match="the SavedModel of cascade, until_onet"):
         exporting.check_cascade(path, whole)
 
@@ -28,7 +28,7 @@ def test_a_saved_model_that_differs_is_refused(models, tmp_path):
 def test_a_network_that_differs_is_refused(models, tmp_path):
     model = models["rnet"]
     network = inference.Network(model)
-    network.weights[-1].assign_add(np.full(15, 0.01, np.float32))
+    network.weights[-1].assign_add(np.full(10, 0.01, np.float32))
     entries = exporting.network_signatures(stages.RNET, network)
     with pytest.raises(ValueError, match="rnet, serving_default differs"):
         detector.save_version(
