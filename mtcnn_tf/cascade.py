@@ -186,16 +186,17 @@ class Cascade(tf.Module):
     def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
         squares, pixels, outputs = self._look(stages.ONET, levels, boxes, threshold)
-        squares, outputs = self._look_at_mirrored(squares, pixels, outputs, threshold)
-        boxes, squares, logits, clues = _drop_empty(
-            decode(squares, outputs.offsets), squares, outputs.logits, outputs.clues
-        )
+        logits, offsets, mirrored_clues = self._look_at_mirrored(pixels, outputs)
+        rows = tf.where(logits > _logit(threshold))[:, 0]
+        boxes = decode(tf.gather(squares, rows), tf.gather(offsets, rows))
+        boxes, logits, rows = _drop_empty(boxes, tf.gather(logits, rows), rows)
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
         order = tf.boolean_mask(order, suppress_overlap(tf.gather(boxes, order), NMS_ONET))
-        boxes, squares, logits, clues = (tf.gather(values, order) for values in (boxes, squares, logits, clues))
+        boxes, logits, rows = (tf.gather(values, order) for values in (boxes, logits, rows))
         found = {"scores": tf.sigmoid(logits)}
         if self._network("onet").has_landmarks:
-            found["landmarks"] = self._landmarks(levels, squares, clues, boxes)
+            seen = (tf.gather(values, rows) for values in (squares, outputs.clues, mirrored_clues))
+            found["landmarks"] = self._landmarks(levels, *seen, boxes)
         boxes, *others = _drop_empty(clip(boxes, shape), *found.values())
         return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
@@ -214,43 +215,40 @@ class Cascade(tf.Module):
         places, pixels, outputs = _if_any(num_boxes, look, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network)))
         return tf.gather(boxes, places), pixels, outputs
 
-    def _look_at_mirrored(self, boxes, pixels, outputs, threshold):
-        """The boxes that O-Net takes for faces on the average of their crops and mirrored crops, and that average.
-
-        Clues are not averaged: [N, 2, …] holds those of both.
-        """
-        network, num_boxes = self._network("onet"), tf.shape(boxes)[0]
+    def _look_at_mirrored(self, pixels, outputs):
+        """Logits and offsets, the means of O-Net's `outputs` for crops and of mirrored crops; the latter's clues."""
+        network, num_crops = self._network("onet"), tf.shape(pixels)[0]
 
         def look():
             mirrored = network(tf.reverse(_filled_up(pixels, _BATCH_STEPS["onet"]), [2]))
-            return _gather_outputs(mirrored, tf.range(num_boxes))
+            return inference.Outputs(*(values[:num_crops] for values in mirrored))
 
-        mirrored = _if_any(num_boxes, look, _no_outputs(network))
+        mirrored = _if_any(num_crops, look, _no_outputs(network))
         logits = (outputs.logits + mirrored.logits) / 2
-        offsets = (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2
-        clues = tf.stack([outputs.clues, mirrored.clues], axis=1)
-        keep = tf.where(logits > _logit(threshold))[:, 0]
-        return tf.gather(boxes, keep), _gather_outputs(inference.Outputs(logits, offsets, clues), keep)
+        return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.clues
 
-    def _landmarks(self, levels, squares, clues, boxes):
+    def _landmarks(self, levels, squares, clues, mirrored_clues, boxes):
         """The landmarks [N, 5, 2] of faces, as the mean of what four crops of each tell.
 
-        These are the crop in which the face was found, cut at `squares` [N, 4] with `clues` [N, 2, …], the one round
-        its final box in `boxes` [N, 4], and the mirror images of both.
+        These are the crop in which the face was found, cut at `squares` [N, 4], which gave `clues`, the one round its
+        final box in `boxes` [N, 4], and the mirror images of both.
         """
         network, final_squares, num_faces = self._network("onet"), square(boxes), tf.shape(boxes)[0]
 
         def look():
-            found, final, found_clues = (
-                _filled_up(x, _BATCH_STEPS["onet"] // 2) for x in (squares, final_squares, clues)
+            found, final, *found_clues = (
+                _filled_up(values, _BATCH_STEPS["onet"] // 2)
+                for values in (squares, final_squares, clues, mirrored_clues)
             )
             pixels, places = crops.cut(levels, final, stages.ONET.size)
             pixels = tf.gather(pixels, tf.math.invert_permutation(places))
-            seen = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).clues, 2)
-            straight, mirrored = tf.unstack(tf.concat([found_clues, tf.stack(seen, axis=1)], axis=0), axis=1)
-            points = (network.landmarks(straight) + mirroring.landmarks(network.landmarks(mirrored))) / 2
-            landmarks = decode_points(tf.concat([found, final], axis=0), tf.reshape(points, [-1, 5, 2]))
-            return tf.add_n(tf.split(landmarks, 2))[:num_faces] / 2
+            final_clues = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).clues, 2)
+            straight, mirrored = (
+                network.landmarks(tf.concat(both, axis=0)) for both in zip(found_clues, final_clues, strict=True)
+            )
+            points = tf.reshape((straight + mirroring.landmarks(mirrored)) / 2, [-1, 5, 2])
+            by_found, by_final = tf.split(decode_points(tf.concat([found, final], axis=0), points), 2)
+            return (by_found + by_final)[:num_faces] / 2
 
         return _if_any(num_faces, look, tf.zeros([0, 5, 2]))
 
