@@ -44,6 +44,9 @@ def build(
         landmarks: Whether it finds landmarks, too.
         own_landmark_layers: Whether O-Net's landmarks have layers of their own from the third convolution on, and not
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
+
+    Raises:
+        ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them.
     """
     if not own_landmark_layers:
         return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
@@ -63,7 +66,11 @@ def is_of_landmarks_alone(layer: keras.Layer) -> bool:
 
 
 def with_own_landmark_layers(network: keras.Model) -> keras.Model:
-    """An O-Net that says the same as `network`, whose landmarks have layers of their own: copies, to begin with."""
+    """An O-Net that says the same as `network`, whose landmarks have layers of their own: copies, to begin with.
+
+    Raises:
+        ValueError: See `build`.
+    """
     if has_own_landmark_layers(network):
         return network
     is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
