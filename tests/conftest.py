@@ -8,6 +8,14 @@ import pytest
 hypothesis.settings.register_profile("mtcnn_tf", deadline=None)
 hypothesis.settings.load_profile("mtcnn_tf")
 
+LONGEST = ("test_reproduce", "test_guides", "test_train", "test_supply", "test_exporting", "test_export")
+"""Files that take minutes; begun last they would keep one process busy while the other has nothing left to do."""
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest comes first, with the notebooks."""
+    items.sort(key=lambda item: item.path.suffix != ".ipynb" and item.path.stem not in LONGEST)
+
 
 @pytest.fixture(scope="session")
 def file_size_limit():
