@@ -27,7 +27,7 @@ demo: setup
 	$(BUILD) --stage=rnet --networks=demo/networks
 	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/rnet.keras --steps_per_epoch=100
 	$(BUILD) --stage=onet --networks=demo/networks
-	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=50
+	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=25
 	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
 	@echo
