@@ -43,11 +43,12 @@ class Network(tf.Module):
         trunk = _way_to(heads[0], before)
         own = [layer for layer in _way_to(heads[-1], before) if layer not in trunk]
         last_shared = before[own[0]] if own else trunk[-1]
-        self._num_shared = trunk.index(last_shared) + 1
+        num_shared = trunk.index(last_shared) + 1
         self.clue_shape = tuple(last_shared.output.shape[1:])
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
-        self._steps = [self._step(layer, before[layer]) for layer in trunk]
-        self._landmark_steps = [self._step(layer, before[layer]) for layer in own]
+        self._shared_steps, self._face_steps, self._landmark_steps = (
+            [self._step(layer, before[layer]) for layer in way] for way in (trunk[:num_shared], trunk[num_shared:], own)
+        )
         self._kernel, self._bias = map(self._keep, _merged(*(head.get_weights() for head in heads[:2])))
         if self.has_landmarks:
             self._landmark_kernel, self._landmark_bias = map(self._keep, _flat(*heads[-1].get_weights()))
@@ -55,8 +56,8 @@ class Network(tf.Module):
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
         """The network's `Outputs` for pixels in 0–255, float32 [N, H, W, 3]."""
-        clues = _through(self._steps[: self._num_shared], pixels)
-        x = _product(_through(self._steps[self._num_shared :], clues), self._kernel, self._bias)
+        clues = _through(self._shared_steps, pixels)
+        x = _product(_through(self._face_steps, clues), self._kernel, self._bias)
         return Outputs(x[..., 0], x[..., 1:], clues)
 
     @tf.Module.with_name_scope
@@ -67,7 +68,7 @@ class Network(tf.Module):
     @tf.Module.with_name_scope
     def features(self, pixels: tf.Tensor) -> tf.Tensor:
         """What face and box are told from, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
-        return _through(self._steps, pixels)
+        return _through(self._shared_steps + self._face_steps, pixels)
 
     @tf.Module.with_name_scope
     def logits(self, features: tf.Tensor) -> tf.Tensor:

@@ -28,6 +28,8 @@ PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
 
 
+_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
+"""How many numbers each head gives."""
 _OWN = "landmark_"
 """How the names of layers begin that the landmarks have for themselves."""
 
@@ -158,10 +160,6 @@ def onet(shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers
     if own_landmark_layers:
         ends["landmarks"] = last_layers(x, _OWN)
     return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
-
-
-_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
-"""How many numbers each head gives."""
 
 
 def _wanted(landmarks: bool) -> list[str]:

@@ -125,10 +125,11 @@ def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
     has_own = config.landmarks_alone or any(map(networks.has_own_landmark_layers, starts))
-    network = networks.build(stage, config.shared_slopes, config.landmarks, has_own and config.landmarks)
+    network = networks.build(stage, config.shared_slopes, config.landmarks, config.landmarks and has_own)
     if starts:
-        fitting = [_fitting_weights(*start, network) for start in zip(config.init_from, starts, strict=True)]
-        network.set_weights([np.mean(column, axis=0) for column in zip(*fitting, strict=True)])
+        pairs = zip(config.init_from, starts, strict=True)
+        columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
+        network.set_weights([np.mean(column, axis=0) for column in columns])
     if config.landmarks_alone:
         for layer in network.layers:
             layer.trainable = networks.is_of_landmarks_alone(layer)
