@@ -4,13 +4,13 @@ The first repeats the authors' toolbox (eval_tools: norm_score, evaluation, imag
 the number. It counts pixels as Matlab does: a box from x1 to x2 is taken to be x2 − x1 + 1 wide.
 """
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
 import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
-import scipy.io
 
 from mtcnn_tf import boxes, faces
 from mtcnn_tf.evaluation import curves, reports
@@ -20,6 +20,11 @@ NUM_THRESHOLDS = 1000
 MIN_SIZES = (20, 40, 0)
 """Shorter sides, in pixels, from which on faces count in the plain figures; 0 is all of them."""
 NUM_FALSE_ALARMS = (10, 50, 100)
+_MATRICES = ("event_list", "file_list", "face_bbx_list", "gt_list")
+_LOAD_MATRICES = """
+import pickle, sys, scipy.io
+pickle.dump(scipy.io.loadmat(sys.argv[1], variable_names=sys.argv[2:]), sys.stdout.buffer)
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,22 +101,25 @@ def read_official(directory: str) -> dict[str, dict[str, Listed]]:
     for path in paths.values():
         if not os.path.isfile(path):
             raise FileNotFoundError(f"WIDER FACE's protocol needs its list at {path!r}, found no file; add it")
-    # SciPy's reader of Matlab's files ends its process on some that are damaged: it gets one of its own.
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
-        return {setting: _result(executor.submit(read_list, path), path) for setting, path in paths.items()}
+    return {setting: _read_list(path) for setting, path in paths.items()}
 
 
-def _result(reading: concurrent.futures.Future, path: str) -> dict[str, Listed]:
+def _read_list(path: str) -> dict[str, Listed]:
     try:
-        return reading.result()
+        return _parse(_load_matrices(path))
     except Exception as error:  # a damaged list may raise anything
         raise ValueError(f"expected WIDER FACE's list of validation faces in {path!r}, got another file") from error
 
 
-def read_list(path: str) -> dict[str, Listed]:
-    """What the official list at `path` says of each picture. A file that isn't one may end the process."""
-    held = scipy.io.loadmat(path, variable_names=["event_list", "file_list", "face_bbx_list", "gt_list"])
-    events = zip(*(held[name][:, 0] for name in ("event_list", "file_list", "face_bbx_list", "gt_list")), strict=True)
+def _load_matrices(path: str) -> dict[str, np.ndarray]:
+    """The `_MATRICES` by name. SciPy's reader ends its process on some damaged files: it gets one of its own."""
+    command = [sys.executable, "-c", _LOAD_MATRICES, path, *_MATRICES]
+    return pickle.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def _parse(matrices: dict[str, np.ndarray]) -> dict[str, Listed]:
+    """What an official list says of each picture."""
+    events = zip(*(matrices[name][:, 0] for name in _MATRICES), strict=True)
     listed = {}
     for event, names, all_boxes, all_counted in events:
         for name, sides, counted in zip(names[:, 0], all_boxes[:, 0], all_counted[:, 0], strict=True):
