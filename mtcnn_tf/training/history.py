@@ -28,7 +28,8 @@ def write_csv(rows: list[dict], path: pathlib.Path) -> None:
 
 def write_plot(rows: list[dict], path: pathlib.Path, title: str) -> None:
     """Draws the figures over the epochs, solid for training and dashed for validation, as a PNG."""
-    page = figure.Figure(figsize=(14, 8), layout="constrained")
+    page = figure.Figure(figsize=(14, 8))  # a layout that Matplotlib chooses would have it draw everything twice
+    page.subplots_adjust(left=0.04, right=0.99, bottom=0.06, top=0.92, wspace=0.12, hspace=0.24)
     page.suptitle(title)
     for axes, (label, names) in zip(page.subplots(2, 3).flat, _PANELS.items(), strict=True):
         for colour, name in enumerate(names):
