@@ -35,7 +35,7 @@ demo: setup
 	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
 
 test: setup lint
-	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 # What C++ libraries write to the kernel's error output goes to the terminal and not into the notebooks.
 notebooks: setup
