@@ -26,7 +26,7 @@ from mtcnn_tf import kinds, metrics, stages
 
 HARD_SHARE = 0.7
 PART_IOUS = (0.3, 0.65)
-"""Between these IoUs with its face a part's y rises from 0 to 1: where negatives end and positives begin."""
+"""Between these IoUs with the face the graded y rises from 0 to 1: where negatives end and positives begin."""
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
@@ -80,7 +80,7 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE,
     """
     kind = targets["kind"]
     face_mask = of_kinds(kind, kinds.WITH_GRADED_LABEL if graded_parts else kinds.WITH_FACE_LABEL)
-    face_loss = _divergence(predictions["face"], _face_share(targets) if graded_parts else kind == kinds.POSITIVE)
+    face_loss = _divergence(predictions["face"], _grades(targets) if graded_parts else kind == kinds.POSITIVE)
     hard_mask = _hardest_of_batch_mask(tf.stop_gradient(face_loss), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
     landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
@@ -94,13 +94,12 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE,
     }
 
 
-def _face_share(targets: dict) -> tf.Tensor:
-    """The graded y [N]: 1 for positives, 0 for negatives, in between for parts."""
+def _grades(targets: dict) -> tf.Tensor:
+    """y [N] by the overlap with the face: 1 for positives, 0 for what has none, in between for parts."""
     lowest, highest = PART_IOUS
     iou = metrics.box_ious(tf.zeros_like(targets["offsets"]), targets["offsets"])
-    graded = tf.clip_by_value((iou - lowest) / (highest - lowest), 0.0, 1.0)
-    is_part = targets["kind"] == kinds.PART
-    return tf.where(is_part, graded, tf.cast(targets["kind"] == kinds.POSITIVE, tf.float32))
+    grades = tf.clip_by_value((iou - lowest) / (highest - lowest), 0.0, 1.0)
+    return tf.where(of_kinds(targets["kind"], kinds.WITH_OFFSETS), grades, 0.0)
 
 
 def _divergence(face: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:

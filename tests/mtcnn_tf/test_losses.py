@@ -37,7 +37,7 @@ def oracle(predictions, targets, hard_share=0.7, graded_parts=False):
         if kind in (kinds.POSITIVE, kinds.NEGATIVE, *[kinds.PART] * graded_parts):
             no_face, is_face = np.exp(predictions["face"][row].astype(float))
             y = float(kind == kinds.POSITIVE)
-            if kind == kinds.PART:
+            if graded_parts and kind != kinds.NEGATIVE:
                 face_box = np.float32([[0, 0, 1, 1]]) + targets["offsets"][row]
                 (iou,) = boxes.paired_iou(np.float32([[0, 0, 1, 1]]), face_box)
                 y = np.clip((iou - 0.3) / 0.35, 0, 1)
