@@ -95,7 +95,7 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE,
 
 
 def _grades(targets: dict) -> tf.Tensor:
-    """y [N] by the overlap with the face: 1 for positives, 0 for what has none, in between for parts."""
+    """The graded y [N], by the overlap with the face: 1 for positives, 0 for what has none, in between for parts."""
     lowest, highest = PART_IOUS
     iou = metrics.box_ious(tf.zeros_like(targets["offsets"]), targets["offsets"])
     grades = tf.clip_by_value((iou - lowest) / (highest - lowest), 0.0, 1.0)
