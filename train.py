@@ -62,9 +62,6 @@ _FACE_WEIGHT = flags.DEFINE_float("face_weight", None, "Weight of the face loss;
 _BOX_WEIGHT = flags.DEFINE_float("box_weight", None, "Weight of the box loss; by default the stage's.")
 _LANDMARK_WEIGHT = flags.DEFINE_float("landmark_weight", None, "Weight of the landmark loss; by default the stage's.")
 _HARD_SHARE = flags.DEFINE_float("hard_share", _DEFAULTS.hard_share, "Share of the face rows that the loss sees.")
-_GRADED_PARTS = flags.DEFINE_bool(
-    "graded_parts", _DEFAULTS.graded_parts, "Parts are face rows, too, each as much of a face as its overlap says."
-)
 
 _SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
 _PRECISION = flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.")
@@ -140,7 +137,6 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         clip_norm=_CLIP_NORM.value,
         loss_weights=_loss_weights(stage),
         hard_share=_HARD_SHARE.value,
-        graded_parts=_GRADED_PARTS.value,
         precision=_PRECISION.value,
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",

@@ -10,7 +10,5 @@ NAMES = ("negative", "positive", "part", "landmark")
 """`NAMES[kind]` is the kind's word in file names and flags."""
 
 WITH_FACE_LABEL = (NEGATIVE, POSITIVE)
-WITH_GRADED_LABEL = (*WITH_FACE_LABEL, PART)
-"""Where parts feed the face loss, too, which the paper's don't: see `losses`."""
 WITH_OFFSETS = (POSITIVE, PART)
 WITH_LANDMARKS = (LANDMARK,)

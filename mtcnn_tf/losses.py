@@ -10,11 +10,6 @@ Squares are *summed* over a row's coordinates, as in the paper, and losses are t
 every stage: how many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of the face
 rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and so is
 the landmark loss of a network without landmarks.
-
-In the paper a part has no face label, and a network is free to score it as high as a positive. With `graded_parts` y
-lies between 0 and 1 for a part, the higher the more of the face it shows, so that the better of two boxes on one face
-scores higher. From the cross-entropy its least value, that of p = y, is then taken away: a part is hard by what could
-be better said of it.
 """
 
 from typing import Any
@@ -25,8 +20,6 @@ import tensorflow as tf
 from mtcnn_tf import kinds, metrics, stages
 
 HARD_SHARE = 0.7
-PART_IOUS = (0.3, 0.65)
-"""Between these IoUs with the face the graded y rises from 0 to 1: where negatives end and positives begin."""
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
@@ -68,7 +61,7 @@ def hardest_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float = HARD_SHA
     return tf.cast(rank, tf.float32) < num_hard
 
 
-def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE, graded_parts: bool = False) -> dict:
+def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> dict:
     """Each of the `LOSSES` as values [N] and a boolean mask [N] of the rows that count.
 
     Args:
@@ -76,37 +69,22 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE,
         targets: `kind` int32 [N], `offsets` float32 [N, 4], `landmarks` float32 [N, 10]. What a kind has no target for
             may hold anything, NaN included.
         hard_share: The share of the face rows that counts.
-        graded_parts: Whether parts are face rows, too.
     """
     kind = targets["kind"]
-    face_mask = of_kinds(kind, kinds.WITH_GRADED_LABEL if graded_parts else kinds.WITH_FACE_LABEL)
-    face_loss = _divergence(predictions["face"], _grades(targets) if graded_parts else kind == kinds.POSITIVE)
-    hard_mask = _hardest_of_batch_mask(tf.stop_gradient(face_loss), face_mask, hard_share)
+    face_mask = of_kinds(kind, kinds.WITH_FACE_LABEL)
+    is_face = tf.cast(kind == kinds.POSITIVE, tf.int32)
+    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(is_face, predictions["face"])
+    hard_mask = _hardest_of_batch_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
     landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
     return {
-        "face_loss": (face_loss, hard_mask),
+        "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
         "landmark_loss": (
             _squared_distances(_landmarks(predictions, targets), targets["landmarks"], landmark_mask),
             landmark_mask,
         ),
     }
-
-
-def _grades(targets: dict) -> tf.Tensor:
-    """The graded y [N], by the overlap with the face: 1 for positives, 0 for what has none, in between for parts."""
-    lowest, highest = PART_IOUS
-    iou = metrics.box_ious(tf.zeros_like(targets["offsets"]), targets["offsets"])
-    grades = tf.clip_by_value((iou - lowest) / (highest - lowest), 0.0, 1.0)
-    return tf.where(of_kinds(targets["kind"], kinds.WITH_OFFSETS), grades, 0.0)
-
-
-def _divergence(face: tf.Tensor, is_face: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy [N] of the logits `face` [N, 2] beyond its least value, for y `is_face` in 0–1 [N]."""
-    y = tf.cast(is_face, tf.float32)
-    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(y, face[:, 1] - face[:, 0])
-    return cross_entropy + tf.math.xlogy(y, y) + tf.math.xlogy(1 - y, 1 - y)
 
 
 def _hardest_of_batch_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float) -> tf.Tensor:
@@ -143,9 +121,9 @@ def _squared_distances(predicted: tf.Tensor, true: tf.Tensor, mask: tf.Tensor) -
     return tf.reduce_sum(tf.square(tf.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
-def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE, graded_parts: bool = False) -> tf.Tensor:
+def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> tf.Tensor:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
-    losses = row_losses(predictions, targets, hard_share, graded_parts)
+    losses = row_losses(predictions, targets, hard_share)
     predictions = {name: tf.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
     face_mask = of_kinds(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
@@ -168,29 +146,20 @@ class OhemLoss(keras.layers.Layer):
     Args:
         face, box, landmarks: Weights of the three losses.
         hard_share: The share of the rows with a face label that counts.
-        graded_parts: Whether parts have a face label, by their overlap.
     """
 
-    def __init__(
-        self,
-        face: float,
-        box: float,
-        landmarks: float,
-        hard_share: float = HARD_SHARE,
-        graded_parts: bool = False,
-        **kwargs: Any,
-    ):
+    def __init__(self, face: float, box: float, landmarks: float, hard_share: float = HARD_SHARE, **kwargs: Any):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_share <= 1:
             raise ValueError(f"hard_share must be above 0 and at most 1, got {hard_share}")
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
-        self.hard_share, self.graded_parts = hard_share, graded_parts
+        self.hard_share = hard_share
         self.tally = metrics.Tally(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = one_row_each(predictions)
-        sums = measure(predictions, targets, self.hard_share, self.graded_parts)
+        sums = measure(predictions, targets, self.hard_share)
         means = _means(*tf.unstack(sums[:, : len(LOSSES)]))
         self.add_loss(total(dict(zip(LOSSES, tf.unstack(means), strict=True)), self.weights_of_losses))
         self.tally.update_state(tf.stop_gradient(sums))
@@ -204,12 +173,10 @@ class OhemLoss(keras.layers.Layer):
         """The arguments that make the same layer."""
         weights = self.weights_of_losses
         config = {"face": weights.face, "box": weights.box, "landmarks": weights.landmarks}
-        return {**super().get_config(), **config, "hard_share": self.hard_share, "graded_parts": self.graded_parts}
+        return {**super().get_config(), **config, "hard_share": self.hard_share}
 
 
-def attach(
-    network: keras.Model, weights: stages.LossWeights, hard_share: float = HARD_SHARE, graded_parts: bool = False
-) -> keras.Model:
+def attach(network: keras.Model, weights: stages.LossWeights, hard_share: float = HARD_SHARE) -> keras.Model:
     """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`."""
     image = keras.Input(network.inputs[0].shape[1:], name="image")
     targets = {
@@ -217,6 +184,6 @@ def attach(
         "offsets": keras.Input((4,), name="offsets"),
         "landmarks": keras.Input((10,), name="landmarks"),
     }
-    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_share, graded_parts)
+    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_share)
     predictions = loss(network(image), targets)
     return keras.Model({"image": image, **targets}, predictions, name=f"{network.name}_training")

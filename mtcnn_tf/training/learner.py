@@ -27,8 +27,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
     keras.utils.set_random_seed(config.seed)
     with _strategy(config.strategy).scope(), _precision(config.precision):
         network = _first_network(config, stage)
-        weights = config.loss_weights or stage.loss_weights
-        model = losses.attach(network, weights, config.hard_share, config.graded_parts)
+        model = losses.attach(network, config.loss_weights or stage.loss_weights, config.hard_share)
         model.compile(_optimizer(config), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
     if config.strategy != "one_device":

@@ -95,9 +95,7 @@ class _Run:
             self._report_restored()
         validator = None
         if validation:
-            validator = validators.Validator(
-                self.network, validation(), self.weights, self.config.hard_share, self.config.graded_parts
-            )
+            validator = validators.Validator(self.network, validation(), self.weights, self.config.hard_share)
         with callbacks.StopRequest() as stop, contextlib.ExitStack() as opened:
             if self.is_writer:
                 self.board = opened.enter_context(contextlib.closing(board.Board(self.dir / "tensorboard")))

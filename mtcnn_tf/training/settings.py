@@ -37,7 +37,6 @@ class Config:
         clip_norm: Longest gradient over all weights together; 0 clips nothing.
         loss_weights: Weights of the three losses; None stands for the stage's own.
         hard_share: The share of the face rows that the loss sees, the hardest ones.
-        graded_parts: Whether parts are face rows, too, each as much of a face as its overlap says; see `losses`.
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
@@ -64,7 +63,6 @@ class Config:
     clip_norm: float = 5.0
     loss_weights: stages.LossWeights | None = None
     hard_share: float = losses.HARD_SHARE
-    graded_parts: bool = False
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True

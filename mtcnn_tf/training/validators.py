@@ -14,28 +14,20 @@ class Validator:
     """Measures `network` on `batches`, a finite dataset, and keeps what can be shown of it.
 
     Attributes:
-        scores: Face scores [N] of the last measurement, of positives and negatives.
+        scores: Face scores [N] of the last measurement, of the rows with a face label.
         is_face: Whether these rows are faces, boolean [N].
         samples: A few positives, parts and landmark crops: a dict of arrays like a batch.
     """
 
-    def __init__(
-        self,
-        network: keras.Model,
-        batches: tf.data.Dataset,
-        weights: stages.LossWeights,
-        hard_share: float = losses.HARD_SHARE,
-        graded_parts: bool = False,
-    ):
+    def __init__(self, network: keras.Model, batches: tf.data.Dataset, weights: stages.LossWeights, hard_share: float):
         self._batches = batches
         self._weights, self._hard_share = weights, hard_share
-        self._with_face_label = kinds.WITH_GRADED_LABEL if graded_parts else kinds.WITH_FACE_LABEL
         self.scores, self.is_face, self.samples = np.zeros(0, np.float32), np.zeros(0, bool), {}
 
         @tf.function(reduce_retracing=True, autograph=False)
         def measure(batch):
             predictions = losses.one_row_each(network(batch["image"], training=False))
-            face_losses, _ = losses.row_losses(predictions, batch, graded_parts=graded_parts)["face_loss"]
+            face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
             return losses.measure(predictions, batch), tf.nn.softmax(predictions["face"])[:, 1], face_losses
 
         @tf.function(reduce_retracing=True, autograph=False)
@@ -63,10 +55,9 @@ class Validator:
         if not rows:
             raise ValueError("validation needs at least one batch, got none; build validation records")
         kind, scores, face_losses = (np.concatenate(column) for column in zip(*rows, strict=True))
-        is_clear = np.isin(kind, kinds.WITH_FACE_LABEL)
-        self.scores, self.is_face = scores[is_clear], kind[is_clear] == kinds.POSITIVE
+        has_face_label = np.isin(kind, kinds.WITH_FACE_LABEL)
+        self.scores, self.is_face = scores[has_face_label], kind[has_face_label] == kinds.POSITIVE
         figures = {name: float(s / n) for name, s, n in zip(losses.FIGURES, *sums, strict=True) if n}
-        has_face_label = np.isin(kind, self._with_face_label)
         if has_face_label.any():
             hard_mask = losses.hardest_mask(face_losses, has_face_label, self._hard_share).numpy()
             figures["face_loss"] = float(face_losses[hard_mask].mean())

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from mtcnn_tf import boxes, kinds, losses, metrics, networks, stages
+from mtcnn_tf import kinds, losses, metrics, networks, stages
 
 ALL_KINDS = range(len(kinds.NAMES))
 some_kinds = st.lists(st.sampled_from(ALL_KINDS), min_size=0, max_size=12)
@@ -26,22 +26,15 @@ def make_batch(some_kinds, seed=0):
     return predictions, {"kind": kind, "offsets": offsets, "landmarks": landmarks}
 
 
-def cross_entropy(y, p):
-    return -sum(share * np.log(q) for share, q in ((y, p), (1 - y, 1 - p)) if share)
-
-
-def oracle(predictions, targets, hard_share=0.7, graded_parts=False):
+def oracle(predictions, targets, hard_share=0.7):
     """The three losses by the paper's formulas, row by row in Python."""
     face, box, landmarks = [], [], []
     for row, kind in enumerate(targets["kind"]):
-        if kind in (kinds.POSITIVE, kinds.NEGATIVE, *[kinds.PART] * graded_parts):
+        if kind in (kinds.POSITIVE, kinds.NEGATIVE):
             no_face, is_face = np.exp(predictions["face"][row].astype(float))
+            p = is_face / (is_face + no_face)
             y = float(kind == kinds.POSITIVE)
-            if graded_parts and kind != kinds.NEGATIVE:
-                face_box = np.float32([[0, 0, 1, 1]]) + targets["offsets"][row]
-                (iou,) = boxes.paired_iou(np.float32([[0, 0, 1, 1]]), face_box)
-                y = np.clip((iou - 0.3) / 0.35, 0, 1)
-            face.append(cross_entropy(y, is_face / (is_face + no_face)) - cross_entropy(y, y))
+            face.append(-(y * np.log(p) + (1 - y) * np.log(1 - p)))
         if kind in (kinds.POSITIVE, kinds.PART):
             box.append(sum((predictions["offsets"][row] - targets["offsets"][row]) ** 2))
         if kind == kinds.LANDMARK:
@@ -62,11 +55,11 @@ def loss_of(predictions, targets, face=1.0, box=1.0, landmarks=1.0, **options):
 
 
 @hypothesis.settings(max_examples=40, deadline=None)
-@hypothesis.given(some_kinds, st.sampled_from([0.3, 0.7, 1.0]), st.booleans(), st.integers(0, 99))
-def test_losses_are_those_of_the_paper_for_any_mix_of_kinds(kind, hard_share, graded_parts, seed):
+@hypothesis.given(some_kinds, st.sampled_from([0.3, 0.7, 1.0]), st.integers(0, 99))
+def test_losses_are_those_of_the_paper_for_any_mix_of_kinds(kind, hard_share, seed):
     predictions, targets = make_batch(kind, seed)
-    expected = oracle(predictions, targets, hard_share, graded_parts)
-    sums, counts = losses.measure(predictions, targets, hard_share, graded_parts).numpy()[:, :3]
+    expected = oracle(predictions, targets, hard_share)
+    sums, counts = losses.measure(predictions, targets, hard_share).numpy()[:, :3]
     np.testing.assert_allclose(sums / np.maximum(counts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -194,33 +187,13 @@ def test_losses_of_regularised_weights_are_added():
     assert regularised - plain == pytest.approx(0.1 * np.sum(kernel**2), rel=1e-3)
 
 
-@pytest.mark.parametrize("iou, best_score", [(0.31, 0.0286), (0.475, 0.5), (0.6, 0.857)])
-def test_a_graded_part_is_learnt_up_to_what_its_overlap_is_worth(iou, best_score):
-    targets = {
-        "kind": np.int32([kinds.PART]),
-        "offsets": np.float32([[0, 0, 0, iou - 1]]),  # the face is the upper part of the crop
-        "landmarks": np.zeros((1, 10), np.float32),
-    }
-    for score, pull in ((best_score - 0.02, 1), (best_score, 0), (best_score + 0.02, -1)):
-        predictions = {
-            "face": np.float32([[0, np.log(score / (1 - score))]]),
-            "offsets": targets["offsets"],
-            "landmarks": targets["landmarks"],
-        }
-        loss, gradients, _ = loss_of(predictions, targets, graded_parts=True)
-        assert loss == pytest.approx(0, abs=1e-5) if pull == 0 else loss > 1e-4
-        np.testing.assert_allclose(gradients["face"], [[0.02 * pull, -0.02 * pull]], atol=1e-3)
-        assert loss_of(predictions, targets)[0] == 0
-
-
 def test_a_share_that_is_none_is_refused():
     with pytest.raises(ValueError, match="hard_share must be above 0"):
         losses.OhemLoss(1, 1, 1, hard_share=0.0)
 
 
 def test_the_layer_comes_back_from_its_config():
-    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_share=0.4, graded_parts=True)
+    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_share=0.4)
     again = losses.OhemLoss.from_config(layer.get_config())
     assert (again.weights_of_losses, again.hard_share) == (layer.weights_of_losses, layer.hard_share)
-    assert again.graded_parts
     assert metrics.Tally.from_config(layer.tally.get_config()).names == losses.FIGURES

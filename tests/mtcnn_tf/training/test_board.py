@@ -10,14 +10,14 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from mtcnn_tf import kinds, losses, networks, stages, training
-from mtcnn_tf.training import board, history, learner, validators
+from mtcnn_tf import kinds, losses, networks, stages
+from mtcnn_tf.training import board, history, validators
 
 
 @pytest.fixture
 def logs_dir(tmp_path, validation):
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, validation(), stages.PNET.loss_weights)
+    validator = validators.Validator(network, validation(), stages.PNET.loss_weights, losses.HARD_SHARE)
     figures = validator.measure()
     writer = board.Board(tmp_path)
     writer.write_configuration({"epochs": 3, "mix": {"part": 1}, "augment": True}, step=0)
@@ -97,28 +97,15 @@ def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
 
     def figures(batch_size):
         batches = validation().unbatch().batch(batch_size)
-        return validators.Validator(network, batches, stages.PNET.loss_weights).measure()
+        return validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_SHARE).measure()
 
     assert figures(7) == pytest.approx(figures(100), rel=1e-4)
-
-
-@pytest.mark.parametrize("graded_parts", [False, True])
-def test_validation_measures_the_loss_that_is_learnt(validation, graded_parts):
-    network, model = learner.build(training.Config(graded_parts=graded_parts), stages.PNET)
-    batches = validation().unbatch().batch(100)
-    measured = {
-        graded: validators.Validator(network, batches, stages.PNET.loss_weights, graded_parts=graded).measure()["loss"]
-        for graded in (graded_parts, not graded_parts)
-    }
-    model(next(iter(batches)))
-    assert measured[graded_parts] == pytest.approx(float(sum(model.losses)), rel=1e-4)
-    assert measured[graded_parts] != pytest.approx(measured[not graded_parts], rel=1e-3)
 
 
 def test_a_validation_without_a_kind_leaves_its_figures_out(validation):
     batches = validation().unbatch().filter(lambda row: row["kind"] == kinds.NEGATIVE).batch(16)
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, batches, stages.PNET.loss_weights)
+    validator = validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_SHARE)
     figures = validator.measure()
     assert not {"auc", "box_iou", "landmark_error", "recall"} & set(figures)
     assert figures["loss"] == pytest.approx(figures["face_loss"])
