@@ -175,15 +175,13 @@ class Cascade(tf.Module):
         return tf.concat([windows * tf.tile(pixel_size, [2]), logits[:, None], offsets], axis=1)
 
     def _refine(self, levels, boxes, threshold):
-        """R-Net's boxes after regression, and their scores.
-
-        Suppressed are regressed boxes: those of one face have come closer to each other, so that fewer of them stay.
-        """
-        squares, _, outputs = self._look(stages.RNET, levels, boxes, threshold)
-        boxes, logits = _drop_empty(decode(squares, outputs.offsets), outputs.logits)
+        """R-Net's boxes after regression, and their scores."""
+        boxes, _, outputs = self._look(stages.RNET, levels, boxes, threshold)
         with tf.name_scope("nms"):
-            keep = tf.image.non_max_suppression(boxes, logits, self._max_proposals, NMS_RNET)
-        return {"boxes": tf.gather(boxes, keep), "scores": tf.sigmoid(tf.gather(logits, keep))}
+            keep = tf.image.non_max_suppression(boxes, outputs.logits, self._max_proposals, NMS_RNET)
+        boxes = decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
+        boxes, logits = _drop_empty(boxes, tf.gather(outputs.logits, keep))
+        return {"boxes": boxes, "scores": tf.sigmoid(logits)}
 
     def _finish(self, levels, boxes, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""

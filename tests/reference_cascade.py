@@ -18,9 +18,8 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
     if until == "pnet":
         return boxes, scores
     boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
-    boxes, scores = not_empty(move(boxes, offsets), scores)
     keep = suppress(boxes, scores, 0.7, "union")
-    boxes, scores = boxes[keep], scores[keep]
+    boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
     if until == "rnet":
         return boxes, scores
     squares, crops, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[2])
