@@ -9,9 +9,12 @@
 PYTHONS := $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python3.10)
 IS_SUITABLE := import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))
 RUN := .venv/bin/python
+# Modules are compiled when they are first imported, and kept; most never are, and to compile all takes a minute.
+INSTALL = $(RUN) -m pip install --disable-pip-version-check --quiet --no-compile
 READY := .venv/installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test notebooks lint format setup clean distclean
 .DELETE_ON_ERROR:
@@ -35,7 +38,7 @@ demo: setup
 	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
 
 test: setup lint
-	$(RUN) -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 # What C++ libraries write to the kernel's error output goes to the terminal and not into the notebooks.
 notebooks: setup
@@ -67,11 +70,11 @@ $(READY): requirements.txt requirements-dev.txt
 	    echo "$$suitable could not make the environment .venv: on Debian and Ubuntu, 'apt-get install python3-venv'" \
 	        "brings what it lacks (its own words are in .venv.log)." >&2; exit 1; }; \
 	rm -f .venv.log
-	@$(RUN) -m pip install --disable-pip-version-check --quiet -r requirements.txt -r requirements-dev.txt
+	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
 	@$(RUN) -c 'import cv2' 2>.venv/opencv.log || { \
 	    echo "OpenCV cannot be imported ($$(tail -n 1 .venv/opencv.log)): install the system's libraries it stands on;" \
 	        "on Debian and Ubuntu, 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
-	@$(RUN) -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(INSTALL) --no-deps --editable .
 	@touch $(READY)
 
 include reproduce.mk

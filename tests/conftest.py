@@ -8,8 +8,11 @@ import pytest
 hypothesis.settings.register_profile("mtcnn_tf", deadline=None)
 hypothesis.settings.load_profile("mtcnn_tf")
 
-LONGEST = ("test_reproduce", "test_guides", "test_train", "test_supply", "test_exporting", "test_export")
-"""Files that take minutes; begun last they would keep one process busy while the other has nothing left to do."""
+LONGEST = (
+    *("test_run", "test_reproduce", "test_guides", "test_building", "test_train"),
+    *("test_supply", "test_exporting", "test_export", "test_damaged_lists", "test_detector"),
+)
+"""Files that take a minute or more; begun last they would keep one process busy while others have nothing to do."""
 
 
 def pytest_collection_modifyitems(items):
