@@ -1,6 +1,6 @@
-"""The three networks as functional Keras models.
+"""The networks as functional Keras models.
 
-Layers follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released them: convolutions
+Layers of P-, R- and O-Net follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released them: convolutions
 are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015, section 2.1, where
 both forms of slope are described: one for each channel, and one shared by a layer).
 
@@ -13,16 +13,23 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
 field of 12 pixels and a stride of 2.
+
+The RPN is fully convolutional, too, and looks at an image once: 3×3 convolutions whose strides halve the image until a
+pixel of the map is as wide as a stride of `anchors`, where a head tells of each anchor at this place (Ren et al. 2015,
+"Faster R-CNN", section 3.1; several strides as in Liu et al. 2016, "SSD", section 2.1). It returns `face`, a logit
+[batch, A], and `offsets` [batch, A, 4], for the A anchors in the order of `anchors.Anchors.boxes`. Height and width
+must be multiples of `anchors.LARGEST_STRIDE`.
 """
 
 import json
 import os
 import zipfile
+from typing import Any
 
 import keras
 from keras import layers
 
-from mtcnn_tf import files, stages
+from mtcnn_tf import anchors, files, stages
 
 PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
@@ -50,6 +57,8 @@ def build(
     Raises:
         ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them.
     """
+    if stage is stages.RPN:
+        return rpn()
     if not own_landmark_layers:
         return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
     if stage is not stages.ONET or not landmarks:
@@ -108,15 +117,102 @@ def _load(path: str) -> keras.Model:
     with zipfile.ZipFile(path) as archive:
         described = json.loads(archive.read("config.json"))["config"]
     settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
-    slope_axes = settings["conv1_prelu"]["shared_axes"]
-    own_landmark_layers = any(name.startswith(_OWN) for name in settings)
-    network = build(
-        stages.BY_NAME[described["name"]], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers
-    )
+    if described["name"] == stages.RPN.name:
+        network = rpn(anchors.Anchors(tuple(settings["proposals"]["sizes"])))
+    else:
+        network = _build_as(described["name"], settings)
     if settings.keys() != {layer.name for layer in network.layers}:
         raise ValueError(f"{network.name} with other layers")
     network.load_weights(path)
     return network
+
+
+def _build_as(name: str, settings: dict) -> keras.Model:
+    """The untrained network on crops with such layers."""
+    slope_axes = settings["conv1_prelu"]["shared_axes"]
+    own_landmark_layers = any(name.startswith(_OWN) for name in settings)
+    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers)
+
+
+@keras.saving.register_keras_serializable(package="mtcnn_tf")
+class Proposals(layers.Layer):
+    """The last layer of the RPN: maps of its heads to one row for each anchor. It keeps the sizes of the anchors.
+
+    Takes, stride by stride, maps [batch, rows, columns, K] of the K anchors' logits and [batch, rows, columns, 4 K] of
+    their offsets; returns `face` [batch, A] and `offsets` [batch, A, 4].
+
+    Args:
+        sizes: See `anchors.Anchors`.
+    """
+
+    def __init__(self, sizes: tuple[float, ...], **kwargs: Any):
+        super().__init__(**{"name": "proposals", "dtype": "float32", **kwargs})
+        self.sizes = tuple(sizes)
+
+    def call(self, maps: list) -> dict:
+        """See the class."""
+        logits = [_rows(x, [-1]) for x in maps[::2]]
+        offsets = [_rows(x, [-1, 4]) for x in maps[1::2]]
+        return {"face": keras.ops.concatenate(logits, axis=1), "offsets": keras.ops.concatenate(offsets, axis=1)}
+
+    def compute_output_spec(self, maps: list) -> dict:
+        """Shapes of what `call` returns."""
+        batch = maps[0].shape[0]
+        return {"face": keras.KerasTensor((batch, None)), "offsets": keras.KerasTensor((batch, None, 4))}
+
+    def get_config(self) -> dict:
+        """The arguments that make the same layer."""
+        return {**super().get_config(), "sizes": list(self.sizes)}
+
+
+def _rows(x, ending: list[int]):
+    return keras.ops.reshape(x, [keras.ops.shape(x)[0], *ending])
+
+
+def anchors_of(network: keras.Model) -> anchors.Anchors:
+    """The anchors that a network of `rpn` tells of."""
+    return anchors.Anchors(network.get_layer("proposals").sizes)
+
+
+_RPN_BLOCKS = {8: (("conv1", 16, 2), ("conv2", 32, 2), ("conv3", 64, 2), ("conv4", 64, 1), ("conv5", 64, 1))}
+_RPN_BLOCKS |= {16: (("conv6", 64, 2), ("conv7", 64, 1)), 32: (("conv8", 64, 2), ("conv9", 64, 1))}
+"""Name, channels and stride of the convolutions that lead to each stride of `anchors`.
+
+A quarter of a million weights, of which two thirds of the time go into the map of stride 8, where most faces are."""
+_RARE_LOGIT = -4.0
+"""First logit of all anchors: hardly any is a face (Lin et al. 2017, "Focal Loss", section 3.3)."""
+
+
+def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
+    """The RPN, the region proposal network: images of any size, looked at once.
+
+    Args:
+        its_anchors: Sizes of its anchors; by default those of `anchors.Anchors`.
+    """
+    its_anchors = its_anchors or anchors.Anchors()
+    sizes = its_anchors.by_stride()
+    image = keras.Input((None, None, 3), name="image")
+    # What the first convolution pads is as black as what lies outside of an image: the rescaling can fold into it.
+    x = _pixels(layers.ZeroPadding2D(((0, 1), (0, 1)), name="black_rim")(image), stages.RPN.name)
+    maps, padding = [], "valid"
+    for stride, block in _RPN_BLOCKS.items():
+        for name, channels, step in block:
+            x = layers.Conv2D(channels, 3, step, padding, kernel_initializer="he_normal", name=name)(x)
+            padding = "same"
+            x = _prelu([1, 2, 3], f"{name}_prelu")(x)
+        if stride not in sizes:
+            continue
+        for head, count, start in (("face", 1, _RARE_LOGIT), ("offsets", 4, 0.0)):
+            layer = layers.Conv2D(
+                count * len(sizes[stride]),
+                1,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+                bias_initializer=keras.initializers.Constant(start),
+                dtype="float32",
+                name=f"{head}{stride}",
+            )
+            maps.append(layer(x))
+    return keras.Model(image, Proposals(its_anchors.sizes)(maps), name=stages.RPN.name)
 
 
 def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
@@ -168,8 +264,11 @@ def _wanted(landmarks: bool) -> list[str]:
 
 def _input(size: int | None, name: str):
     image = keras.Input((size, size, 3), name="image")
-    pixels = layers.Rescaling(1 / PIXEL_SCALE, -PIXEL_MEAN / PIXEL_SCALE, name=f"{name}_pixels")(image)
-    return image, pixels
+    return image, _pixels(image, name)
+
+
+def _pixels(image, name: str):
+    return layers.Rescaling(1 / PIXEL_SCALE, -PIXEL_MEAN / PIXEL_SCALE, name=f"{name}_pixels")(image)
 
 
 def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
