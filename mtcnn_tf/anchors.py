@@ -2,7 +2,7 @@
 
 A face is found through an anchor that overlaps it well, so the sizes of the anchors follow the sizes of the faces:
 k-means with 1 − IoU as the distance (Redmon and Farhadi 2017, "YOLO9000", section 2). Each size lies on a grid whose
-spacing, the *stride*, is that of the convolutional map which tells of it (Ren et al. 2015, "Faster R-CNN", section 3.1).
+spacing, the *stride*, is that of the convolutional map which tells of it (Ren et al. 2015, "Faster R-CNN", 3.1).
 """
 
 import dataclasses
@@ -50,7 +50,8 @@ class Anchors:
         This is the order in which the RPN's outputs come.
 
         Args:
-            height, width: Sides of the image in pixels, multiples of `LARGEST_STRIDE`.
+            height: Of the image in pixels, a multiple of `LARGEST_STRIDE`.
+            width: Likewise.
         """
         grids = []
         for stride, sizes in self.by_stride().items():
@@ -150,7 +151,8 @@ def pyramid_grids(min_face_size: float, scale_factor: float, stride: int, size: 
     Args:
         min_face_size: Smallest face looked for.
         scale_factor: Ratio of neighbouring scales, in (0, 1).
-        stride, size: Of P-Net's windows, in pixels of a scale.
+        stride: Of P-Net's windows, in pixels of a scale.
+        size: Side of P-Net's windows, in pixels of a scale.
         largest: Scales go on until windows are at least so large.
     """
     grids, side = {}, float(min_face_size)
@@ -164,8 +166,8 @@ def pyramid_grids(min_face_size: float, scale_factor: float, stride: int, size: 
 def best_iou_of_squares(boxes: np.ndarray) -> np.ndarray:
     """The largest IoU [N], in 0–1, that any square can have with each of the boxes [N, 4].
 
-    A box with sides a ≤ b overlaps most with a concentric square of a side s in a–b, by a·s / (a·b + s² − a·s), which is
-    largest at s = √(a·b), the square of the same area.
+    A box with sides a ≤ b overlaps most with a concentric square of a side s in a–b, by a·s / (a·b + s² − a·s), which
+    is largest at s = √(a·b), the square of the same area.
     """
     sides = np.sort(boxes[:, 2:] - boxes[:, :2], axis=1)
     ratio = np.sqrt(sides[:, 0] / np.maximum(sides[:, 1], 1e-9))

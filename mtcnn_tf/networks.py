@@ -1,8 +1,8 @@
 """The networks as functional Keras models.
 
-Layers of P-, R- and O-Net follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released them: convolutions
-are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015, section 2.1, where
-both forms of slope are described: one for each channel, and one shared by a layer).
+Layers of P-, R- and O-Net follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released
+them: convolutions are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015,
+section 2.1, where both forms of slope are described: one for each channel, and one shared by a layer).
 
 Every network takes RGB pixels in 0–255 and returns a dict of
 
