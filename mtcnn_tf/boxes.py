@@ -88,3 +88,19 @@ def encode_points(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
 def decode_points(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Points [N, P, 2] in pixels from points relative to the boxes [N, 4]: the inverse of `encode_points`."""
     return (points * (boxes[:, None, 2:] - boxes[:, None, :2]) + boxes[:, None, :2]).astype(np.float32)
+
+
+def suppress(boxes: np.ndarray, max_iou: float, max_count: int) -> np.ndarray:
+    """Rows, int [K], of the boxes that greedy non-maximum suppression keeps, at most `max_count`.
+
+    Args:
+        boxes: [N, 4], best first.
+        max_iou: A box that has a larger IoU with a better one that is kept is dropped.
+        max_count: So many are enough.
+    """
+    left = np.arange(len(boxes))
+    kept = []
+    while len(left) and len(kept) < max_count:
+        kept.append(left[0])
+        left = left[1:][iou(boxes[left[:1]], boxes[left[1:]])[0] <= max_iou]
+    return np.array(kept, int)

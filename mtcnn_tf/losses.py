@@ -12,10 +12,11 @@ rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A 
 the landmark loss of a network without landmarks.
 """
 
+import functools
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
 from mtcnn_tf import kinds, metrics, stages
 
@@ -25,7 +26,7 @@ FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
 
 
-def total(losses: dict[str, tf.Tensor | float], weights: stages.LossWeights) -> tf.Tensor | float:
+def total(losses: dict[str, Any], weights: stages.LossWeights) -> Any:
     """The weighted sum of the three `LOSSES`."""
     return (
         weights.face * losses["face_loss"]
@@ -36,15 +37,16 @@ def total(losses: dict[str, tf.Tensor | float], weights: stages.LossWeights) -> 
 
 def one_row_each(predictions: dict) -> dict:
     """The predictions as float32 [N, 2], [N, 4] and perhaps [N, 10]: P-Net's maps of one cell lose rows and columns."""
-    return {name: tf.reshape(tf.cast(x, tf.float32), [-1, x.shape[-1]]) for name, x in predictions.items()}
+    return {name: ops.reshape(ops.cast(x, "float32"), [-1, x.shape[-1]]) for name, x in predictions.items()}
 
 
-def of_kinds(kind: tf.Tensor, wanted: tuple[int, ...]) -> tf.Tensor:
+def of_kinds(kind: Any, wanted: tuple[int, ...]) -> Any:
     """Whether each row's `kind` is among the `wanted` ones, boolean [N]."""
-    return tf.reduce_any(kind[:, None] == tf.constant(wanted, kind.dtype), axis=1)
+    none = ops.zeros_like(kind, dtype="bool")
+    return functools.reduce(ops.logical_or, (ops.equal(kind, one) for one in wanted), none)
 
 
-def hardest_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float = HARD_SHARE) -> tf.Tensor:
+def hardest_mask(row_losses: Any, mask: Any, share: float = HARD_SHARE) -> Any:
     """The hardest `share` of the rows within `mask`, rounded down, but one at least if there is any: boolean [N].
 
     Args:
@@ -52,13 +54,12 @@ def hardest_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float = HARD_SHA
         mask: boolean [N], the rows to choose from.
         share: In 0–1.
     """
-    num_rows = tf.reduce_sum(tf.cast(mask, tf.float32))
-    num_hard = tf.minimum(
-        tf.maximum(tf.floor(share * num_rows + 1e-3), 1.0), num_rows
-    )  # 0.7 is a little less in binary
-    order = tf.argsort(tf.where(mask, row_losses, -1.0), direction="DESCENDING")
-    rank = tf.math.invert_permutation(order)  # [N]; rows outside of the mask come last
-    return tf.cast(rank, tf.float32) < num_hard
+    num_rows = ops.sum(ops.cast(mask, "float32"))
+    # 0.7 is a little less in binary.
+    num_hard = ops.minimum(ops.maximum(ops.floor(share * num_rows + 1e-3), 1.0), num_rows)
+    order = ops.argsort(ops.where(mask, -row_losses, 1.0))
+    rank = ops.argsort(order)  # [N], the inverse of a permutation; rows outside of the mask come last
+    return ops.cast(rank, "float32") < num_hard
 
 
 def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> dict:
@@ -72,9 +73,9 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     """
     kind = targets["kind"]
     face_mask = of_kinds(kind, kinds.WITH_FACE_LABEL)
-    is_face = tf.cast(kind == kinds.POSITIVE, tf.int32)
-    cross_entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(is_face, predictions["face"])
-    hard_mask = _hardest_of_batch_mask(tf.stop_gradient(cross_entropy), face_mask, hard_share)
+    is_face = ops.cast(kind == kinds.POSITIVE, "int32")
+    cross_entropy = ops.sparse_categorical_crossentropy(is_face, predictions["face"], from_logits=True)
+    hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_share)
     box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
     landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
     return {
@@ -87,48 +88,55 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     }
 
 
-def _hardest_of_batch_mask(row_losses: tf.Tensor, mask: tf.Tensor, share: float) -> tf.Tensor:
+def _hardest_of_batch_mask(row_losses: Any, mask: Any, share: float) -> Any:
     """`hardest_mask` of this replica's rows, chosen among the rows of all replicas that share the batch."""
     replica = _replica()
     if replica is None:
         return hardest_mask(row_losses, mask, share)
-    number = tf.cast(replica.replica_id_in_sync_group, tf.float32)
-    rows = tf.stack([tf.where(mask, row_losses, -1.0), tf.fill(tf.shape(row_losses), number)], axis=1)
-    losses, numbers = tf.unstack(replica.all_gather(rows, axis=0), 2, axis=1)
-    return tf.boolean_mask(hardest_mask(losses, losses != -1.0, share), numbers == number)
+    number = ops.cast(replica.replica_id_in_sync_group, "float32")
+    rows = ops.stack([ops.where(mask, row_losses, -1.0), ops.zeros_like(row_losses) + number], axis=1)
+    losses, numbers = ops.unstack(replica.all_gather(rows, axis=0), 2, axis=1)
+    hard_mask = hardest_mask(losses, losses != -1.0, share)
+    import tensorflow as tf
+
+    return tf.boolean_mask(hard_mask, numbers == number)
 
 
-def _replica() -> tf.distribute.ReplicaContext | None:
-    """The replica that this code runs on, if others have rows of the same batch."""
+def _replica() -> Any:
+    """TensorFlow's `ReplicaContext` of this code, if others have rows of the same batch; None otherwise."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf  # other backends don't need it installed
+
     context = tf.distribute.get_replica_context()
     return context if context and context.num_replicas_in_sync > 1 else None
 
 
-def _means(sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+def _means(sums: Any, counts: Any) -> Any:
     """What the losses [3] of a batch come to: of several replicas each has a part, the mean of which is the whole."""
     replica = _replica()
     if replica is not None:
-        counts = replica.all_reduce(tf.distribute.ReduceOp.SUM, counts) / replica.num_replicas_in_sync
-    return tf.math.divide_no_nan(sums, counts)
+        counts = replica.all_reduce("SUM", counts) / replica.num_replicas_in_sync
+    return ops.divide_no_nan(sums, counts)
 
 
-def _landmarks(predictions: dict, targets: dict) -> tf.Tensor:
+def _landmarks(predictions: dict, targets: dict) -> Any:
     """The predicted landmarks [N, 10]; of a network without any something that no row counts for."""
     return predictions.get("landmarks", targets["landmarks"])
 
 
-def _squared_distances(predicted: tf.Tensor, true: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(tf.square(tf.where(mask[:, None], predicted - true, 0.0)), axis=1)
+def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
+    return ops.sum(ops.square(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
-def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> tf.Tensor:
+def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> Any:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
     losses = row_losses(predictions, targets, hard_share)
-    predictions = {name: tf.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
+    predictions = {name: ops.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
     face_mask = of_kinds(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]
-    is_right = tf.cast(is_face == seems_face, tf.float32)
+    is_right = ops.cast(ops.equal(is_face, seems_face), "float32")
     figures = (
         (is_right, face_mask),
         (is_right, face_mask & seems_face),
@@ -160,9 +168,9 @@ class OhemLoss(keras.layers.Layer):
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = one_row_each(predictions)
         sums = measure(predictions, targets, self.hard_share)
-        means = _means(*tf.unstack(sums[:, : len(LOSSES)]))
-        self.add_loss(total(dict(zip(LOSSES, tf.unstack(means), strict=True)), self.weights_of_losses))
-        self.tally.update_state(tf.stop_gradient(sums))
+        means = _means(sums[0, : len(LOSSES)], sums[1, : len(LOSSES)])
+        self.add_loss(total({name: means[k] for k, name in enumerate(LOSSES)}, self.weights_of_losses))
+        self.tally.update_state(ops.stop_gradient(sums))
         return predictions
 
     def compute_output_spec(self, predictions: dict, targets: dict) -> dict:

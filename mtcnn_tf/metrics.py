@@ -1,4 +1,4 @@
-"""Figures that say how good a stage is: row by row on tensors, and as curves over many scores.
+"""Figures that say how good a stage is: row by row on tensors of any backend of Keras, and as curves over many scores.
 
 A batch mixes kinds, so each figure comes as values and a mask of the rows that it counts for.
 """
@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import scipy.stats
-import tensorflow as tf
+from keras import ops
 
 FIXED_PRECISION = 0.95
 """`recall_at_precision` is the recall where this share of what is called a face is one."""
@@ -18,25 +18,25 @@ _NARROWEST_EYES = 0.1
 """Eyes of a face in profile nearly coincide; closer than this share of the box, they don't measure anything."""
 
 
-def box_ious(predicted: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
+def box_ious(predicted: Any, true: Any) -> Any:
     """Intersection over union [N] of the boxes that two sets of offsets [N, 4] lead to from one and the same box."""
-    unit_box = tf.constant([0.0, 0.0, 1.0, 1.0])
+    unit_box = ops.array([0.0, 0.0, 1.0, 1.0])
     predicted, true = unit_box + predicted, unit_box + true
-    top_left = tf.maximum(predicted[:, :2], true[:, :2])
-    bottom_right = tf.minimum(predicted[:, 2:], true[:, 2:])
-    shared = tf.reduce_prod(tf.maximum(bottom_right - top_left, 0.0), axis=1)
-    return tf.math.divide_no_nan(shared, _areas(predicted) + _areas(true) - shared)
+    top_left = ops.maximum(predicted[:, :2], true[:, :2])
+    bottom_right = ops.minimum(predicted[:, 2:], true[:, 2:])
+    shared = ops.prod(ops.maximum(bottom_right - top_left, 0.0), axis=1)
+    return ops.divide_no_nan(shared, _areas(predicted) + _areas(true) - shared)
 
 
-def _areas(boxes: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_prod(tf.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+def _areas(boxes: Any) -> Any:
+    return ops.prod(ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
 
 
-def landmark_errors(predicted: tf.Tensor, true: tf.Tensor) -> tf.Tensor:
+def landmark_errors(predicted: Any, true: Any) -> Any:
     """Mean distance [N] of five points [N, 10] from the true ones, in percent of the distance between the true eyes."""
-    distances = tf.norm(tf.reshape(predicted - true, [-1, 5, 2]), axis=2)  # [N, 5]
-    eyes = tf.norm(true[:, 2:4] - true[:, 0:2], axis=1)  # [N]
-    return 100 * tf.reduce_mean(distances, axis=1) / tf.maximum(eyes, _NARROWEST_EYES)
+    distances = ops.sqrt(ops.sum(ops.square(ops.reshape(predicted - true, [-1, 5, 2])), axis=2))  # [N, 5]
+    eyes = ops.sqrt(ops.sum(ops.square(true[:, 2:4] - true[:, 0:2]), axis=1))  # [N]
+    return 100 * ops.mean(distances, axis=1) / ops.maximum(eyes, _NARROWEST_EYES)
 
 
 class Tally(keras.metrics.Metric):
@@ -50,35 +50,31 @@ class Tally(keras.metrics.Metric):
         self.names = tuple(names)
         self.sums = self.add_variable((2, len(self.names)), "zeros", dtype="float32", name="sums", aggregation="sum")
 
-    def update_state(self, sums: tf.Tensor) -> None:
+    def update_state(self, sums: Any) -> None:
         """Adds `sums` [2, number of figures]: sums of values and numbers of rows, as `sum_rows` returns them."""
         self.sums.assign(self.sums + sums)
 
     def result(self) -> dict:
         """The mean of each figure by name; 0 where no row counted."""
-        means = tf.math.divide_no_nan(*tf.unstack(tf.convert_to_tensor(self.sums)))
-        return dict(zip(self.names, tf.unstack(means, len(self.names)), strict=True))
+        sums = ops.convert_to_tensor(self.sums)
+        means = ops.divide_no_nan(sums[0], sums[1])
+        return {name: means[k] for k, name in enumerate(self.names)}
 
-    def absent(self) -> list[str]:
-        """Names of the figures that no row has counted for so far: their 0 means nothing."""
-        counts = np.asarray(self.sums)[1]
-        return [name for name, count in zip(self.names, counts, strict=True) if not count]
+    def known(self) -> dict[str, float]:
+        """The mean of each figure as a number; figures that no row has counted for are left out."""
+        sums, counts = ops.convert_to_numpy(self.sums)
+        return {name: float(s / n) for name, s, n in zip(self.names, sums, counts, strict=True) if n}
 
     def get_config(self) -> dict:
         """The arguments that make the same metric."""
         return {**super().get_config(), "names": self.names}
 
 
-def sum_rows(figures: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+def sum_rows(figures: Mapping[str, tuple[Any, Any]]) -> Any:
     """Sums of values and numbers of rows, float32 [2, len(figures)], from values [N] and boolean masks [N] by name."""
-    values = tf.stack([values for values, _ in figures.values()])  # [F, N]
-    mask = tf.stack([mask for _, mask in figures.values()])
-    return tf.stack(
-        [
-            tf.reduce_sum(tf.where(mask, values, 0.0), axis=1),
-            tf.reduce_sum(tf.cast(mask, tf.float32), axis=1),
-        ]
-    )
+    values = ops.stack([values for values, _ in figures.values()])  # [F, N]
+    mask = ops.stack([mask for _, mask in figures.values()])
+    return ops.stack([ops.sum(ops.where(mask, values, 0.0), axis=1), ops.sum(ops.cast(mask, "float32"), axis=1)])
 
 
 def precision_and_recall(scores: np.ndarray, is_face: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

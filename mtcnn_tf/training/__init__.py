@@ -7,15 +7,13 @@ In a notebook:
 where `train(seed=…)` gives the batches of one epoch and `validation()` those to measure with. Epoch e (from 0) has the
 seed `config.seed + e`, so that its batches are the same whether or not the training was interrupted before. Beside the
 network, `WORKDIR/{stage}/` holds `checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
+
+Nothing here needs TensorFlow where Keras runs on JAX.
 """
 
-import tensorflow as tf
-
-from mtcnn_tf.training.callbacks import Interrupted
 from mtcnn_tf.training.run import fit
-from mtcnn_tf.training.settings import PRECISIONS, STRATEGIES, Config, OtherRunError
+from mtcnn_tf.training.settings import PRECISIONS, Config, OtherRunError
+from mtcnn_tf.training.stopping import Interrupted
+from mtcnn_tf.training.strategies import STRATEGIES
 
-__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OpError", "OtherRunError", "fit"]
-
-OpError = tf.errors.OpError
-"""What TensorFlow raises when a step fails."""
+__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit"]

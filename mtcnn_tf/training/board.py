@@ -6,24 +6,25 @@ runs of several folders side by side.
 """
 
 import pathlib
+import time
 from collections.abc import Mapping
 
 import cv2
 import keras
 import numpy as np
-import tensorflow as tf
+from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
-from tensorboard.plugins.hparams import api as hyperparameters
-from tensorboard.plugins.pr_curve import summary as pr_curve_summary
+from tensorboard.plugins.custom_scalar import metadata as custom_scalar_metadata
+from tensorboard.plugins.histogram import summary_v2 as histogram_summary
+from tensorboard.plugins.hparams import summary_v2 as hyperparameter_summary
+from tensorboard.plugins.pr_curve import metadata as pr_curve_metadata
+from tensorboard.plugins.scalar import summary_v2 as scalar_summary
+from tensorboard.plugins.text import summary_v2 as text_summary
+from tensorboard.summary.writer import event_file_writer
+from tensorboard.util import tensor_util
 
-from mtcnn_tf import kinds
 from mtcnn_tf.training import validators
 
-_ZOOM = 96
-_RIM = 0.3
-"""How much is drawn round a crop, as a share of its side: true boxes reach beyond it."""
-_TRUE, _PREDICTED = (60, 200, 60), (240, 90, 40)
 _VALIDATION = "val_"
 _TAGS = {
     "loss": "loss/total",
@@ -52,51 +53,60 @@ class Board:
 
     def __init__(self, logs_dir: pathlib.Path):
         # Above the two runs: HPARAMS takes for a run's results what lies in folders below it.
-        self._whole = tf.summary.create_file_writer(str(logs_dir))
-        self._train = tf.summary.create_file_writer(str(logs_dir / "train"))
-        self._validation = tf.summary.create_file_writer(str(logs_dir / "validation"))
+        self._whole = _Run(logs_dir)
+        self._train = _Run(logs_dir / "train")
+        self._validation = _Run(logs_dir / "validation")
 
     def write_configuration(self, facts: Mapping, step: int) -> None:
         """Writes `facts` as a table and as hyperparameters, and which curves share a chart."""
         lines = [f"|{key}|{value}|" for key, value in facts.items()]
-        with self._whole.as_default():
-            tf.summary.text("configuration", "\n".join(["|name|value|", "|-|-|", *lines]), step=step)
-            plain = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in facts.items()}
-            hyperparameters.hparams(plain)
-            _write(custom_scalar_summary.pb(_layout()), step)
+        table = "\n".join(["|name|value|", "|-|-|", *lines])
+        self._whole.write(text_summary.text_pb("configuration", table), step)
+        plain = {name: x if isinstance(x, bool | int | float | str) else str(x) for name, x in facts.items()}
+        self._whole.write(hyperparameter_summary.hparams_pb(plain), step)
+        metadata = custom_scalar_metadata.create_summary_metadata()
+        tag_of_layout = custom_scalar_metadata.CONFIG_SUMMARY_TAG
+        self._whole.write(_tensor(tag_of_layout, np.array(_layout().SerializeToString(), object), metadata), step)
 
     def write_row(self, row: Mapping[str, float], step: int) -> None:
         """Writes the figures of an epoch; names that begin with `val_` belong to the validation."""
         for name, value in row.items():
-            is_validation = name.startswith(_VALIDATION)
-            with (self._validation if is_validation else self._train).as_default():
-                tf.summary.scalar(tag(name), value, step=step)
+            run = self._validation if name.startswith(_VALIDATION) else self._train
+            run.write(scalar_summary.scalar_pb(tag(name), value), step)
 
     def write_network(self, network: keras.Model, step: int) -> None:
         """Writes a histogram of each of the network's weights."""
-        with self._train.as_default():
-            for variable in network.trainable_variables:
-                tf.summary.histogram(variable.path, variable.numpy(), step=step)
+        for variable in network.trainable_variables:
+            values = keras.ops.convert_to_numpy(variable)
+            self._train.write(histogram_summary.histogram_pb(variable.path, values), step)
 
-    def write_validation(self, validator: validators.Validator, step: int) -> None:
-        """Writes the precision–recall curve and the pictures of what `validator` measured last."""
-        with self._validation.as_default():
-            if validator.is_face.any():
-                _write(pr_curve_summary.pb("face", validator.is_face, validator.scores), step)
-            if len(validator.samples["kind"]):
-                picture = draw_samples(validator.samples, validator.predict_samples())
-                description = "Green: true box and points; orange: predicted."
-                tf.summary.image("samples", picture[None], step=step, description=description)
+    def write_validation(self, validator: "validators.Validator", step: int) -> None:
+        """Writes the curves and the images of what `validator` measured last."""
+        if validator.is_face.any():
+            self._validation.write(_pr_curve("face/pr_curves", validator.scores, validator.is_face), step)
+        for name, image in validator.images().items():
+            self._validation.write(_image(name, image), step)
 
     def flush(self) -> None:
         """Brings everything to the disk."""
-        for writer in (self._whole, self._train, self._validation):
-            writer.flush()
+        for run in (self._whole, self._train, self._validation):
+            run.writer.flush()
 
     def close(self) -> None:
         """Ends the files."""
-        for writer in (self._whole, self._train, self._validation):
-            writer.close()
+        for run in (self._whole, self._train, self._validation):
+            run.writer.close()
+
+
+class _Run:
+    """One run of TensorBoard, which tells runs by their folders."""
+
+    def __init__(self, logs_dir: pathlib.Path):
+        self.writer = event_file_writer.EventFileWriter(str(logs_dir))
+
+    def write(self, summary: summary_pb2.Summary, step: int) -> None:
+        """Writes what one of TensorBoard's plugins made."""
+        self.writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def _layout() -> layout_pb2.Layout:
@@ -107,56 +117,29 @@ def _layout() -> layout_pb2.Layout:
     return layout_pb2.Layout(category=[layout_pb2.Category(title="several curves", chart=charts)])
 
 
-def _write(summary, step: int):
-    """Writes what a plugin of TensorBoard made."""
-    value = summary.value[0]
-    tf.summary.write(value.tag, tf.make_ndarray(value.tensor), step=step, metadata=value.metadata)
+def _tensor(name: str, values: np.ndarray, metadata: summary_pb2.SummaryMetadata) -> summary_pb2.Summary:
+    tensor = tensor_util.make_tensor_proto(values)
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=name, tensor=tensor, metadata=metadata)])
 
 
-def draw_samples(samples: dict, predictions: dict) -> np.ndarray:
-    """A sheet of crops with true (green) and predicted (orange) boxes and points, uint8 [H, W, 3].
+def _image(name: str, image: np.ndarray) -> summary_pb2.Summary:
+    """An image, RGB uint8 [H, W, 3]."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    held = summary_pb2.Summary.Image(height=image.shape[0], width=image.shape[1], encoded_image_string=encoded)
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=name, image=held)])
 
-    Args:
-        samples: `image` [N, S, S, 3] in 0–255, `kind`, `offsets`, `landmarks` as in a batch.
-        predictions: `offsets` [N, 4] and, if the network finds them, `landmarks` [N, 10].
-    """
-    tiles = []
-    for row in range(len(samples["image"])):
-        tile = _enlarge(samples["image"][row])
-        for targets, colour in ((samples, _TRUE), (predictions, _PREDICTED)):
-            if samples["kind"][row] != kinds.LANDMARK:
-                _draw_box(tile, targets["offsets"][row], colour)
-            elif "landmarks" in targets:
-                _draw_points(tile, targets["landmarks"][row], colour)
-        tiles.append(tile)
-    while len(tiles) % validators.NUM_SAMPLES:
-        tiles.append(np.zeros_like(tiles[0]))
-    return np.concatenate(
-        [
-            np.concatenate(tiles[k : k + validators.NUM_SAMPLES], axis=1)
-            for k in range(0, len(tiles), validators.NUM_SAMPLES)
-        ]
+
+def _pr_curve(name: str, scores: np.ndarray, is_face: np.ndarray, num_thresholds: int = 201) -> summary_pb2.Summary:
+    """Precision and recall over thresholds, in the six rows of numbers that TensorBoard's plugin takes."""
+    thresholds = np.arange(num_thresholds) / (num_thresholds - 1)
+    reached = np.searchsorted(thresholds, scores, side="right")  # each score counts at so many of the thresholds
+    true_positives, false_positives = (
+        np.bincount(reached[rows], minlength=num_thresholds + 1)[::-1].cumsum()[::-1][1:]
+        for rows in (is_face, ~is_face)
     )
-
-
-def _enlarge(crop: np.ndarray) -> np.ndarray:
-    pixels = np.clip(np.round(crop), 0, 255).astype(np.uint8)
-    pixels = cv2.resize(pixels, (_ZOOM, _ZOOM), interpolation=cv2.INTER_NEAREST)
-    rim = round(_RIM * _ZOOM)
-    return cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=(40, 40, 40))
-
-
-def _to_pixels(points: np.ndarray) -> list[tuple[int, int]]:
-    """Points [P, 2], relative to the crop, in pixels of its enlarged picture, kept within sight of it."""
-    points = np.clip(np.nan_to_num(points), -9, 9)
-    return [tuple(int(x) for x in point) for point in np.round((points + _RIM) * _ZOOM)]
-
-
-def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple):
-    corners = offsets.reshape(2, 2) + np.array([[0, 0], [1, 1]])
-    cv2.rectangle(tile, *_to_pixels(corners), colour)
-
-
-def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple):
-    for point in _to_pixels(landmarks.reshape(5, 2)):
-        cv2.circle(tile, point, 2, colour, -1, cv2.LINE_AA)
+    false_negatives, true_negatives = is_face.sum() - true_positives, (~is_face).sum() - false_positives
+    precision = true_positives / np.maximum(true_positives + false_positives, 1)
+    recall = true_positives / max(is_face.sum(), 1)
+    rows = [true_positives, false_positives, true_negatives, false_negatives, precision, recall]
+    metadata = pr_curve_metadata.create_summary_metadata("", "", num_thresholds)
+    return _tensor(name, np.stack(rows).astype(np.float32), metadata)

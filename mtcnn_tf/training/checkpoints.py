@@ -1,23 +1,22 @@
 """Where a training stands, written so that it can go on from there after any sort of end.
 
-A checkpoint is one unit: weights, optimizer state, history and running metrics are written together by
-`tf.train.Checkpoint`, which renames finished files into place and stores a checksum of every tensor. A training that is
-killed while it writes, or whose newest checkpoint is damaged, goes on from the one before.
+A checkpoint is one file: weights, optimizer state, history and running figures are written together and appear whole or
+not at all, with a checksum of each array. A training that is killed while it writes, or whose newest checkpoint is
+damaged, goes on from the one before.
 """
 
 import dataclasses
 import json
 import pathlib
-import shutil
 from collections.abc import Callable
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from mtcnn_tf import files
+from mtcnn_tf.training import learners
 
 NUM_KEPT = 3
+_PROGRESS = "progress"
 
 
 @dataclasses.dataclass
@@ -29,42 +28,26 @@ class Progress:
         step: Number of steps done in the epoch after these.
         rows: The history: one dict of figures for each complete epoch.
         best_epoch: The epoch whose network is kept, counted from 1; 0 before the first.
-        running: The values of the model's metrics in the middle of an epoch.
+        loss: Sum of the losses of the steps of the epoch after these.
     """
 
     epoch: int = 0
     step: int = 0
     rows: list[dict] = dataclasses.field(default_factory=list)
     best_epoch: int = 0
-    running: list = dataclasses.field(default_factory=list)
-
-
-class _Stored(tf.train.experimental.PythonState):
-    """A `Progress` as `tf.train.Checkpoint` wants to have it."""
-
-    def __init__(self, progress: Progress):
-        self.progress = progress
-
-    def serialize(self) -> bytes:
-        return json.dumps(dataclasses.asdict(self.progress)).encode()
-
-    def deserialize(self, string_value: bytes):
-        for name, value in json.loads(string_value).items():
-            setattr(self.progress, name, value)
+    loss: float = 0.0
 
 
 class Checkpoints:
     """The checkpoints of one training in `checkpoints_dir`, of which the newest `NUM_KEPT` stay."""
 
-    def __init__(self, checkpoints_dir: pathlib.Path, model: keras.Model, progress: Progress):
-        self._dir = checkpoints_dir
-        self._model = model
-        self._progress = progress
-        self._checkpoint = tf.train.Checkpoint(
-            weights=[variable.value for variable in model.variables],
-            optimizer=[variable.value for variable in model.optimizer.variables],
-            progress=_Stored(progress),
-        )
+    def __init__(
+        self,
+        checkpoints_dir: pathlib.Path,
+        learner: "learners.TensorFlowLearner | learners.JaxLearner",
+        progress: Progress,
+    ):
+        self._dir, self._learner, self._progress = checkpoints_dir, learner, progress
 
     def save(self, num_steps: int) -> None:
         """Writes where the training stands after `num_steps` in total, and removes all but the newest checkpoints.
@@ -73,60 +56,50 @@ class Checkpoints:
             FloatingPointError: A weight isn't finite.
             OSError: The checkpoint could not be written; those before it are untouched.
         """
-        check_finite(self._model)
-        is_within_epoch = self._progress.step > 0
-        self._progress.running = [np.asarray(x).tolist() for x in _running(self._model)] if is_within_epoch else []
+        arrays = self._learner.arrays()
+        check_finite(arrays)
         self._dir.mkdir(parents=True, exist_ok=True)
-        path = self._dir / f"step-{num_steps:09d}"
+        path = self._dir / f"step-{num_steps:09d}.npz"
+        held = {f"{number:05d}": values for number, values in enumerate(arrays)}
+        held[_PROGRESS] = np.array(json.dumps(dataclasses.asdict(self._progress)))
         try:
-            self._checkpoint.write(str(path))
-        except tf.errors.OpError as error:
-            raise OSError(f"could not write the checkpoint {path}: {files.reason(error.message)}") from error
-        self._remove_all_but_newest()
-
-    def _remove_all_but_newest(self) -> None:
-        """Removes older checkpoints, and what a killed process left half-written."""
-        kept = {path.name for path in paths(self._dir)[:NUM_KEPT]}
-        for path in self._dir.glob("step-*"):
-            if path.is_dir():  # TensorFlow writes into step-…_temp
-                shutil.rmtree(path)
-            elif path.name.partition(".")[0] not in kept:
-                path.unlink()
+            with files.whole(path) as partial:
+                np.savez(partial, **held)
+        except OSError as error:
+            raise OSError(f"could not write the checkpoint {path}: {error.strerror or error}") from error
+        for old in paths(self._dir)[NUM_KEPT:]:
+            old.unlink()
 
     def restore(self, report: Callable[[str], None] = print) -> bool:
-        """Sets model, optimizer and progress to the newest checkpoint that can be read; whether there was one.
+        """Sets learner and progress to the newest checkpoint that can be read; whether there was one.
 
         Raises:
             ValueError: There are checkpoints, and none of them can be read.
         """
+        files.remove_partial(self._dir)
         found = paths(self._dir)
         for path in found:
             try:
-                self._checkpoint.read(str(path)).assert_existing_objects_matched()
-                return True
-            except Exception as error:  # TensorFlow has another type for every sort of damage
+                with np.load(path, allow_pickle=False) as held:
+                    progress = json.loads(str(held[_PROGRESS]))
+                    self._learner.restore([held[name] for name in sorted(held.files) if name != _PROGRESS])
+            except Exception as error:  # every sort of damage has an error of its own
                 report(f"The checkpoint {path} is damaged, trying the one before ({str(error).splitlines()[0][:120]}).")
+            else:
+                for name, value in progress.items():
+                    setattr(self._progress, name, value)
+                return True
         if found:
             raise ValueError(f"none of the {len(found)} checkpoints in {self._dir} can be read; restart to train anew")
         return False
 
-    def restore_running_metrics(self) -> None:
-        """Sets the model's metrics, which Keras resets before every epoch, to what they were at the checkpoint."""
-        for variable, value in zip(_running(self._model), self._progress.running, strict=True):
-            variable.assign(value)
 
-
-def check_finite(model: keras.Model) -> None:
-    """Raises `FloatingPointError` when a weight isn't finite: such a state isn't worth keeping."""
-    for variable in model.trainable_variables:
-        if not np.all(np.isfinite(variable.numpy())):
-            raise FloatingPointError(f"the weights {variable.path} became NaN or infinite")
+def check_finite(arrays: list[np.ndarray]) -> None:
+    """Raises `FloatingPointError` when a number isn't finite: such a state isn't worth keeping."""
+    if not all(np.isfinite(values).all() for values in arrays if values.dtype.kind == "f"):
+        raise FloatingPointError("the weights became NaN or infinite")
 
 
 def paths(checkpoints_dir: pathlib.Path) -> list[pathlib.Path]:
-    """The checkpoints in `checkpoints_dir`, newest first, without the suffixes of their files."""
-    return sorted((path.with_suffix("") for path in checkpoints_dir.glob("step-*.index")), reverse=True)
-
-
-def _running(model: keras.Model) -> list:
-    return [variable for metric in model.metrics for variable in metric.variables]
+    """The checkpoints in `checkpoints_dir`, newest first."""
+    return sorted(checkpoints_dir.glob("step-*.npz"), reverse=True)

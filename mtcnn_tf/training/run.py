@@ -1,17 +1,19 @@
 """One training from its start, or from where it stopped, to its end."""
 
 import contextlib
+import itertools
+import math
 import os
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-import tensorflow as tf
+import tqdm
 
 from mtcnn_tf import files, locks, stages
-from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validators
+from mtcnn_tf.training import board, checkpoints, history, learners, settings, stopping, strategies, tasks, validators
 
 SECONDS_BETWEEN_PLOTS = 60
 """At least; to draw one takes a second, which short epochs would spend on little else. The last epoch is drawn, too."""
@@ -20,17 +22,19 @@ SECONDS_BETWEEN_PLOTS = 60
 def fit(
     config: settings.Config,
     stage: stages.Stage,
-    train: Callable[..., tf.data.Dataset],
-    validation: Callable[[], tf.data.Dataset] | None,
+    train: Callable[..., Iterable],
+    validation: Callable[[], Iterable] | None,
     workdir: str | os.PathLike,
     facts: Mapping[str, Any] | None = None,
     restart: bool = False,
     report: Callable[[str], None] = print,
+    prepare: Callable | None = None,
 ) -> list[dict]:
     """The history, a dict of figures for each epoch, of a training that ends with the best network in `workdir`.
 
-    The best network is that of the epoch with the lowest `val_loss`: the weighted sum of the three validation losses,
-    the one figure that sees all three tasks. Called again with the same arguments it goes on where it stopped.
+    The best network is that of the epoch with the lowest `val_loss`, the weighted sum of the three validation losses:
+    the one figure that sees all three tasks. That of the RPN is the one with the highest `val_recall_at_100`. Called
+    again with the same arguments a training goes on where it stopped.
 
     Under the multi-worker strategy every worker runs this with one and the same `workdir`, which all of them must see;
     the first one alone writes, and at the ends of epochs only.
@@ -39,15 +43,17 @@ def fit(
         config: How to train.
         stage: What to train.
         train: Called as `train(seed=…)`, under the multi-worker strategy with a `part` too (see
-            `input_pipeline.batches`), gives at least `steps_per_epoch` batches, the same ones for the same seed. A
-            batch is a dict of `image` float32 [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets`
-            float32 [B, 4] and `landmarks` float32 [B, 10].
-        validation: Called as `validation()`, gives a finite dataset of such batches. None measures nothing and keeps
-            the last network.
-        workdir: The three stages may share it.
+            `input_pipeline.batches`), gives at least `steps_per_epoch` batches, the same ones for the same seed, as
+            something with `skip`: a `tf.data.Dataset` or `prefetching.Steps`. A batch is a dict, for crops of `image`
+            [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets` float32 [B, 4] and `landmarks` float32
+            [B, 10]; for the RPN of `image`, `boxes`, `face_mask` and `complete_mask` (see `anchor_loss`).
+        validation: Called as `validation()`, gives finitely many such batches. None measures nothing and keeps the last
+            network.
+        workdir: The stages may share it.
         facts: More that must be the same when the training goes on, such as where the examples come from.
         restart: Forget what this stage did in `workdir` so far.
         report: Takes the lines that tell how it goes.
+        prepare: Called on each batch in the graph of the step, see `graph_cutting.OnAccelerator`.
 
     Raises:
         OtherRunError: `workdir` holds a training of this stage with other settings.
@@ -59,7 +65,7 @@ def fit(
     """
     run = _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report)
     with locks.only_one_in(run.dir, "training") if run.is_writer else contextlib.nullcontext():
-        return run.fit(train, validation, restart)
+        return run.fit(train, validation, restart, prepare)
 
 
 class _Run:
@@ -74,41 +80,37 @@ class _Run:
         report: Callable[[str], None],
     ):
         self.config, self.stage, self.report = config, stage, report
-        self.weights = config.loss_weights or stage.loss_weights
         self.network_path = workdir / stage.network_file
         self.dir = workdir / stage.name
         self.checkpoints_dir = self.dir / "checkpoints"
         self.description = settings.describe(config, stage, facts)
         self.progress = checkpoints.Progress()
         self.num_profiled = config.profile_steps
-        self.plotted_at = time.monotonic()
-        self.is_writer = learner.is_writer(config.strategy)
+        self.plotted_at = self.saved_at = time.monotonic()
+        self.unchecked: list[tuple[int, Any]] = []
+        self.is_writer = strategies.is_writer(config.strategy)
         if not self.is_writer:
             self.report = lambda line: None
 
-    def fit(self, train: Callable, validation: Callable | None, restart: bool) -> list[dict]:
+    def fit(self, train: Callable, validation: Callable | None, restart: bool, prepare: Callable | None) -> list[dict]:
         """See the function `fit`."""
         self._open_dir(restart)
-        self.network, self.model = learner.build(self.config, self.stage)
-        self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.model, self.progress)
+        self.strategy = strategies.choose(self.config.strategy)
+        with strategies.scope(self.strategy):
+            network, model = tasks.build(self.config, self.stage)
+            self.learner = learners.learner(
+                model, network, tasks.optimizer(self.config), self.strategy, self.config.average, prepare
+            )
+        self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.learner, self.progress)
         if self.checkpoints.restore(self.report):
             self._report_restored()
-        validator = None
-        if validation:
-            validator = validators.Validator(self.network, validation(), self.weights, self.config.hard_share)
-        with callbacks.StopRequest() as stop, contextlib.ExitStack() as opened:
+        validator = validation and validators.for_stage(self.stage, network, validation(), self.config)
+        with stopping.StopRequest() as self.stop, contextlib.ExitStack() as opened:
             if self.is_writer:
                 self.board = opened.enter_context(contextlib.closing(board.Board(self.dir / "tensorboard")))
                 self.board.write_configuration(_flat(self.description), self._num_steps())
-            self.watch = callbacks.Watch(
-                self.progress,
-                self.checkpoints.restore_running_metrics,
-                self._save,
-                self.config.checkpoint_minutes,
-                stop,
-            )
             while self.progress.epoch < self.config.epochs:
-                self.watch.stop_if_asked()
+                self._stop_if_asked()
                 try:
                     self._finish_epoch(self._train_epoch(train), validator)
                 except FloatingPointError as error:
@@ -150,88 +152,114 @@ class _Run:
         return self.progress.epoch * self.config.steps_per_epoch + self.progress.step
 
     def _save(self):
-        """Writes a checkpoint; within an epoch several workers can't, since none of them has all the metrics."""
+        """Writes a checkpoint; within an epoch several workers can't, since none of them has all the figures."""
+        self._check_losses()
         if self.config.strategy != "multi_worker" or (self.is_writer and not self.progress.step):
             self.checkpoints.save(self._num_steps())
+        self.saved_at = time.monotonic()
 
     def _train_epoch(self, train: Callable) -> dict:
         """The figures of an epoch, or of the rest of one that was interrupted."""
         first_step, num_steps = self.progress.step, self.config.steps_per_epoch
-        seconds, waited = 0.0, 0.0
-        if first_step < num_steps:
-            batches, waiting = self._batches(train)
-            started = time.perf_counter()
-            description = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
-            with contextlib.closing(callbacks.Bar(description, first_step, num_steps)) as bar:
-                self.model.fit(
-                    batches,
-                    steps_per_epoch=num_steps - first_step,
-                    verbose=0,
-                    shuffle=False,
-                    callbacks=[self.watch, bar, *self._profiler()],
-                )
-            seconds, waited = time.perf_counter() - started, float(waiting)
-        else:
-            self.checkpoints.restore_running_metrics()
+        if not first_step:
+            self.learner.reset_figures()
+        started, waited = time.perf_counter(), _Seconds()
+        batches = itertools.islice(waited.of(self._batches(train)), num_steps - first_step)
+        with self._bar() as bar, self._profiler() as step_traced:
+            for batch in batches:
+                with step_traced():
+                    loss = self.learner.step(batch)
+                self.progress.step += 1
+                self._watch(loss)
+                bar.update()
+        self._check_losses()
+        seconds = time.perf_counter() - started
         if self.progress.step < num_steps:
             raise ValueError(f"an epoch needs {num_steps} batches, train gave only {self.progress.step}")
-        figures = {name: float(value) for name, value in self.model.get_metrics_result().items()}
-        for name in learner.tally(self.model).absent():
-            del figures[name]
         num_examples = (num_steps - first_step) * self.config.batch_size
         return {
             "epoch": self.progress.epoch + 1,
-            **figures,
-            "learning_rate": learner.learning_rate(self.model),
-            "examples_per_second": num_examples / seconds if seconds else 0.0,
-            "input_waiting": waited / seconds if seconds else 0.0,
+            **self.learner.figures(),
+            "loss": self.progress.loss / num_steps,
+            "learning_rate": self.learner.learning_rate(),
+            "examples_per_second": num_examples / seconds,
+            "input_waiting": waited.total / seconds,
         }
 
-    def _batches(self, train: Callable) -> tuple[tf.data.Dataset | tf.distribute.DistributedDataset, tf.Variable]:
-        """What is left of the epoch, of several workers each its part; and the seconds that were waited for it."""
-        seconds = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+    def _batches(self, train: Callable) -> Iterable:
+        """What is left of the epoch, of several workers each its part."""
 
-        def left(**part) -> tf.data.Dataset:
-            batches = train(seed=self.config.seed + self.progress.epoch, **part)
-            batches = batches.skip(self.progress.step).take(self.config.steps_per_epoch - self.progress.step)
-            return callbacks.measure_waiting(batches, seconds)
+        def left(**part) -> Iterable:
+            return train(seed=self.config.seed + self.progress.epoch, **part).skip(self.progress.step)
 
-        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return left(part=(context.input_pipeline_id, context.num_input_pipelines))
+        return strategies.spread(self.strategy, self.config.strategy, left)
 
-        if self.config.strategy != "multi_worker":
-            return left(), seconds
-        # TensorFlow's own way would give one worker the negatives and another the landmarks of each batch.
-        return self.model.distribute_strategy.distribute_datasets_from_function(of_worker), seconds
+    def _watch(self, loss: Any):
+        """Looks at what a step brought, saves now and then, and stops when asked to."""
+        self.unchecked.append((self.progress.step, loss))
+        if len(self.unchecked) >= self.learner.check_every:
+            self._check_losses()
+        self._stop_if_asked()
+        if time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes:
+            self._save()
 
-    def _profiler(self) -> list[callbacks.Profiler]:
-        """What traces the first steps of this process, if that is wanted."""
+    def _check_losses(self):
+        """Adds up the losses since it was last called; raises FloatingPointError where one isn't finite."""
+        for step, loss in self.unchecked:
+            if not math.isfinite(value := float(loss)):
+                raise FloatingPointError(f"the loss became {value} in epoch {self.progress.epoch + 1}, step {step}")
+            self.progress.loss += value
+        self.unchecked.clear()
+
+    def _stop_if_asked(self):
+        """Saves and raises `Interrupted` if a stop was requested."""
+        if self.stop.signal_number:
+            self._save()
+            where = f"in epoch {self.progress.epoch + 1} after step {self.progress.step}"
+            raise stopping.Interrupted(f"stopped {where}", self.stop.signal_number)
+
+    def _bar(self) -> tqdm.tqdm:
+        """A progress bar over the steps of an epoch; nothing at all where there is no terminal."""
+        description = f"epoch {self.progress.epoch + 1}/{self.config.epochs}"
+        start, total = self.progress.step, self.config.steps_per_epoch
+        return tqdm.tqdm(desc=description, initial=start, total=total, unit="step", leave=False, disable=None)
+
+    @contextlib.contextmanager
+    def _profiler(self) -> Iterator[Callable]:
+        """What to enter for each step; it traces some of the first steps of this process, if that is wanted."""
         num_steps, self.num_profiled = self.num_profiled, 0
-        return [callbacks.Profiler(self.dir / "tensorboard", num_steps)] if num_steps and self.is_writer else []
+        if not num_steps or not self.is_writer:
+            yield contextlib.nullcontext
+            return
+        from mtcnn_tf.training import profiling  # needs TensorFlow
 
-    def _finish_epoch(self, row: dict, validator: validators.Validator | None):
+        with profiling.Profiler(self.dir / "tensorboard", num_steps) as profiler:
+            yield profiler.step
+
+    def _finish_epoch(self, row: dict, validator: "validators.Validator | None"):
         """Validates, and writes everything that an epoch leaves behind, its network too if that is the best so far.
 
         The checkpoint comes last: killed before it, the training does this epoch's rest again, with the same results.
         """
-        checkpoints.check_finite(self.model)
-        if validator:
-            row |= {f"val_{name}": value for name, value in validator.measure().items()}
-        best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
-        is_best = row.get("val_loss", 0.0) <= best.get("val_loss", 0.0)
-        self.progress.rows.append(row)
-        self.progress.epoch, self.progress.step = row["epoch"], 0
-        if is_best:
-            self.progress.best_epoch = row["epoch"]
-        if self.is_writer:
-            self._write_epoch(row, validator, is_best)
+        checkpoints.check_finite(self.learner.arrays())
+        with self.learner.shown() as network:
+            if validator:
+                row |= {f"val_{name}": value for name, value in validator.measure().items()}
+            best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
+            is_best = not validator or validator.badness(row) <= validator.badness(best)
+            self.progress.rows.append(row)
+            self.progress.epoch, self.progress.step, self.progress.loss = row["epoch"], 0, 0.0
+            if is_best:
+                self.progress.best_epoch = row["epoch"]
+            if self.is_writer:
+                self._write_epoch(row, network, validator, is_best)
         self._save()
         self.report(_line(row, self.config.epochs, is_best))
 
-    def _write_epoch(self, row: dict, validator: validators.Validator | None, is_best: bool):
+    def _write_epoch(self, row: dict, network, validator: "validators.Validator | None", is_best: bool):
         """Writes all but the checkpoint."""
         if is_best:
-            learner.save(self.network, self.config, self.stage, self.network_path)
+            tasks.save(network, self.config, self.stage, self.network_path)
         history.write_csv(self.progress.rows, self.dir / "history.csv")
         is_last, now = row["epoch"] >= self.config.epochs, time.monotonic()
         if is_last or now - self.plotted_at >= SECONDS_BETWEEN_PLOTS:
@@ -239,15 +267,34 @@ class _Run:
             self.plotted_at = now
         step = self._num_steps()
         self.board.write_row({name: value for name, value in row.items() if name != "epoch"}, step)
-        self.board.write_network(self.network, step)
+        self.board.write_network(network, step)
         if validator:
             self.board.write_validation(validator, step)
         self.board.flush()
 
 
+class _Seconds:
+    """Counts for how long the consumer of an iterable had to wait for it; `total` in seconds."""
+
+    def __init__(self):
+        self.total = 0.0
+
+    def of(self, items: Iterable) -> Iterator:
+        """The same items."""
+        iterator, missing = iter(items), object()
+        while True:
+            before = time.perf_counter()
+            item = next(iterator, missing)
+            self.total += time.perf_counter() - before
+            if item is missing:
+                return
+            yield item
+
+
 def _line(row: dict, num_epochs: int, is_best: bool) -> str:
     """What one line can tell of an epoch."""
     names = ("loss", "val_loss", "val_face_accuracy", "val_recall_at_precision", "val_box_iou", "val_landmark_error")
+    names = (*names, "val_recall_at_40", "val_recall_at_100", "val_recall_at_300")
     figures = [f"{name} {row[name]:.4g}" for name in names if name in row]
     speed = f"{row['examples_per_second']:.0f} examples/s, {row['input_waiting']:.0%} waiting"
     return f"epoch {row['epoch']}/{num_epochs}: {', '.join(figures)}, {speed}" + (" (best so far)" if is_best else "")

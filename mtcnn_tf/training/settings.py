@@ -1,6 +1,7 @@
 """How to train, and whether a training that goes on is still the same one."""
 
 import dataclasses
+import importlib.metadata
 import json
 import math
 import pathlib
@@ -10,13 +11,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import files, losses, stages
+from mtcnn_tf import anchor_loss, anchors, files, losses, stages
+from mtcnn_tf.training.strategies import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-STRATEGIES = ("one_device", "mirrored", "multi_worker")
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
 
@@ -37,6 +37,13 @@ class Config:
         clip_norm: Longest gradient over all weights together; 0 clips nothing.
         loss_weights: Weights of the three losses; None stands for the stage's own.
         hard_share: The share of the face rows that the loss sees, the hardest ones.
+        average: The weights that are measured and kept are running means, of which a step changes 1 − `average`; 0
+            keeps the last weights. A mean over the last steps is better than each of them (Polyak and Juditsky 1992).
+        window: The RPN: side of the windows in pixels.
+        anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
+        face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
+        box_loss: The RPN: one of `anchor_loss.BOX_LOSSES`.
+        rules: The RPN: which anchors are positive, which negative.
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
@@ -63,6 +70,12 @@ class Config:
     clip_norm: float = 5.0
     loss_weights: stages.LossWeights | None = None
     hard_share: float = losses.HARD_SHARE
+    average: float = 0.0
+    window: int = 512
+    anchors: tuple[float, ...] = ()
+    face_loss: str = "focal"
+    box_loss: str = "giou"
+    rules: anchor_loss.Rules = anchor_loss.Rules()
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True
@@ -82,6 +95,10 @@ class Config:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps, at least 0 and below 1, got {self.warmup}")
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
+        if self.window <= 0 or self.window % anchors.LARGEST_STRIDE:
+            raise ValueError(f"window must be a multiple of {anchors.LARGEST_STRIDE} pixels, got {self.window}")
         if not 0 < self.hard_share <= 1:
             raise ValueError(f"hard_share must be above 0 and at most 1, got {self.hard_share}")
         for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
@@ -104,8 +121,13 @@ def describe(config: Config, stage: stages.Stage, facts: Mapping[str, Any]) -> d
     """Everything that a training depends on, ready for JSON: settings, `facts` about its examples, and versions."""
     weights = config.loss_weights or stage.loss_weights
     plain = dataclasses.asdict(dataclasses.replace(config, loss_weights=weights))
-    versions = {"mtcnn_tf": mtcnn_tf.__version__, "tensorflow": tf.__version__, "keras": keras.__version__}
-    versions |= {"numpy": np.__version__, "python": platform.python_version()}
+    backend = keras.backend.backend()
+    versions = {"mtcnn_tf": mtcnn_tf.__version__, "keras": keras.__version__}
+    versions |= {
+        backend: importlib.metadata.version(backend),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
     return json.loads(json.dumps({"stage": stage.name, "config": plain, "facts": dict(facts), "versions": versions}))
 
 
@@ -137,6 +159,6 @@ def write(description: dict, path: pathlib.Path) -> None:
 def _essential(description: dict) -> dict:
     free = {field.name for field in dataclasses.fields(Config) if field.metadata.get("free")}
     # A setting that is newer than the training had its default.
-    settings = {**dataclasses.asdict(Config()), **description["config"]}
+    settings = {**json.loads(json.dumps(dataclasses.asdict(Config()))), **description["config"]}
     kept = {name: value for name, value in settings.items() if name not in free}
     return {**kept, **description["facts"]}

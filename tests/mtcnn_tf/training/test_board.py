@@ -11,7 +11,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from mtcnn_tf import kinds, losses, networks, stages
-from mtcnn_tf.training import board, history, validators
+from mtcnn_tf.training import board, drawing, history, validators
 
 
 @pytest.fixture
@@ -82,14 +82,14 @@ def test_samples_show_true_and_predicted_boxes_and_points():
         "landmarks": np.full((2, 10), 0.5, np.float32),
     }
     predictions = {"offsets": np.full((2, 4), 0.2, np.float32), "landmarks": np.full((2, 10), np.nan, np.float32)}
-    picture = board.draw_samples(samples, predictions)
+    picture = drawing.draw_samples(samples, predictions)
     side = picture.shape[0]
     assert picture.dtype == np.uint8 and picture.shape == (side, validators.NUM_SAMPLES * side, 3)
     box_tile, landmark_tile = picture[:, :side], picture[:, side : 2 * side]
-    green = np.array(board._TRUE)
+    green = np.array(drawing._TRUE)
     assert tuple(landmark_tile[side // 2, side // 2]) == tuple(green)
     assert np.all(box_tile[side // 2, side // 2] == 0)
-    assert np.any(np.all(box_tile == np.array(board._PREDICTED), axis=-1))
+    assert np.any(np.all(box_tile == np.array(drawing._PREDICTED), axis=-1))
 
 
 def test_validation_does_not_depend_on_how_the_set_is_cut(validation):

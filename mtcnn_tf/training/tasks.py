@@ -1,0 +1,124 @@
+"""What a stage learns from and how it is measured: the two sorts of training that `run` goes through in one loop.
+
+P-, R- and O-Net learn from crops with a kind each, the RPN from windows with boxes.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from mtcnn_tf import anchor_loss, anchors, files, losses, networks, stages
+from mtcnn_tf.training import settings
+
+_LAST_RATE = 0.01
+"""The learning rate ends at this fraction of its highest value."""
+_NOT_DECAYED = ("bias", "alpha")
+"""Weight decay would pull a PReLU's slope (alpha) towards plain ReLU, and a bias towards nothing in particular."""
+
+
+def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, keras.Model]:
+    """The network of `stage` to begin with, and the model of it that ends in its loss.
+
+    Sets Keras's global random seed.
+
+    Raises:
+        ValueError: `init_from` is another network.
+    """
+    keras.utils.set_random_seed(config.seed)
+    weights = config.loss_weights or stage.loss_weights
+    with _precision(config.precision):
+        network = _first_network(config, stage)
+        if stage is stages.RPN:
+            task = (config.window, weights, config.face_loss, config.box_loss, config.rules)
+            return network, anchor_loss.attach(network, *task)
+        return network, losses.attach(network, weights, config.hard_share)
+
+
+def optimizer(config: settings.Config) -> keras.Optimizer:
+    """The optimizer, with a learning rate that rises and then falls along a cosine.
+
+    Raises:
+        ValueError: Keras has none of this name that takes these options.
+    """
+    num_steps = config.epochs * config.steps_per_epoch
+    warmup_steps = int(config.warmup * num_steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / max(warmup_steps, 1) if warmup_steps else config.learning_rate,
+        decay_steps=num_steps - warmup_steps,
+        alpha=_LAST_RATE,
+        warmup_target=config.learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )
+    options = {"weight_decay": config.weight_decay, "global_clipnorm": config.clip_norm or None}
+    options |= config.optimizer_options
+    try:
+        chosen = type(keras.optimizers.get(config.optimizer))(learning_rate=schedule, **options)
+    except (ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"Keras has no optimizer {config.optimizer!r} that takes {sorted(options)}: {reason}"
+        ) from error
+    if config.weight_decay:
+        chosen.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    return keras.optimizers.LossScaleOptimizer(chosen) if config.precision == "mixed_float16" else chosen
+
+
+def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
+    """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
+    with _precision("float32"):
+        plain = _untrained(config, stage, networks.has_own_landmark_layers(network))
+    plain.set_weights(network.get_weights())
+    with files.whole(path) as partial:
+        plain.save(partial)
+
+
+@contextlib.contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """A context in which new layers compute in `policy`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _untrained(config: settings.Config, stage: stages.Stage, has_own_landmark_layers: bool) -> keras.Model:
+    if stage is stages.RPN:
+        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
+    return networks.build(stage, config.shared_slopes, config.landmarks, has_own_landmark_layers)
+
+
+def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
+    """The network to begin with."""
+    starts = [networks.load(path) for path in config.init_from]
+    has_own = config.landmarks_alone or any(map(networks.has_own_landmark_layers, starts))
+    network = _untrained(config, stage, config.landmarks and has_own)
+    if starts:
+        pairs = zip(config.init_from, starts, strict=True)
+        columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
+        network.set_weights([np.mean(column, axis=0) for column in columns])
+    if config.landmarks_alone:
+        for layer in network.layers:
+            layer.trainable = networks.is_of_landmarks_alone(layer)
+    return network
+
+
+def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
+    """The weights of `source`, which comes from `path`, for `network`."""
+    if networks.has_own_landmark_layers(network):
+        source = networks.with_own_landmark_layers(source)
+    if "landmarks" not in network.output:
+        source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
+    shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
+    found = {variable.path: tuple(variable.shape) for variable in source.variables}
+    if shapes != found:
+        differing = sorted(name for name in {**shapes, **found} if shapes.get(name) != found.get(name))
+        raise ValueError(
+            f"init_from must be a network like {network.name} with the same form of slopes, {path} differs in "
+            f"{', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
+        )
+    return source.get_weights()
