@@ -14,7 +14,7 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import cli, files, input_pipeline, kinds, stages, training
+from mtcnn_tf import anchor_loss, anchors, cli, files, image_batches, kinds, manifests, stages, training, windows
 
 _DEFAULTS = training.Config()
 
@@ -63,6 +63,27 @@ _BOX_WEIGHT = flags.DEFINE_float("box_weight", None, "Weight of the box loss; by
 _LANDMARK_WEIGHT = flags.DEFINE_float("landmark_weight", None, "Weight of the landmark loss; by default the stage's.")
 _HARD_SHARE = flags.DEFINE_float("hard_share", _DEFAULTS.hard_share, "Share of the face rows that the loss sees.")
 
+_EMA = flags.DEFINE_float(
+    "ema",
+    None,
+    "What is measured and kept are moving averages of the weights, of which a step changes 1 - ema; 0 keeps the last "
+    "weights. [0.998 for rpn, otherwise 0]",
+)
+
+_WINDOW = flags.DEFINE_integer("window", _DEFAULTS.window, "rpn: side of the windows it learns from, in pixels.")
+_ANCHORS = flags.DEFINE_string("anchors", None, "rpn: a file of data_prep.anchors; by default nine sizes of 12-210.")
+_RPN_FACE_LOSS = flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.")
+_RPN_BOX_LOSS = flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.")
+_POSITIVE_IOU = flags.DEFINE_float(
+    "positive_iou", _DEFAULTS.rules.positive_iou, "rpn: from this IoU with a face on an anchor is positive."
+)
+_NEGATIVE_IOU = flags.DEFINE_float(
+    "negative_iou", _DEFAULTS.rules.negative_iou, "rpn: below this IoU with every face an anchor is negative."
+)
+_OVERLAP = flags.DEFINE_enum(
+    "overlap", _DEFAULTS.rules.overlap, ["square", "box"], "rpn: what of a face an anchor is compared with."
+)
+
 _SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
 _PRECISION = flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.")
 _STRATEGY = flags.DEFINE_enum("strategy", _DEFAULTS.strategy, training.STRATEGIES, "Which devices to train on.")
@@ -105,6 +126,12 @@ def _loss_weights(stage: stages.Stage) -> stages.LossWeights:
     return stages.LossWeights(*(default if value is None else value for value, default in flags_and_defaults))
 
 
+def _rules() -> anchor_loss.Rules:
+    positive, negative = _POSITIVE_IOU.value, _NEGATIVE_IOU.value
+    nearest = min(_DEFAULTS.rules.nearest_iou, positive)
+    return anchor_loss.Rules(positive, negative, nearest_iou=nearest, overlap=_OVERLAP.value)
+
+
 def _has_landmarks(num_crops: int) -> bool:
     """Whether the network is to find landmarks, of which the records hold `num_crops` examples.
 
@@ -137,6 +164,12 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         clip_norm=_CLIP_NORM.value,
         loss_weights=_loss_weights(stage),
         hard_share=_HARD_SHARE.value,
+        ema=_EMA.value if _EMA.value is not None else (0.998 if stage is stages.RPN else 0.0),
+        window=_WINDOW.value,
+        anchors=anchors.read(_ANCHORS.value).sizes if _ANCHORS.value else (),
+        face_loss=_RPN_FACE_LOSS.value,
+        box_loss=_RPN_BOX_LOSS.value,
+        rules=_rules(),
         precision=_PRECISION.value,
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
@@ -149,8 +182,28 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
     )
 
 
-def _train(stage: stages.Stage):
-    records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
+def _train_on_windows(records_dir: str):
+    """Trains the RPN."""
+    recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
+    manifest = manifests.read(records_dir, stages.RPN, manifests.PICTURES)
+    config = _config(stages.RPN, manifest["pictures"]["train"], landmarks=False)
+    batches = image_batches.of_windows(records_dir, config.batch_size, recipe)
+    training.fit(
+        config,
+        stages.RPN,
+        batches.train,
+        batches.validation,
+        _WORKDIR.value,
+        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "augment": _AUGMENT.value},
+        restart=_RESTART.value,
+        prepare=batches.prepare,
+    )
+
+
+def _train_on_crops(stage: stages.Stage, records_dir: str):
+    """Trains P-, R- or O-Net."""
+    from mtcnn_tf import input_pipeline  # needs TensorFlow, which the RPN doesn't
+
     mix = _mix(_MIX.value)
     num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
     input_pipeline.check_shards(records_dir, stage)
@@ -171,6 +224,14 @@ def _train(stage: stages.Stage):
         facts={"records_dir": records_dir, "num_examples": num_examples, "mix": mix, "augment": _AUGMENT.value},
         restart=_RESTART.value,
     )
+
+
+def _train(stage: stages.Stage):
+    records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
+    if stage is stages.RPN:
+        _train_on_windows(records_dir)
+    else:
+        _train_on_crops(stage, records_dir)
 
 
 def main(argv: list[str]):
@@ -194,8 +255,8 @@ def main(argv: list[str]):
         sys.exit(f"train.py: {error}")
     except OSError as error:
         sys.exit(f"train.py: {error}; the same command goes on from the last checkpoint")
-    except training.OpError as error:
-        sys.exit(f"train.py: {error.message.splitlines()[0]}; the same command goes on from the last checkpoint")
+    except training.step_errors() as error:
+        sys.exit(f"train.py: {str(error).splitlines()[0]}; the same command goes on from the last checkpoint")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mtcnn_tf import colours, image_store, warping
 
 MAX_BOXES = 160
 """At most so many boxes of a window are looked at one by one; the smallest of more are ignored together."""
-_BUCKETS = (16, 48, MAX_BOXES)
+BUCKETS = (16, 48, MAX_BOXES)
 """Numbers of boxes that a batch is filled up to: each needs a graph of its own, and fewer boxes are faster."""
 
 
@@ -90,7 +90,7 @@ class Sampler:
         self._all = [np.concatenate([boxes.faces, boxes.ignored]) for boxes in known]
         self._complete = np.array([boxes.is_complete for boxes in known])
 
-    def draw(self, rng: np.random.Generator, count: int, buckets: tuple[int, ...] = _BUCKETS) -> dict[str, np.ndarray]:
+    def draw(self, rng: np.random.Generator, count: int, buckets: tuple[int, ...] = BUCKETS) -> dict[str, np.ndarray]:
         """`count` windows as a dict of arrays.
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image, see `maps`;
@@ -105,8 +105,19 @@ class Sampler:
         image_index = np.where(is_anywhere, rng.integers(len(self._all), size=count), image_index).astype(np.int32)
         boxes = self._boxes_to_show[row]
         windows = self._place(rng, boxes, image_index, is_anywhere)
-        changes = colours.draw(rng, self._means[image_index], recipe.augment)
         mirrored = rng.random(count) < (0.5 if recipe.augment else 0)
+        changes = colours.draw(rng, self._means[image_index], recipe.augment)
+        return self._described(image_index, windows, mirrored, changes, buckets)
+
+    def of_windows(self, image_index: np.ndarray, windows: np.ndarray) -> dict[str, np.ndarray]:
+        """What `draw` returns for chosen windows float32 [B, 4] of the images int [B], neither mirrored nor changed."""
+        changes = colours.draw(np.random.default_rng(), self._means[image_index], augment=False)
+        mirrored = np.zeros(len(windows), bool)
+        return self._described(image_index.astype(np.int32), windows, mirrored, changes, BUCKETS[-1:])
+
+    def _described(self, image_index, windows, mirrored, changes, buckets) -> dict[str, np.ndarray]:
+        """See `draw`."""
+        count = len(windows)
         found = [self._boxes_within(*row) for row in zip(image_index, windows, mirrored, strict=True)]
         most = max(len(box) for box, _ in found)
         room = next(bucket for bucket in buckets if bucket >= most)
@@ -114,7 +125,7 @@ class Sampler:
         for row, (box, is_face) in enumerate(found):
             drawn_boxes[row, : len(box)], face_mask[row, : len(box)] = box, is_face
         targets = {"boxes": drawn_boxes, "face_mask": face_mask, "complete_mask": self._complete[image_index]}
-        to_image = maps(windows, mirrored, recipe.size)
+        to_image = maps(windows, mirrored, self._recipe.size)
         return {"image_index": image_index, "to_image": to_image, **changes, **targets}
 
     def _place(self, rng, boxes, image_index, is_anywhere) -> np.ndarray:

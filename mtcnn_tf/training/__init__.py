@@ -14,6 +14,6 @@ Nothing here needs TensorFlow where Keras runs on JAX.
 from mtcnn_tf.training.run import fit
 from mtcnn_tf.training.settings import PRECISIONS, Config, OtherRunError
 from mtcnn_tf.training.stopping import Interrupted
-from mtcnn_tf.training.strategies import STRATEGIES
+from mtcnn_tf.training.strategies import STRATEGIES, step_errors
 
-__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit"]
+__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit", "step_errors"]

@@ -26,7 +26,7 @@ def learner(
         network: The part of it that is kept.
         optimizer: Not yet used.
         strategy: What `strategies.choose` returned.
-        average: See `settings.Config.average`; 0 for none.
+        average: See `settings.Config.ema`; 0 for none.
         prepare: Called in the graph with each batch, gives what `model` takes; see `image_batches.OnAccelerator`. None
             where a batch is that already.
 

@@ -99,7 +99,7 @@ class _Run:
         with strategies.scope(self.strategy):
             network, model = tasks.build(self.config, self.stage)
             self.learner = learners.learner(
-                model, network, tasks.optimizer(self.config), self.strategy, self.config.average, prepare
+                model, network, tasks.optimizer(self.config), self.strategy, self.config.ema, prepare
             )
         self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.learner, self.progress)
         if self.checkpoints.restore(self.report):

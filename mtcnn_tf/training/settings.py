@@ -37,8 +37,8 @@ class Config:
         clip_norm: Longest gradient over all weights together; 0 clips nothing.
         loss_weights: Weights of the three losses; None stands for the stage's own.
         hard_share: The share of the face rows that the loss sees, the hardest ones.
-        average: The weights that are measured and kept are running means, of which a step changes 1 − `average`; 0
-            keeps the last weights. A mean over the last steps is better than each of them (Polyak and Juditsky 1992).
+        ema: The weights that are measured and kept are exponential moving averages, of which a step changes 1 − `ema`;
+            0 keeps the last weights. A mean over steps is better than each of them (Polyak and Juditsky 1992).
         window: The RPN: side of the windows in pixels.
         anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
         face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
@@ -70,7 +70,7 @@ class Config:
     clip_norm: float = 5.0
     loss_weights: stages.LossWeights | None = None
     hard_share: float = losses.HARD_SHARE
-    average: float = 0.0
+    ema: float = 0.0
     window: int = 512
     anchors: tuple[float, ...] = ()
     face_loss: str = "focal"
@@ -95,8 +95,8 @@ class Config:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup is a share of all steps, at least 0 and below 1, got {self.warmup}")
-        if not 0 <= self.average < 1:
-            raise ValueError(f"average must be at least 0 and below 1, got {self.average}")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
         if self.window <= 0 or self.window % anchors.LARGEST_STRIDE:
             raise ValueError(f"window must be a multiple of {anchors.LARGEST_STRIDE} pixels, got {self.window}")
         if not 0 < self.hard_share <= 1:

@@ -55,3 +55,14 @@ def spread(strategy: Any, name: str, batches: Callable[..., Iterable]) -> Iterab
     return strategy.distribute_datasets_from_function(
         lambda context: batches(part=(context.input_pipeline_id, context.num_input_pipelines))
     )
+
+
+def step_errors() -> tuple[type[Exception], ...]:
+    """What Keras's backend raises when a step fails."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return (tf.errors.OpError,)
+    import jax
+
+    return (jax.errors.JaxRuntimeError,)
