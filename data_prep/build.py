@@ -73,6 +73,9 @@ _MAX_ROTATION = flags.DEFINE_float("max_rotation", 5, "Jittered squares: largest
 _POSITIVE_IOU = flags.DEFINE_float("positive_iou", 0.65, "From this IoU on a square is a face.", 0, 1)
 _PART_IOU = flags.DEFINE_float("part_iou", 0.4, "From this IoU on a square is part of a face.", 0, 1)
 _NEGATIVE_IOU = flags.DEFINE_float("negative_iou", 0.3, "Below this IoU with every face a square is background.", 0, 1)
+_OVERLAP = flags.DEFINE_enum(
+    "overlap", "square", labels.OVERLAPS, "What of a face a square is compared with: the square round it, or its box."
+)
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", 20, "Faces with a shorter side in pixels give no positives.", lower_bound=1
 )
@@ -100,7 +103,9 @@ def recipe() -> examples.Recipe:
         max_shift=_MAX_SHIFT.value,
         max_rotation=_MAX_ROTATION.value,
         max_mined_negatives=_MAX_MINED_NEGATIVES.value,
-        rules=labels.Rules(_POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value),
+        rules=labels.Rules(
+            _POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value, _OVERLAP.value
+        ),
     )
 
 

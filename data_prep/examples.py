@@ -159,7 +159,8 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: Rec
     rows = np.repeat(np.arange(len(boxes)), count)
     angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
     face_boxes = box_geometry.turn(boxes[rows], angles)
-    squares = candidates.jittered(rng, face_boxes, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
+    compared = labels.compared(face_boxes, recipe.rules)
+    squares = candidates.jittered(rng, compared, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
     return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
 
 
@@ -167,7 +168,8 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> records.Examples:
     """Jittered faces: positives and parts."""
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jitter(rng, usable, recipe.trials_per_face, recipe)
-    found = labels.of_overlap(box_geometry.paired_iou(jittered.squares, jittered.face_boxes), recipe.rules)
+    compared = labels.compared(jittered.face_boxes, recipe.rules)
+    found = labels.of_overlap(box_geometry.paired_iou(jittered.squares, compared), recipe.rules)
     keep_mask = found != labels.DROPPED
     if stage is stages.PNET:  # which never looks beyond the picture
         keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
@@ -184,9 +186,10 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     known_mask = np.isfinite(annotation.landmarks).all(axis=(1, 2))
     rows = np.flatnonzero(known_mask & labels.usable_mask(annotation, recipe.rules.min_face_size))
     jittered = _jitter(rng, annotation.boxes[rows], recipe.landmark_trials_per_face, recipe)
-    points = _rotate(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
+    points = rotate(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
     points = box_geometry.encode_points(jittered.squares, points)
-    is_close_mask = box_geometry.paired_iou(jittered.squares, jittered.face_boxes) > recipe.rules.positive_iou
+    compared = labels.compared(jittered.face_boxes, recipe.rules)
+    is_close_mask = box_geometry.paired_iou(jittered.squares, compared) > recipe.rules.positive_iou
     keep_mask = is_close_mask & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
     images, points = jittered[keep_mask].cut(levels, size), points[keep_mask]
 
@@ -198,7 +201,7 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     return records.Examples(images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks)
 
 
-def _rotate(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:
+def rotate(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:
     """Points [N, P, 2] turned clockwise (as seen on the screen) by `angles` [N] round `pivots` [N, 2]."""
     cosine, sine = np.cos(angles), np.sin(angles)
     turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]

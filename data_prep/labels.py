@@ -7,6 +7,7 @@ import numpy as np
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, kinds
 
+OVERLAPS = ("square", "box")
 DROPPED = -1
 """Kind of a box that is neither clearly a face nor clearly none."""
 
@@ -21,12 +22,24 @@ class Rules:
         negative_iou: Below this, against *every* face, it is background.
         min_face_size: Faces whose shorter side is smaller, in pixels, give no positives or parts; negatives still keep
             away from them.
+        overlap: What of a face a box is compared with: the "square" round it, or its "box" as in the paper. No square
+            has an IoU of 0.65 with the box of one face in fourteen of WIDER FACE, of one profile in four.
     """
 
     positive_iou: float = 0.65
     part_iou: float = 0.4
     negative_iou: float = 0.3
     min_face_size: float = 20.0
+    overlap: str = "square"
+
+    def __post_init__(self):
+        if self.overlap not in OVERLAPS:
+            raise ValueError(f"overlap must be one of {', '.join(OVERLAPS)}, got {self.overlap!r}")
+
+
+def compared(boxes: np.ndarray, rules: Rules) -> np.ndarray:
+    """What of the faces with these `boxes` [N, 4] a candidate is compared with, [N, 4]; see `Rules.overlap`."""
+    return box_geometry.square(boxes) if rules.overlap == "square" else boxes
 
 
 def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +63,7 @@ def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tupl
     offsets = np.zeros((len(boxes), 4), np.float32)
     best_iou = np.zeros(len(boxes), np.float32)
     if len(annotation.boxes) and len(boxes):
-        iou = box_geometry.iou(boxes, annotation.boxes)
+        iou = box_geometry.iou(boxes, compared(annotation.boxes, rules))
         nearest = iou.argmax(axis=1)
         best_iou = iou.max(axis=1)
         is_large = usable_mask(annotation, rules.min_face_size)[nearest]

@@ -49,6 +49,13 @@ def square(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([centres - half_sides, centres + half_sides], axis=-1)
 
 
+def enlarge(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Boxes [..., 4] round the same centres, `factor` times as wide and high."""
+    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
+    half_sides = (boxes[..., 2:] - boxes[..., :2]) / 2 * factor
+    return np.concatenate([centres - half_sides, centres + half_sides], axis=-1).astype(np.float32)
+
+
 def turn(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Upright boxes [N, 4] of faces after each has been turned round its centre by its angle [N] in radians.
 

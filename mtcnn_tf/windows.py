@@ -78,7 +78,6 @@ class Sampler:
             ValueError: No image has a face that is large enough.
         """
         self._sizes, self._means, self._recipe = np.asarray(sizes), means, recipe
-        self._num_faces = [len(boxes.faces) for boxes in known]
         large = [(boxes.faces[:, 2:] - boxes.faces[:, :2]).min(axis=1) >= recipe.min_face_size for boxes in known]
         self._images_to_show = np.repeat(np.arange(len(known)), [mask.sum() for mask in large])
         if not len(self._images_to_show):
@@ -87,7 +86,11 @@ class Sampler:
                 f"{len(known)} images"
             )
         self._boxes_to_show = np.concatenate([boxes.faces[mask] for boxes, mask in zip(known, large, strict=True)])
-        self._all = [np.concatenate([boxes.faces, boxes.ignored]) for boxes in known]
+        self._boxes = np.concatenate([group for boxes in known for group in (boxes.faces, boxes.ignored)])
+        counts = np.array([(len(boxes.faces), len(boxes.ignored)) for boxes in known])
+        self._is_face = np.repeat(np.tile([True, False], len(known)), counts.ravel())
+        self._num_boxes = counts.sum(axis=1)
+        self._first_box = self._num_boxes.cumsum() - self._num_boxes
         self._complete = np.array([boxes.is_complete for boxes in known])
 
     def draw(self, rng: np.random.Generator, count: int, buckets: tuple[int, ...] = BUCKETS) -> dict[str, np.ndarray]:
@@ -102,7 +105,7 @@ class Sampler:
         is_anywhere = rng.random(count) < recipe.anywhere_fraction
         row = rng.integers(len(self._images_to_show), size=count)
         image_index = self._images_to_show[row]
-        image_index = np.where(is_anywhere, rng.integers(len(self._all), size=count), image_index).astype(np.int32)
+        image_index = np.where(is_anywhere, rng.integers(len(self._complete), size=count), image_index).astype(np.int32)
         boxes = self._boxes_to_show[row]
         windows = self._place(rng, boxes, image_index, is_anywhere)
         mirrored = rng.random(count) < (0.5 if recipe.augment else 0)
@@ -117,13 +120,13 @@ class Sampler:
 
     def _described(self, image_index, windows, mirrored, changes, buckets) -> dict[str, np.ndarray]:
         """See `draw`."""
-        count = len(windows)
-        found = [self._boxes_within(*row) for row in zip(image_index, windows, mirrored, strict=True)]
-        most = max(len(box) for box, _ in found)
-        room = next(bucket for bucket in buckets if bucket >= most)
-        drawn_boxes, face_mask = np.zeros((count, room, 4), np.float32), np.zeros((count, room), bool)
-        for row, (box, is_face) in enumerate(found):
-            drawn_boxes[row, : len(box)], face_mask[row, : len(box)] = box, is_face
+        rows, boxes, is_face = self._boxes_within(image_index, windows, mirrored)
+        num_boxes = np.bincount(rows, minlength=len(windows))
+        room = next(bucket for bucket in buckets if bucket >= num_boxes.max())
+        drawn_boxes = np.zeros((len(windows), room, 4), np.float32)
+        face_mask = np.zeros((len(windows), room), bool)
+        place = np.arange(len(rows)) - np.repeat(num_boxes.cumsum() - num_boxes, num_boxes)
+        drawn_boxes[rows, place], face_mask[rows, place] = boxes, is_face
         targets = {"boxes": drawn_boxes, "face_mask": face_mask, "complete_mask": self._complete[image_index]}
         to_image = maps(windows, mirrored, self._recipe.size)
         return {"image_index": image_index, "to_image": to_image, **changes, **targets}
@@ -144,20 +147,32 @@ class Sampler:
         centres = np.clip(centres, low, high)
         return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
-    def _boxes_within(self, image: int, window: np.ndarray, mirrored: bool) -> tuple[np.ndarray, np.ndarray]:
-        """The boxes that reach into the window, in its pixels, float32 [M, 4], and which of them are faces."""
-        boxes, size = self._all[image], self._recipe.size
-        rows = np.flatnonzero(((boxes[:, 2:] > window[:2]) & (boxes[:, :2] < window[2:])).all(axis=1))
-        boxes = (boxes[rows] - window[[0, 1, 0, 1]]) * (size / (window[2] - window[0]))
-        is_face = rows < self._num_faces[image]
-        if mirrored:
-            boxes = np.stack([size - boxes[:, 2], boxes[:, 1], size - boxes[:, 0], boxes[:, 3]], axis=1)
-        if len(boxes) > MAX_BOXES:
-            order = np.argsort(-box_geometry.area(boxes), kind="stable")
-            kept, rest = order[: MAX_BOXES - 1], boxes[order[MAX_BOXES - 1 :]]
-            hull = np.concatenate([rest[:, :2].min(axis=0), rest[:, 2:].max(axis=0)])
-            boxes, is_face = np.concatenate([boxes[kept], hull[None]]), np.append(is_face[kept], False)
-        return boxes, is_face
+    def _boxes_within(self, image_index, windows, mirrored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The boxes that reach into the windows: of which window [K], in its pixels [K, 4], whether they are faces."""
+        counts, size = self._num_boxes[image_index], self._recipe.size
+        rows = np.repeat(np.arange(len(windows)), counts)
+        index = np.arange(len(rows)) + np.repeat(self._first_box[image_index] - (counts.cumsum() - counts), counts)
+        boxes, window = self._boxes[index], windows[rows]
+        within = np.flatnonzero(((boxes[:, 2:] > window[:, :2]) & (boxes[:, :2] < window[:, 2:])).all(axis=1))
+        rows, index, window = rows[within], index[within], window[within]
+        boxes = (boxes[within] - window[:, [0, 1, 0, 1]]) * (size / (window[:, 2:] - window[:, :2])[:, :1])
+        boxes = np.where(mirrored[rows, None], boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (size, 0, size, 0), boxes)
+        is_face = self._is_face[index]
+        for row in np.flatnonzero(np.bincount(rows, minlength=1) > MAX_BOXES):
+            rows, boxes, is_face = _with_fewer(row, rows, boxes, is_face)
+        return rows, boxes, is_face
+
+
+def _with_fewer(row: int, rows: np.ndarray, boxes: np.ndarray, is_face: np.ndarray) -> tuple:
+    """The boxes with only the `MAX_BOXES` − 1 largest of window `row`; one round all others of it is to be ignored."""
+    own = np.flatnonzero(rows == row)
+    rest = own[np.argsort(-box_geometry.area(boxes[own]), kind="stable")[MAX_BOXES - 1 :]]
+    boxes, is_face = boxes.copy(), is_face.copy()
+    boxes[rest[0]] = np.concatenate([boxes[rest, :2].min(axis=0), boxes[rest, 2:].max(axis=0)])
+    is_face[rest[0]] = False
+    kept = np.ones(len(rows), bool)
+    kept[rest[1:]] = False
+    return rows[kept], boxes[kept], is_face[kept]
 
 
 def maps(windows: np.ndarray, mirrored: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,194 @@
+"""Crops for P-, R- and O-Net, drawn anew in every step of a training from picture records and what a cascade proposed.
+
+The rules are those of the records that hold crops (`examples`): the same candidates, labels and targets, only that the
+crops of a step are drawn for it alone, and cut by whoever trains. What is drawn is a dict of small arrays.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from data_prep import candidates, examples, labels
+from mtcnn_tf import boxes as box_geometry
+from mtcnn_tf import colours, faces, image_store, kinds, picture_records, stages, warping
+
+_TRIES = 3
+"""So many squares are drawn for each one wanted: some are of another kind, or show not all points."""
+_CLOSE = (0.85, 1.2, 0.12)
+"""Landmark crops: least and largest side over the face's square, and farthest shift. As close as R-Net's boxes lie."""
+_ANYWHERE_PER_IMAGE = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pool:
+    """Labelled squares to draw from: image int32 [N], box float32 [N, 4], offsets float32 [N, 4]."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    offsets: np.ndarray
+
+    def __getitem__(self, rows) -> "_Pool":
+        return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
+
+
+class Sampler:
+    """Draws batches of crops.
+
+    Attributes:
+        num_examples: Squares of each kind to draw from, by the kind's name: proposals, and for landmarks faces.
+    """
+
+    def __init__(
+        self,
+        pictures: list[picture_records.Picture],
+        store: image_store.ImageStore,
+        stage: stages.Stage,
+        recipe: examples.Recipe,
+        margin: float = 1.0,
+        augment: bool = True,
+        seed: int = 0,
+    ):
+        """Labels all proposals.
+
+        Args:
+            pictures: What the records hold.
+            store: Their images.
+            stage: Whose crops; for P-Net there are squares drawn by chance beside the proposals.
+            recipe: How squares are jittered, and what separates the kinds.
+            margin: A crop shows so many times its square.
+            augment: Whether crops are mirrored and their colours changed.
+            seed: Decides the squares drawn by chance.
+
+        Raises:
+            ValueError: There is nothing to tell apart: no negatives, or no usable face.
+        """
+        self._store, self._size, self._recipe = store, stage.size, recipe
+        self._margin, self._augment = margin, augment
+        self._pools = _pools(pictures, stage, recipe, seed)
+        usable = [labels.usable_mask(picture, recipe.rules.min_face_size) for picture in pictures]
+        self._face_image = np.repeat(np.arange(len(pictures), dtype=np.int32), [mask.sum() for mask in usable])
+        self._faces = np.concatenate([p.boxes[mask] for p, mask in zip(pictures, usable, strict=True)])
+        self._points = np.concatenate([p.landmarks[mask] for p, mask in zip(pictures, usable, strict=True)])
+        self._with_points = np.flatnonzero(np.isfinite(self._points).all(axis=(1, 2)))
+        self.num_examples = {kinds.NAMES[kind]: len(pool.image) for kind, pool in self._pools.items()}
+        self.num_examples["landmark"] = len(self._with_points)
+        if not len(self._faces) or not self.num_examples["negative"]:
+            raise ValueError(
+                f"expected faces of at least {recipe.rules.min_face_size:g} pixels and background that was proposed in "
+                f"{len(pictures)} images, got {len(self._faces)} and {self.num_examples['negative']}; lower the "
+                "thresholds of the build, or take more images"
+            )
+
+    def draw(self, rng: np.random.Generator, rows: dict[str, int]) -> dict[str, np.ndarray]:
+        """A batch with the wanted number of `rows` of each kind, by the kind's name.
+
+        * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image a crop shows;
+        * `colours`, `noise`, `pattern`: see `colours.draw`;
+        * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 10]: see `records.parse`.
+        """
+        parts = [self._background(rng, rows.get("negative", 0))]
+        parts += [self._on_faces(rng, kind, rows.get(kinds.NAMES[kind], 0)) for kind in (kinds.POSITIVE, kinds.PART)]
+        parts.append(self._with_landmarks(rng, rows.get("landmark", 0)))
+        names = parts[0].keys()
+        batch = {name: np.concatenate([part[name] for part in parts]) for name in names}
+        mirrored = rng.random(len(batch["kind"])) < (0.5 if self._augment else 0.0)
+        batch["offsets"][mirrored] = batch["offsets"][mirrored][:, [2, 1, 0, 3]] * (-1, 1, -1, 1)
+        points = batch["landmarks"].reshape(-1, len(faces.LANDMARK_NAMES), 2)
+        points[mirrored] = points[mirrored][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
+        squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
+        to_image = warping.rotated(box_geometry.enlarge(squares, self._margin), angles, pivots, self._size)
+        to_image[mirrored] = _mirrored(to_image[mirrored], self._size)
+        changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
+        landmarks = points.reshape(-1, 10).astype(np.float32)
+        return {**batch, "landmarks": landmarks, "to_image": to_image.astype(np.float32), **changes}
+
+    def _background(self, rng, count: int) -> dict:
+        pool = self._pools[kinds.NEGATIVE]
+        return _upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
+
+    def _on_faces(self, rng, kind: int, count: int) -> dict:
+        """Positives or parts: proposals as far as there are any, for one half, and jittered faces."""
+        pool = self._pools[kind]
+        num_proposed = count // 2 if len(pool.image) else 0
+        proposed = _upright(pool[rng.integers(max(len(pool.image), 1), size=num_proposed)], kind)
+        recipe = self._recipe
+        jittered = self._jittered(
+            rng,
+            np.arange(len(self._faces)),
+            count - num_proposed,
+            (recipe.min_scale, recipe.max_scale, recipe.max_shift),
+            kind,
+        )
+        return {name: np.concatenate([proposed[name], jittered[name]]) for name in proposed}
+
+    def _with_landmarks(self, rng, count: int) -> dict:
+        return self._jittered(rng, self._with_points, count if len(self._with_points) else 0, _CLOSE, kinds.LANDMARK)
+
+    def _jittered(self, rng, chosen_faces: np.ndarray, count: int, how: tuple, kind: int) -> dict:
+        """`count` squares of one kind round some of the faces, each in an image rotated round its face."""
+        recipe, num_tries = self._recipe, _TRIES * count
+        rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
+        angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, num_tries))
+        face_boxes = box_geometry.turn(self._faces[rows], angles)
+        compared = labels.compared(face_boxes, recipe.rules)
+        squares = candidates.jittered(rng, compared, how[:2], how[2])
+        pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
+        points = box_geometry.encode_points(squares, examples.rotate(self._points[rows], angles, pivots))
+        found = labels.of_overlap(box_geometry.paired_iou(squares, compared), recipe.rules)
+        if kind == kinds.LANDMARK:
+            fits = (found == kinds.POSITIVE) & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
+        else:
+            fits = found == kind
+        # Squares that fit come first; should they be too few, some come twice.
+        order = np.resize(np.flatnonzero(fits), count) if fits.any() else np.zeros(0, int)
+        squares, face_boxes, rows = squares[order], face_boxes[order], rows[order]
+        has_points = kind == kinds.LANDMARK
+        offsets = np.zeros((len(order), 4), np.float32) if has_points else box_geometry.encode(squares, face_boxes)
+        landmarks = points[order].reshape(-1, 10) if has_points else np.zeros((len(order), 10))
+        return {
+            "image_index": self._face_image[rows],
+            "squares": squares,
+            "angles": angles[order],
+            "pivots": pivots[order],
+            "kind": np.full(len(order), kind, np.int32),
+            "offsets": offsets,
+            "landmarks": landmarks.astype(np.float32),
+        }
+
+
+def _upright(pool: _Pool, kind: int) -> dict:
+    """Squares of a pool as a part of a batch."""
+    count = len(pool.image)
+    return {
+        "image_index": pool.image,
+        "squares": pool.boxes,
+        "angles": np.zeros(count),
+        "pivots": np.zeros((count, 2)),
+        "kind": np.full(count, kind, np.int32),
+        "offsets": pool.offsets,
+        "landmarks": np.zeros((count, 10), np.float32),
+    }
+
+
+def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
+    """Maps [N, 2, 3] of the mirrored crops."""
+    mirror = np.array([[-1, 0, size], [0, 1, 0], [0, 0, 1]], np.float64)
+    return to_image @ mirror
+
+
+def _pools(pictures, stage: stages.Stage, recipe: examples.Recipe, seed: int) -> dict[int, _Pool]:
+    """What was proposed, and for P-Net drawn by chance, by kind."""
+    found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
+    for index, picture in enumerate(pictures):
+        groups = [faces.no_boxes() if picture.proposals is None else box_geometry.square(picture.proposals)]
+        if stage is stages.PNET and picture.is_complete:
+            rng = np.random.default_rng([seed, index])
+            groups.append(candidates.anywhere(rng, picture.width, picture.height, _ANYWHERE_PER_IMAGE))
+        squares = np.concatenate(groups)
+        kind_of, offsets = labels.label(squares, picture, recipe.rules)
+        for kind, (of_image, boxes, of_boxes) in found.items():
+            rows = np.flatnonzero(kind_of == kind)
+            of_image.append(np.full(len(rows), index, np.int32))
+            boxes.append(squares[rows])
+            of_boxes.append(offsets[rows])
+    return {kind: _Pool(*(np.concatenate(column) for column in columns)) for kind, columns in found.items()}
