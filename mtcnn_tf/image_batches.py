@@ -16,7 +16,6 @@ from mtcnn_tf import graph_cutting, image_store, images, picture_records, prefet
 VALIDATION_SIZE = 640
 """Side of the windows that the RPN is measured on, in pixels: a whole image at two thirds of its scale or less."""
 VALIDATION_SCALE = 2 / 3
-_VALIDATION_BATCH = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +97,5 @@ def _validation_windows(records_dir: str) -> Callable | None:
     placed = np.zeros((len(pictures), 4), np.float32)
     placed[:, 2:] = (VALIDATION_SIZE / scales)[:, None]
 
-    def batches():
-        for start in range(0, len(rows), _VALIDATION_BATCH):
-            chosen = np.array(rows[start : start + _VALIDATION_BATCH])
-            yield _cut(store, sampler.of_windows(chosen, placed[chosen]), recipe.size)
-
-    return batches
+    batches = [_cut(store, sampler.of_windows(np.array([row]), placed[row : row + 1]), recipe.size) for row in rows]
+    return lambda: batches
