@@ -2,11 +2,15 @@
 
     python -m data_prep.build --stage=pnet --dataset=wider_face:DIR --dataset=points:DIR --out_dir=records
     python -m data_prep.build --stage=rnet --dataset=… --out_dir=records --networks=networks
+    python -m data_prep.build --stage=rpn --dataset=… --out_dir=records
 
 DIR, records and networks may be folders or addresses that `tf.io.gfile` opens, such as gs://BUCKET/NAME.
 
 P-Net's boxes are drawn by chance. Once it is trained it may learn from its own mistakes, too: give --networks and
 another --out_dir.
+
+The RPN learns from windows of whole pictures, which the training cuts anew in every step: its records hold pictures.
+R-Net and O-Net may learn in the same way, from pictures with what the cascade proposes: --crops=on_the_fly.
 
 A build that was stopped goes on where it stopped when the same command is given again. Given again after its end, the
 command builds those records again that were damaged since, which their SHA-256 tells.
@@ -18,8 +22,8 @@ import sys
 
 from absl import app, flags
 
-from data_prep import building, examples, jobs, labels, shards
-from mtcnn_tf import cli, datasets, images, kinds, stages
+from data_prep import building, examples, jobs, labels
+from mtcnn_tf import cli, datasets, images, manifests, stages
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
 _DATASET = flags.DEFINE_multi_string(
@@ -77,7 +81,10 @@ _OVERLAP = flags.DEFINE_enum(
     "overlap", "square", labels.OVERLAPS, "What of a face a square is compared with: the square round it, or its box."
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
-    "min_face_size", 20, "Faces with a shorter side in pixels give no positives.", lower_bound=1
+    "min_face_size",
+    20,
+    "Faces with a shorter side in pixels give no positives; whole pictures keep them.",
+    lower_bound=1,
 )
 
 _THRESHOLDS = flags.DEFINE_list(
@@ -86,13 +93,22 @@ _THRESHOLDS = flags.DEFINE_list(
 _CALIBRATION_PICTURES = flags.DEFINE_integer(
     "calibration_pictures", 200, "Pictures on which thresholds are found by recall.", lower_bound=1
 )
+_CROPS = flags.DEFINE_enum(
+    "crops",
+    "in_records",
+    ["in_records", "on_the_fly"],
+    "rnet, onet: record crops, or whole pictures with proposals of which the training cuts crops anew in every step.",
+)
+_LONGEST_SIDE = flags.DEFINE_integer(
+    "longest_side", None, "Whole pictures: larger ones are shrunk to so many pixels.", lower_bound=32
+)
 
 
 def recipe() -> examples.Recipe:
     """The recipe that the flags describe."""
     trials = _TRIALS_PER_FACE.value
     if trials is None:
-        trials = 20 if _STAGE.value == stages.PNET.name else 5
+        trials = 20 if stages.BY_NAME[_STAGE.value] in stages.FIRST else 5
     return examples.Recipe(
         negatives=_NEGATIVES.value,
         negatives_near_face=_NEGATIVES_NEAR_FACE.value,
@@ -113,8 +129,7 @@ def main(argv: list[str]) -> None:
     """Checks the flags, builds, and says what came of it."""
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
-    if _STAGE.value != stages.PNET.name and _NETWORKS.value is None:
-        raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
+    _check_flags()
     try:
         manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value, run=_run())
     except KeyboardInterrupt:
@@ -123,6 +138,21 @@ def main(argv: list[str]) -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"build: {error}")
     _summarize(manifest)
+
+
+def _check_flags() -> None:
+    """Raises UsageError where flags don't go together."""
+    is_first, mines = stages.BY_NAME[_STAGE.value] in stages.FIRST, _NETWORKS.value is not None
+    if not (is_first or mines):
+        raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
+    if _STAGE.value == stages.RPN.name and mines:
+        raise app.UsageError(
+            "--stage=rpn takes no --networks: the RPN learns from all of a picture, not from proposals"
+        )
+    if is_first and _CROPS.value == "on_the_fly":
+        raise app.UsageError(f"--crops=on_the_fly is for rnet and onet, got --stage={_STAGE.value}")
+    if _LONGEST_SIDE.value is not None and _config().kind_of_records == manifests.CROPS:
+        raise app.UsageError("--longest_side is for whole pictures: --stage=rpn or --crops=on_the_fly")
 
 
 def _config() -> building.Config:
@@ -139,6 +169,8 @@ def _config() -> building.Config:
         class_name=_CLASS_NAME.value,
         thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
         calibration_pictures=_CALIBRATION_PICTURES.value,
+        crops=_CROPS.value,
+        longest_side=_LONGEST_SIDE.value,
     )
 
 
@@ -162,8 +194,8 @@ def _summarize(manifest: dict) -> None:
             f"{stage['stage']}: threshold {stage['threshold']:.4f} keeps {stage['recall']:.1%} of the faces, "
             f"{stage['proposals']:.0f} proposals a picture"
         )
-    for split in shards.SPLITS:
-        counts = ", ".join(f"{manifest['examples'][split][name]:,} {name}" for name in kinds.NAMES)
+    for split in manifests.SPLITS:
+        counts = ", ".join(f"{count:,} {name}" for name, count in manifest["examples"][split].items())
         print(f"{split}: {manifest['pictures'][split]:,} pictures gave {counts}")
     if manifest["problems"]:
         what = ", ".join(f"{count:,} × {name}" for name, count in manifest["problems"].items())

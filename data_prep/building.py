@@ -14,11 +14,13 @@ import tqdm
 
 import mtcnn_tf
 from data_prep import examples, jobs, labels, mining, shards
-from mtcnn_tf import datasets, faces, files, images, kinds, locks, records, stages
+from mtcnn_tf import datasets, faces, files, images, locks, manifests, stages
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
 """The pictures that were held out for validation, one path a line: those to tune on, never trained with."""
+COUNTED = {**shards.NAMES, manifests.PICTURES: (*shards.NAMES[manifests.PICTURES], "face")}
+"""What is counted in records of each kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Config:
         class_name: The class of VOC and COCO annotations to take; None for all.
         thresholds: Score thresholds of the stages so far; None to find them by recall.
         calibration_pictures: On how many training pictures.
+        crops: "in_records", or "on_the_fly" to record whole pictures with the proposals of the cascade so far.
+        longest_side: Larger pictures are shrunk to this in picture records; None leaves all as they are.
     """
 
     stage: str
@@ -52,6 +56,14 @@ class Config:
     class_name: str | None = None
     thresholds: tuple[float, ...] | None = None
     calibration_pictures: int = 200
+    crops: str = "in_records"
+    longest_side: int | None = None
+
+    @property
+    def kind_of_records(self) -> str:
+        """`manifests.CROPS` or `manifests.PICTURES`; the RPN learns from whole pictures only."""
+        is_whole = self.stage == stages.RPN.name or self.crops == "on_the_fly"
+        return manifests.PICTURES if is_whole else manifests.CROPS
 
 
 def build(
@@ -106,9 +118,9 @@ def build(
 
 
 def _clear(stage_dir: files.Path) -> None:
-    for name in (shards.UNFINISHED, *shards.SPLITS):
+    for name in (shards.UNFINISHED, *manifests.SPLITS):
         files.remove_folder(stage_dir / name)
-    for name in (records.MANIFEST, PROBLEMS, HELD_OUT):
+    for name in (manifests.MANIFEST, PROBLEMS, HELD_OUT):
         (stage_dir / name).unlink(missing_ok=True)
 
 
@@ -154,7 +166,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
 
 def _manifest_of_same_build(stage_dir: files.Path, settings: dict) -> dict | None:
     """The finished manifest, None if there is none yet; raises ValueError if what is there was built otherwise."""
-    for path in (stage_dir / records.MANIFEST, stage_dir / shards.UNFINISHED / records.MANIFEST):
+    for path in (stage_dir / manifests.MANIFEST, stage_dir / shards.UNFINISHED / manifests.MANIFEST):
         if not path.is_file():
             continue
         there = json.loads(path.read_text())
@@ -165,7 +177,7 @@ def _manifest_of_same_build(stage_dir: files.Path, settings: dict) -> dict | Non
                 "take another --out_dir, or --restart to build anew"
             )
         return there if path.parent == stage_dir else None
-    shards.write_json(stage_dir / shards.UNFINISHED / records.MANIFEST, {"settings": settings})
+    shards.write_json(stage_dir / shards.UNFINISHED / manifests.MANIFEST, {"settings": settings})
     return None
 
 
@@ -175,8 +187,8 @@ def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
     miner = mining_report and mining.Miner(**mining_report["miner"])
     done = dict(_finished(stage_dir, all_jobs))
     pending = [job for job in all_jobs if job.name not in done]
-    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
-    with _progress(all_jobs, pending, done) as on_picture:
+    job_settings = _job_settings(config, stage_dir, miner)
+    with _progress(config, all_jobs, pending, done) as on_picture:
         for job, result in run(pending, job_settings, on_picture):
             shards.write_json(jobs.marker(stage_dir, job), result)
             done[job.name] = result
@@ -185,23 +197,38 @@ def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
     problems = problems + [faces.Problem(**problem) for result in results for problem in result["problems"]]
     manifest = {
         "stage": config.stage,
+        "records": config.kind_of_records,
         "settings": settings,
         "mining": mining_report,
         "pictures": {
-            split: sum(len(job.pictures) for job in all_jobs if job.split == split) for split in shards.SPLITS
+            split: sum(len(job.pictures) for job in all_jobs if job.split == split) for split in manifests.SPLITS
         },
-        "examples": {split: _count(all_jobs, results, split) for split in shards.SPLITS},
+        "examples": {split: _count(config, all_jobs, results, split) for split in manifests.SPLITS},
         "problems": dict(collections.Counter(problem.what for problem in problems)),
         "shards": [entry for result in results for entry in result["shards"]],
     }
-    if not manifest["examples"]["train"]["positive"]:
+    faced = "positive" if config.kind_of_records == manifests.CROPS else "face"
+    if not manifest["examples"]["train"][faced]:
         raise ValueError(
-            f"no picture of {', '.join(config.datasets)} gave a positive example; "
+            f"no picture of {', '.join(config.datasets)} gave a {faced} example; "
             f"{len(problems)} problems, the first: {problems[0] if problems else 'none'}"
         )
     shards.write_text(stage_dir / PROBLEMS, "".join(f"{problem}\n" for problem in problems))
-    shards.write_json(stage_dir / records.MANIFEST, manifest)
+    shards.write_json(stage_dir / manifests.MANIFEST, manifest)
     return manifest
+
+
+def _job_settings(config: Config, stage_dir: files.Path, miner: mining.Miner | None) -> jobs.Settings:
+    return jobs.Settings(
+        stage_dir,
+        config.stage,
+        config.recipe,
+        config.seed,
+        miner,
+        config.max_pixels,
+        config.kind_of_records,
+        config.longest_side,
+    )
 
 
 def _mend(config, stage_dir, annotations, manifest, run, report) -> None:
@@ -211,10 +238,10 @@ def _mend(config, stage_dir, annotations, manifest, run, report) -> None:
         return
     report(f"{len(damaged)} shards of {stage_dir} are damaged, the first {min(damaged)}; building them again.")
     all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
-    pending = [job for job in all_jobs if damaged.intersection(job.files())]
+    pending = [job for job in all_jobs if damaged.intersection(job.files(config.kind_of_records))]
     miner = manifest["mining"] and mining.Miner(**manifest["mining"]["miner"])
-    job_settings = jobs.Settings(stage_dir, config.stage, config.recipe, config.seed, miner, config.max_pixels)
-    with _progress(pending, pending, {}) as on_picture:
+    job_settings = _job_settings(config, stage_dir, miner)
+    with _progress(config, pending, pending, {}) as on_picture:
         for job, result in run(pending, job_settings, on_picture):
             if not all(entry in manifest["shards"] for entry in result["shards"]):
                 raise ValueError(
@@ -252,7 +279,11 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
             image = images.read(annotation.image_path, config.max_pixels)
-            pictures.append((image, annotation.boxes[usable_mask]))
+            shrunk = images.shrink(image, config.longest_side)
+            boxes = annotation.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
+            boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.recipe.rules.min_face_size]
+            if len(boxes):
+                pictures.append((shrunk, boxes))
     if not pictures:
         raise ValueError("found no picture with faces to find the thresholds on; give --thresholds")
     return pictures
@@ -269,27 +300,33 @@ def _finished(stage_dir: files.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple
 
 
 @contextlib.contextmanager
-def _progress(all_jobs, pending, done):
+def _progress(config, all_jobs, pending, done):
     """A progress bar over pictures, with the number of examples of each kind; silent where there is no terminal."""
+    counts = collections.Counter(dict.fromkeys(COUNTED[config.kind_of_records], 0))
     num_pictures = sum(len(job.pictures) for job in all_jobs)
     num_done = num_pictures - sum(len(job.pictures) for job in pending)
-    counts = collections.Counter()
     for result in done.values():
         for entry in result["shards"]:
-            counts[entry["kind"]] += entry["examples"]
+            counts.update(_num_examples(entry))
     with tqdm.tqdm(total=num_pictures, initial=num_done, unit=" pictures", disable=None) as bar:
 
         def on_picture(of_picture: dict[str, int]) -> None:
             counts.update(of_picture)
-            bar.set_postfix({name: counts[name] for name in kinds.NAMES}, refresh=False)
+            bar.set_postfix(counts, refresh=False)
             bar.update()
 
         yield on_picture
 
 
-def _count(all_jobs: list[jobs.Job], results: list[dict], split: str) -> dict[str, int]:
-    counts = dict.fromkeys(kinds.NAMES, 0)
+def _count(config: Config, all_jobs: list[jobs.Job], results: list[dict], split: str) -> dict[str, int]:
+    counts = collections.Counter(dict.fromkeys(COUNTED[config.kind_of_records], 0))
     for job, result in zip(all_jobs, results, strict=True):
         for entry in result["shards"] if job.split == split else ():
-            counts[entry["kind"]] += entry["examples"]
-    return counts
+            counts.update(_num_examples(entry))
+    return dict(counts)
+
+
+def _num_examples(entry: dict) -> dict[str, int]:
+    """How many of what a shard holds, by its entry in the manifest."""
+    of_pictures = {"face": entry["faces"]} if "faces" in entry else {}
+    return {entry["kind"]: entry["examples"], **of_pictures}

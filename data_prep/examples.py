@@ -107,7 +107,7 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
         near = candidates.near(rng, annotation.boxes, width, height, recipe.negatives_near_face)
         groups += [(anywhere, (kinds.NEGATIVE,), recipe.negatives), (near, (kinds.NEGATIVE,), len(near))]
     if propose is not None:
-        proposals = rng.permutation(box_geometry.square(propose(image)))
+        proposals = rng.permutation(box_geometry.square(propose(image)[0]))
         groups.append((proposals, (kinds.NEGATIVE, *kinds.WITH_OFFSETS), recipe.max_mined_negatives))
 
     boxes = np.concatenate([group for group, _, _ in groups])

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_prep import examples, mining, shards
-from mtcnn_tf import faces, files, images, kinds, records, stages
+from data_prep import examples, mining, pictures, shards
+from mtcnn_tf import faces, files, images, manifests, picture_records, records, stages
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Job:
         """What tells it from the other jobs of a build."""
         return f"{self.split}-{self.shard:05d}"
 
-    def files(self) -> list[str]:
+    def files(self, kind_of_records: str = manifests.CROPS) -> list[str]:
         """The files that it makes, as paths below the stage's folder."""
-        return [shards.shard_name(self.split, kind, self.shard, self.num_shards) for kind in kinds.NAMES]
+        names = shards.NAMES[kind_of_records]
+        return [shards.shard_name(self.split, name, self.shard, self.num_shards) for name in names]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Settings:
         seed: Seed of the whole build.
         miner: The cascade so far; None where all boxes are drawn by chance.
         max_pixels: Picture files of more pixels are stepped over.
+        kind_of_records: `manifests.CROPS` or `manifests.PICTURES`.
+        longest_side: Larger pictures are shrunk to this in picture records; None leaves all as they are.
     """
 
     stage_dir: files.Path
@@ -68,6 +71,8 @@ class Settings:
     seed: int
     miner: mining.Miner | None
     max_pixels: int = images.MAX_PIXELS
+    kind_of_records: str = manifests.CROPS
+    longest_side: int | None = None
 
 
 Run = Callable[[list[Job], Settings, Callable[[dict[str, int]], None]], Iterator[tuple[Job, dict]]]
@@ -201,6 +206,8 @@ def make(
         propose: The cascade of `settings.miner`, loaded.
         on_picture: Called after each picture with its number of examples of each kind.
     """
+    if settings.kind_of_records == manifests.PICTURES:
+        return _make_pictures(job, settings, propose, on_picture)
     stage = stages.BY_NAME[settings.stage_name]
     problems, made = [], []
     for index, annotation in job.pictures:
@@ -209,9 +216,32 @@ def make(
         made += of_picture
         on_picture(records.num_per_kind(of_picture[0]) if of_picture else {})
     merged = records.concatenate(made) if made else records.no_examples(stage.size)
-    order = np.random.default_rng([settings.seed, job.shard, shards.SPLITS.index(job.split)]).permutation(len(merged))
+    order = np.random.default_rng([settings.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
+        len(merged)
+    )
     entries = shards.write(settings.stage_dir, job.split, job.shard, job.num_shards, merged[order])
     return {"shards": entries, "problems": [dataclasses.asdict(problem) for problem in problems]}
+
+
+def _make_pictures(job, settings, propose, on_picture) -> dict:
+    """`make` for picture records, which are written as they come: a shard of them may not fit into memory."""
+    problems, num_faces = [], 0
+
+    def serialized() -> Iterator[bytes]:
+        nonlocal num_faces
+        for _, annotation in job.pictures:
+            picture, found = pictures.of_file(annotation, settings.max_pixels, settings.longest_side, propose)
+            problems.extend(found)
+            if picture is not None:
+                num_faces += len(picture.boxes)
+                yield picture_records.serialize(picture)
+            on_picture({} if picture is None else {"picture": 1, "face": len(picture.boxes)})
+
+    entry = shards.write_pictures(settings.stage_dir, job.split, job.shard, job.num_shards, serialized())
+    return {
+        "shards": [{**entry, "faces": num_faces}],
+        "problems": [dataclasses.asdict(problem) for problem in problems],
+    }
 
 
 def _examples_of(index, annotation, stage, settings, propose) -> tuple[list[records.Examples], list[faces.Problem]]:

@@ -17,8 +17,8 @@ MIN_NEGATIVES = 10
 FOUND_IOU = 0.5
 """A proposal finds a face from this IoU on, as in evaluation."""
 
-Propose = Callable[[np.ndarray], np.ndarray]
-"""Picture uint8 [H, W, 3] → boxes [N, 4]."""
+Propose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Picture uint8 [H, W, 3] → boxes [N, 4] and scores [N]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Miner:
     def load(self) -> Propose:
         """A function that proposes boxes for a picture."""
         so_far = cascade.Cascade.from_workdir(self.networks_dir, self.last_stage)
-        return lambda image: _propose(so_far, image, self)[0]
+        return lambda image: _propose(so_far, image, self)
 
 
 def _propose(so_far: cascade.Cascade, image: np.ndarray, miner: Miner) -> tuple[np.ndarray, np.ndarray]:

@@ -2,19 +2,21 @@
 
 OUT_DIR/pnet/train/positive-00003-of-00016.tfrecord      one file for each kind and shard
 OUT_DIR/pnet/validation/positive-00000-of-00001.tfrecord
+OUT_DIR/rpn/train/picture-00003-of-00016.tfrecord        whole pictures: one file for each shard
 OUT_DIR/pnet/manifest.json                               written last: a folder without one is unfinished
 OUT_DIR/pnet/unfinished/train-00003.json                 while it is built: this shard is done
 """
 
 import json
+from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import files, kinds, records
+from mtcnn_tf import files, kinds, manifests, records
 
 UNFINISHED = "unfinished"
-SPLITS = ("train", "validation")
+NAMES = {manifests.CROPS: kinds.NAMES, manifests.PICTURES: ("picture",)}
+"""What the files of a shard are called after, by the kind of records."""
 
 
 def shard_name(split: str, kind: str, shard: int, num_shards: int) -> str:
@@ -32,26 +34,35 @@ def write(stage_dir: files.Path, split: str, shard: int, num_shards: int, exampl
     for kind, name in enumerate(kinds.NAMES):
         of_kind = examples[examples.kinds == kind]
         file_name = shard_name(split, name, shard, num_shards)
-        path = stage_dir / file_name
-        digest = _write_records(path, records.serialize(of_kind))
-        num_bytes = path.stat().st_size
-        entries.append(
-            {"file": file_name, "kind": name, "examples": len(of_kind), "bytes": num_bytes, "sha256": digest}
-        )
+        written = _write_records(stage_dir / file_name, (row.tobytes() for row in records.serialize(of_kind)))
+        entries.append({"file": file_name, "kind": name, **written})
     return entries
 
 
-def _write_records(path: files.Path, rows: np.ndarray) -> str:
-    """Writes each row as a record and returns the SHA-256 of the file."""
+def write_pictures(stage_dir: files.Path, split: str, shard: int, num_shards: int, pictures: Iterable[bytes]) -> dict:
+    """Writes one shard of serialized pictures, one by one as they come; returns its entry as `write` does.
+
+    Raises:
+        OSError: The file could not be written; nothing half-written is left.
+    """
+    (name,) = NAMES[manifests.PICTURES]
+    file_name = shard_name(split, name, shard, num_shards)
+    return {"file": file_name, "kind": name, **_write_records(stage_dir / file_name, pictures)}
+
+
+def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
+    """Writes each row as a record; returns how many there were, and the file's bytes and SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    num_rows = 0
     with files.whole(path) as partial:
         try:
             with tf.io.TFRecordWriter(str(partial)) as writer:
                 for row in rows:
-                    writer.write(row.tobytes())
+                    writer.write(row)
+                    num_rows += 1
         except tf.errors.OpError as error:
             raise OSError(f"could not write {path}: {error.message}") from error
-        return files.sha256(partial)
+        return {"examples": num_rows, "bytes": partial.stat().st_size, "sha256": files.sha256(partial)}
 
 
 def write_json(path: files.Path, content: dict | list) -> None:

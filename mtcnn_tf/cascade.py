@@ -261,7 +261,7 @@ class Cascade(tf.Module):
 
 def load_networks(workdir: str | os.PathLike, until: str = "onet") -> dict[str, keras.Model]:
     """The networks trained in `workdir`, by name of the stage, up to and with stage `until`; see `load_network`."""
-    names = list(stages.BY_NAME)
+    names = [stage.name for stage in stages.chain(stages.PNET)]
     return {name: load_network(workdir, name) for name in names[: names.index(until) + 1]}
 
 

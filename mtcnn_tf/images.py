@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    ExifTags,
     GifImagePlugin,
     Image,
     ImageOps,
@@ -124,10 +125,15 @@ def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: The file is not a whole picture in one of these formats, or a larger one.
     """
+    return decode(read_bytes(path), os.fspath(path), max_pixels)
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """The contents of the picture file at `path`; raises FileNotFoundError if there is none."""
     if not files.is_file(path):
         raise FileNotFoundError(f"expected a picture at {os.fspath(path)!r}, found no file; check the path")
     with files.open(path, "rb") as file:
-        return decode(file.read(), os.fspath(path), max_pixels)
+        return file.read()
 
 
 def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -138,27 +144,40 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
         name: What an error calls it.
         max_pixels: A picture of more is not decoded.
     """
-    image, size = None, _size(encoded)
-    if size is not None:
-        width, height = size
+    image, header = None, _header(encoded)
+    if header is not None:
+        width, height = header.size
         if width * height > max_pixels:
             raise ValueError(
                 f"expected a picture of at most {max_pixels:,} pixels, got {width:,} × {height:,}: {name!r}; "
                 "make it smaller, or read it with a higher max_pixels"
             )
-        with contextlib.suppress(cv2.error):
-            image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+        with contextlib.suppress(cv2.error, ValueError):
+            if header.format == "AVIF":  # is turned by a property of its own, which OpenCV doesn't know
+                image = _pixels(header)
+            else:
+                image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
     if image is None:
         raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; replace it")
     return image
 
 
-def _size(encoded: bytes) -> tuple[int, int] | None:
-    """Width and height in the header of a picture file, None where it can't be read."""
+def is_plain(encoded: bytes) -> bool:
+    """Whether this is a JPEG or PNG, grey or RGB, that stands upright: every decoder takes it alike."""
+    header = _header(encoded)
+    if header is None or header.format not in ("JPEG", "PNG") or header.mode not in ("L", "RGB"):
+        return False
+    with contextlib.suppress(Exception):  # what a damaged file raises may be anything
+        return header.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    return False
+
+
+def _header(encoded: bytes) -> Image.Image | None:
+    """A picture file of which the header alone was read, None where it can't be."""
     for header in _HEADERS:
         with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
-            size = header(io.BytesIO(encoded)).size
-            return size if header is not PngImagePlugin.PngImageFile or _has_whole_chunks(encoded) else None
+            picture = header(io.BytesIO(encoded))
+            return picture if header is not PngImagePlugin.PngImageFile or _has_whole_chunks(encoded) else None
     return None
 
 
@@ -169,6 +188,33 @@ def _has_whole_chunks(png: bytes) -> bool:
         end = bytes(png[start + 4 : start + 8])
         start += 12 + int.from_bytes(png[start : start + 4], "big")  # length and type before it, checksum after it
     return end == b"IEND" and start <= len(png)
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """RGB pixels uint8 [H, W, 3] as the bytes of a JPEG file.
+
+    Raises:
+        ValueError: They can't be encoded: a side is longer than 65,500 pixels.
+    """
+    encoded = None
+    with contextlib.suppress(cv2.error):
+        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+        is_encoded, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    if encoded is None or not is_encoded:
+        raise ValueError(f"expected a picture of at most 65,500 pixels a side for a JPEG, got {image.shape}; shrink it")
+    return encoded.tobytes()
+
+
+def shrink(image: np.ndarray, longest_side: int | None) -> np.ndarray:
+    """The picture, uint8 [H, W, 3], so small that its longer side is at most `longest_side`; None leaves it as it is.
+
+    Its proportions stay but for rounding; each pixel is the mean of those that it stands for.
+    """
+    scale = 1 if longest_side is None else longest_side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def write(path: str | os.PathLike, image: np.ndarray) -> None:

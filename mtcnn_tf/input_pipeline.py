@@ -5,14 +5,12 @@ batch, can be changed without rewriting records, and costs nothing (drawing the 
 times slower than reading it).
 """
 
-import json
 import os
 
 import tensorflow as tf
-import tqdm
 
 from mtcnn_tf import augment as augment_lib
-from mtcnn_tf import files, kinds, records, stages
+from mtcnn_tf import files, kinds, manifests, records, stages
 
 DEFAULT_MIX = {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
 NUM_SHUFFLED = 8192
@@ -22,54 +20,13 @@ NUM_READ = 256
 
 
 def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
-    """The manifest of the stage's records, see `data_prep.building`.
-
-    Raises:
-        FileNotFoundError: There are no finished records of this stage.
-        ValueError: A shard named by the manifest is missing or cut short, or the records are another stage's.
-    """
-    stage_dir = files.as_path(records_dir) / stage.name
-    path = stage_dir / records.MANIFEST
-    if not path.is_file():
-        present = [name for name in stages.BY_NAME if (files.as_path(records_dir) / name / records.MANIFEST).is_file()]
-        raise FileNotFoundError(
-            f"expected finished {stage.name} records in {stage_dir}, found {' and '.join(present) or 'no'} records in "
-            f"{records_dir}; build them: python -m data_prep.build --stage={stage.name} --out_dir={records_dir}"
-        )
-    manifest = json.loads(path.read_text())
-    if manifest["stage"] != stage.name:
-        raise ValueError(f"expected records of {stage.name} in {stage_dir}, got records of {manifest['stage']}")
-    _refuse_damaged(
-        [shard["file"] for shard in manifest["shards"] if not _has_size(stage_dir / shard["file"], shard["bytes"])],
-        stage_dir,
-        "missing or cut short",
-    )
-    return manifest
-
-
-def _has_size(path: files.Path, num_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == num_bytes
+    """The manifest of the stage's crop records, see `manifests.read`, which raises the errors."""
+    return manifests.read(records_dir, stage, manifests.CROPS)
 
 
 def check_shards(records_dir: str, stage: stages.Stage) -> None:
-    """Reads all shards of the stage and makes sure that they hold what was written, by the manifest's SHA-256 sums.
-
-    Raises:
-        FileNotFoundError, ValueError: See `read_manifest`; or a shard holds something else.
-    """
-    entries = read_manifest(records_dir, stage)["shards"]
-    stage_dir = files.as_path(records_dir) / stage.name
-    bar = tqdm.tqdm(entries, desc="checking records", unit=" shards", disable=None, leave=False)
-    damaged = [entry["file"] for entry in bar if files.sha256(stage_dir / entry["file"]) != entry["sha256"]]
-    _refuse_damaged(damaged, stage_dir, "not what was written, by their SHA-256")
-
-
-def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None:
-    if damaged:
-        raise ValueError(
-            f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
-            f"the command that built them, given again, mends them (python -m data_prep.build --stage={stage_dir.name})"
-        )
+    """Makes sure that all shards hold what was written, see `manifests.check_shards`, which raises the errors."""
+    manifests.check_shards(records_dir, stage)
 
 
 def batches(

@@ -20,9 +20,6 @@ import tensorflow as tf
 
 from mtcnn_tf import kinds
 
-MANIFEST = "manifest.json"
-"""The file beside a stage's records that says what is in them."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Examples:

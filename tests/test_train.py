@@ -21,7 +21,7 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import kinds, records
+from mtcnn_tf import kinds, manifests, records
 from tests import warm_python
 from tests.data_prep import test_remote
 
@@ -47,7 +47,9 @@ def records_dir(tmp_path_factory):
         )
         entries += shards.write(records_dir / "pnet", split, 0, 1, examples)
         counts[split] = records.num_per_kind(examples)
-    shards.write_json(records_dir / "pnet" / records.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries})
+    shards.write_json(
+        records_dir / "pnet" / manifests.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries}
+    )
     return records_dir
 
 

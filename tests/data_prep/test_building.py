@@ -220,14 +220,14 @@ def test_mining_wants_the_networks_before(specs, tmp_path):
 
 @pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
 def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, tmp_path):
-    for earlier in stages.ALL[: stages.ALL.index(stage)]:
+    for earlier in stages.proposers(stage):
         networks.build(earlier).save(tmp_path / earlier.network_file)
     config = config_of(f"wider_face:{wider_dir}", stage=stage.name, networks=str(tmp_path), calibration_pictures=3)
     manifest = building.build(config, str(tmp_path / "a"), num_workers=1)
     assert building.build(config, str(tmp_path / "b"), num_workers=2) == manifest
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     calibration = manifest["mining"]["calibration"]
-    assert [found["stage"] for found in calibration] == list(stages.BY_NAME)[: len(calibration)]
+    assert [found["stage"] for found in calibration] == [earlier.name for earlier in stages.proposers(stage)]
     assert manifest["mining"]["miner"]["last_stage"] == calibration[-1]["stage"]
     batch = next(iter(input_pipeline.batches(str(tmp_path / "a"), stage, "train", 8)))
     assert batch["image"].shape[1:] == (stage.size, stage.size, 3)
@@ -248,7 +248,7 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--stage=xnet"], "value should be one of <pnet|rnet|onet>"),
+        (["--stage=xnet"], "value should be one of <rpn|pnet|rnet|onet>"),
         (["--stage=rnet"], "--stage=rnet needs --networks"),
         (["--positive_iou=1.5"], "flag --positive_iou=1.5"),
         (["--dataset=widerface:nowhere"], "widerface:nowhere"),

@@ -116,7 +116,8 @@ def test_incomplete_pictures_give_no_negatives():
 def test_mined_examples_come_from_the_proposals(stage):
     def propose(_):
         background = np.tile(np.array([[100, 10, 120, 50]], np.float32), (80, 1))
-        return np.concatenate([background, FACE, FACE + 12])
+        proposed = np.concatenate([background, FACE, FACE + 12])
+        return proposed, np.ones(len(proposed), np.float32)
 
     recipe = dataclasses.replace(RECIPE, trials_per_face=0, landmark_trials_per_face=0)
     found = of_picture(stage=stage, recipe=recipe, propose=propose)
@@ -128,7 +129,8 @@ def test_mined_examples_come_from_the_proposals(stage):
 
 def test_no_proposals_at_all():
     recipe = dataclasses.replace(RECIPE, trials_per_face=0)
-    found = of_picture(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: faces.no_boxes())
+    nothing = faces.no_boxes(), np.zeros(0, np.float32)
+    found = of_picture(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: nothing)
     assert len(found) == 0
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_prep import shards, sheets
-from mtcnn_tf import boxes, kinds, records, stages, visualize
+from mtcnn_tf import boxes, kinds, manifests, records, stages, visualize
 
 GREEN = visualize.BOX_COLOUR
 NO_OFFSETS, NO_POINTS = np.zeros(4, np.float32), np.zeros(10, np.float32)
@@ -26,7 +26,7 @@ def write_records(records_dir: pathlib.Path, num_of_kind=(9, 3, 5, 7), stage=sta
     entries = shards.write(records_dir / stage.name, "train", 0, 1, examples)
     counts = {"train": records.num_per_kind(examples), "validation": dict.fromkeys(kinds.NAMES, 0)}
     manifest = {"stage": stage.name, "examples": counts, "shards": entries}
-    shards.write_json(records_dir / stage.name / records.MANIFEST, manifest)
+    shards.write_json(records_dir / stage.name / manifests.MANIFEST, manifest)
     return manifest
 
 
@@ -65,7 +65,7 @@ def test_augmented_crops_are_the_same_examples(tmp_path):
     assert not np.array_equal(plain["image"], augmented["image"])
 
 
-@pytest.mark.parametrize("stage", stages.ALL)
+@pytest.mark.parametrize("stage", stages.ON_CROPS)
 @pytest.mark.parametrize("kind", (kinds.POSITIVE, kinds.PART))
 def test_the_box_is_drawn_where_the_face_is(stage, kind):
     """A crop is cut round a face that is painted white: the drawn box frames the white."""
@@ -91,7 +91,7 @@ def test_a_face_that_reaches_out_of_the_crop_is_drawn_in_the_margin():
     assert line.min(axis=0).tolist() == [72 - 48, 72 - 24] and line.max(axis=0).tolist() == [168 + 24 - 1, 168 + 48 - 1]
 
 
-@pytest.mark.parametrize("stage", stages.ALL)
+@pytest.mark.parametrize("stage", stages.ON_CROPS)
 def test_points_are_drawn_where_they_lie(stage):
     """Points in the middle of one pixel of the crop each; on the tile they lie in the middle of its enlarged square."""
     cells = np.array([[3, 3], [8, 3], [5, 6], [3, 9], [8, 9]]) * stage.size // 12

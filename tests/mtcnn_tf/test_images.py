@@ -54,6 +54,52 @@ def test_exif_orientation_is_respected(photo):
     assert np.abs(turned.astype(int) - np.rot90(photo, -1)).mean() < 4
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_orientation_of_avif_is_respected_and_opencv_not_needed(photo, no_decoder, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    expected = images.as_rgb(Image.open(io.BytesIO(encoded(Image.fromarray(photo), "PNG", exif=exif))))
+    contents = encoded(Image.fromarray(photo), "AVIF", exif=exif, quality=95)  # which takes it out of `exif`
+    assert (expected.shape == photo.shape) == (orientation < 5)
+    decoded = images.decode(contents)
+    assert decoded.dtype == np.uint8 and decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).mean() < 4
+    assert not images.is_plain(contents)
+    with pytest.raises(ValueError, match="cut.avif"):
+        images.decode(contents[: len(contents) // 2], "cut.avif")
+
+
+def test_plain_files_are_those_that_every_decoder_takes_alike(photo):
+    picture = Image.fromarray(photo)
+    exif = Image.Exif()
+    for orientation in (1, 6):
+        exif[0x0112] = orientation
+        for file_format in ("JPEG", "PNG"):
+            contents = encoded(picture, file_format, exif=exif)
+            assert images.is_plain(contents) == (orientation == 1)
+    assert images.is_plain(encoded(picture.convert("L"), "PNG"))
+    for file_format, mode in (("WEBP", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16")):
+        converted = Image.new("I;16", (8, 8)) if mode == "I;16" else picture.convert(mode)
+        assert not images.is_plain(encoded(converted, file_format))
+    assert not images.is_plain(b"") and not images.is_plain(b"no picture")
+
+
+@pytest.mark.parametrize(("longest_side", "shape"), [(None, (60, 90)), (90, (60, 90)), (45, (30, 45)), (32, (21, 32))])
+def test_shrinking_keeps_proportions_and_never_enlarges(photo, longest_side, shape):
+    shrunk = images.shrink(photo, longest_side)
+    assert shrunk.shape == (*shape, 3) and (shrunk is photo) == (shape == (60, 90))
+    assert abs(shrunk.mean() - photo.mean()) < 1
+    line = np.zeros((1, 400, 3), np.uint8)
+    assert images.shrink(line, 100).shape == (1, 100, 3)
+
+
+def test_a_jpeg_comes_back_as_rgb_and_too_large_ones_are_refused(photo):
+    contents = images.encode_jpeg(photo)
+    assert images.is_plain(contents) and np.abs(images.decode(contents).astype(int) - photo).mean() < 4
+    with pytest.raises(ValueError, match="65,500"):
+        images.encode_jpeg(np.zeros((1, 66_000, 3), np.uint8))
+
+
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.95])
 def test_truncated_pictures_are_refused(photo, file_format, share):

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep import shards
-from mtcnn_tf import input_pipeline, kinds, records, stages
+from mtcnn_tf import input_pipeline, kinds, manifests, records, stages
 
 NUM = {"negative": 60, "positive": 20, "part": 20, "landmark": 30}
 
@@ -23,11 +23,11 @@ def numbered_examples(stage, counts):
 def write_records(directory, stage=stages.PNET, counts=NUM, num_shards=3):
     stage_dir = directory / stage.name
     entries = []
-    for split in shards.SPLITS:
+    for split in manifests.SPLITS:
         examples = numbered_examples(stage, counts)
         for shard in range(num_shards):
             entries += shards.write(stage_dir, split, shard, num_shards, examples[shard::num_shards])
-    shards.write_json(stage_dir / records.MANIFEST, {"stage": stage.name, "shards": entries})
+    shards.write_json(stage_dir / manifests.MANIFEST, {"stage": stage.name, "shards": entries})
     return str(directory)
 
 

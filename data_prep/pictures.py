@@ -1,0 +1,75 @@
+"""From one picture file and its annotation to a picture record: upright, shrunk where asked for, with proposals."""
+
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from data_prep import examples, mining
+from mtcnn_tf import faces, images, picture_records
+
+MAX_PROPOSALS = 400
+"""So many of a picture are kept, the best: more than a stage ever learns from at once."""
+
+
+def of_file(
+    annotation: faces.Annotation,
+    max_pixels: int = images.MAX_PIXELS,
+    longest_side: int | None = None,
+    propose: mining.Propose | None = None,
+) -> tuple[picture_records.Picture | None, list[faces.Problem]]:
+    """What is to be recorded of a picture, and its problems; None where it can't be read or teaches nothing.
+
+    The file's bytes are kept as they are, unless the picture must be shrunk or turned, or is of a format that not
+    everything decodes: then it becomes a JPEG. A picture without faces is background if it is known to have none.
+
+    Args:
+        annotation: The picture's faces, as a data set has them.
+        max_pixels: A picture file of more pixels is not decoded.
+        longest_side: Larger pictures are shrunk so that their longer side has so many pixels.
+        propose: The cascade so far, whose proposals are kept.
+    """
+    try:
+        encoded = images.read_bytes(annotation.image_path)
+        image = images.decode(encoded, annotation.image_path, max_pixels)
+        shrunk = images.shrink(image, longest_side)
+        if shrunk is not image or not images.is_plain(encoded):
+            encoded = images.encode_jpeg(shrunk)
+    except (ValueError, OSError) as error:
+        return None, [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
+    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])
+    if not (len(fitted.boxes) or fitted.is_complete):
+        return None, problems
+    fitted = scaled(fitted, *(np.array(shrunk.shape[1::-1]) / image.shape[1::-1]))
+    boxes, scores = (None, None) if propose is None else best(*propose(shrunk))
+    picture = picture_records.Picture(
+        encoded=encoded,
+        height=shrunk.shape[0],
+        width=shrunk.shape[1],
+        path="/".join(pathlib.PurePath(os.fspath(annotation.image_path)).parts[-2:]),
+        boxes=fitted.boxes,
+        landmarks=fitted.landmarks,
+        ignored=fitted.ignored,
+        is_complete=fitted.is_complete,
+        proposals=boxes,
+        proposal_scores=scores,
+    )
+    return picture, problems
+
+
+def scaled(annotation: faces.Annotation, x_scale: float, y_scale: float) -> faces.Annotation:
+    """The annotation of the picture after its width and height were multiplied by `x_scale` and `y_scale`."""
+    scale = np.float32([x_scale, y_scale])
+    return dataclasses.replace(
+        annotation,
+        boxes=annotation.boxes * np.tile(scale, 2),
+        landmarks=annotation.landmarks * scale,
+        ignored=annotation.ignored * np.tile(scale, 2),
+    )
+
+
+def best(boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The best `MAX_PROPOSALS` of the proposals [N, 4] and their scores [N], best first."""
+    order = np.argsort(-scores, kind="stable")[:MAX_PROPOSALS]
+    return boxes[order], scores[order]
