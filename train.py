@@ -7,6 +7,7 @@ lists the flags, and --flagfile=FILE reads them from a file.
 """
 
 import ast
+import dataclasses
 import functools
 import math
 import os
@@ -14,9 +15,22 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import anchor_loss, anchors, cli, files, image_batches, kinds, manifests, stages, training, windows
+from mtcnn_tf import (
+    anchor_labels,
+    anchor_loss,
+    anchors,
+    cli,
+    files,
+    image_batches,
+    kinds,
+    manifests,
+    stages,
+    training,
+    windows,
+)
 
 _DEFAULTS = training.Config()
+_RULES = anchor_labels.Rules()
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train.", required=True)
 _RECORDS_DIR = flags.DEFINE_string(
@@ -75,13 +89,13 @@ _ANCHORS = flags.DEFINE_string("anchors", None, "rpn: a file of data_prep.anchor
 _RPN_FACE_LOSS = flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.")
 _RPN_BOX_LOSS = flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.")
 _POSITIVE_IOU = flags.DEFINE_float(
-    "positive_iou", _DEFAULTS.rules.positive_iou, "rpn: from this IoU with a face on an anchor is positive."
+    "positive_iou", _RULES.positive_iou, "rpn: from this IoU with a face on an anchor is positive."
 )
 _NEGATIVE_IOU = flags.DEFINE_float(
-    "negative_iou", _DEFAULTS.rules.negative_iou, "rpn: below this IoU with every face an anchor is negative."
+    "negative_iou", _RULES.negative_iou, "rpn: below this IoU with every face an anchor is negative."
 )
 _OVERLAP = flags.DEFINE_enum(
-    "overlap", _DEFAULTS.rules.overlap, ["square", "box"], "rpn: what of a face an anchor is compared with."
+    "overlap", _RULES.overlap, ["square", "box"], "rpn: what of a face an anchor is compared with."
 )
 
 _SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
@@ -126,10 +140,10 @@ def _loss_weights(stage: stages.Stage) -> stages.LossWeights:
     return stages.LossWeights(*(default if value is None else value for value, default in flags_and_defaults))
 
 
-def _rules() -> anchor_loss.Rules:
+def _rules() -> anchor_labels.Rules:
     positive, negative = _POSITIVE_IOU.value, _NEGATIVE_IOU.value
-    nearest = min(_DEFAULTS.rules.nearest_iou, positive)
-    return anchor_loss.Rules(positive, negative, nearest_iou=nearest, overlap=_OVERLAP.value)
+    nearest = min(_RULES.nearest_iou, positive)
+    return anchor_labels.Rules(positive, negative, nearest_iou=nearest, overlap=_OVERLAP.value)
 
 
 def _has_landmarks(num_crops: int) -> bool:
@@ -169,7 +183,6 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         anchors=anchors.read(_ANCHORS.value).sizes if _ANCHORS.value else (),
         face_loss=_RPN_FACE_LOSS.value,
         box_loss=_RPN_BOX_LOSS.value,
-        rules=_rules(),
         precision=_PRECISION.value,
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
@@ -187,14 +200,17 @@ def _train_on_windows(records_dir: str):
     recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
     manifest = manifests.read(records_dir, stages.RPN, manifests.PICTURES)
     config = _config(stages.RPN, manifest["pictures"]["train"], landmarks=False)
-    batches = image_batches.of_windows(records_dir, config.batch_size, recipe)
+    its_anchors = anchors.Anchors(config.anchors) if config.anchors else anchors.Anchors()
+    rules = _rules()
+    batches = image_batches.of_windows(records_dir, config.batch_size, recipe, its_anchors, rules)
     training.fit(
         config,
         stages.RPN,
         batches.train,
         batches.validation,
         _WORKDIR.value,
-        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "augment": _AUGMENT.value},
+        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "augment": _AUGMENT.value}
+        | dataclasses.asdict(rules),
         restart=_RESTART.value,
         prepare=batches.prepare,
     )

@@ -1,13 +1,4 @@
-"""Which anchors should find a face, and the loss of what the RPN says of them, as a Keras layer at the end of it.
-
-A window of an image comes with its boxes, faces and regions to be ignored; what its anchors should say follows here.
-
-* *Overlap*, by default, is the IoU of an anchor with the *square* round the face: anchors are squares, and by the IoU
-  with a narrow box a quarter of the profiles would be out of reach of any.
-* *Positive* is an anchor with an overlap of at least `Rules.positive_iou`, or among the `Rules.num_nearest` best of a
-  face: small faces lie between the anchors (S³FD, Zhang et al. 2017, arXiv 1708.05237, section 3.2).
-* *Negative* is one with an overlap below `Rules.negative_iou` with every face, and hardly any with what is ignored.
-  A window whose faces are not all annotated has no negatives.
+"""The loss of what the RPN says of its anchors, as a Keras layer at the end of it.
 
 The face loss is the focal loss (Lin et al. 2017, arXiv 1708.02002, section 3) or the cross-entropy of the positives and
 of the hardest negatives, three for each (SSD, Liu et al. 2016, arXiv 1512.02325, section 2.2). The box loss, on
@@ -15,7 +6,6 @@ positives, is 1 − GIoU (Rezatofighi et al. 2019, arXiv 1902.09630) or the squa
 sums over a batch divided by the number of positives.
 """
 
-import dataclasses
 from typing import Any
 
 import keras
@@ -31,81 +21,6 @@ FIGURES = ("face_loss", "box_loss", "precision", "recall", "box_iou")
 FOCAL_FACE_WEIGHT, FOCAL_EXPONENT = 0.4, 2.0
 """Weight of a positive beside that of a negative, together 1, and the exponent of 1 − p."""
 NEGATIVES_PER_POSITIVE = 3
-_COVERED, _IGNORED_IOU = 0.25, 0.2
-"""No negative shares more of its area than the first, or a larger IoU than the second, with a region to be ignored."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """Which anchors are positive, which negative.
-
-    Attributes:
-        positive_iou: From here on an anchor is positive.
-        negative_iou: Below this, against every face, it is negative.
-        num_nearest: The so many best anchors of each face are positive, too …
-        nearest_iou: … where their overlap is above this.
-        overlap: "square" or "box": what of a face the anchors are compared with.
-        min_face_size: Faces with a longer side below this, in pixels of the window, are ignored.
-        max_face_size: … or above this.
-        min_visible: … or with a smaller part of their box within the window.
-    """
-
-    positive_iou: float = 0.5
-    negative_iou: float = 0.35
-    num_nearest: int = 3
-    nearest_iou: float = 0.25
-    overlap: str = "square"
-    min_face_size: float = 9.5
-    max_face_size: float = 380.0
-    min_visible: float = 0.6
-
-    def __post_init__(self):
-        if not 0 < self.negative_iou <= self.positive_iou <= 1 or not 0 < self.nearest_iou <= self.positive_iou:
-            raise ValueError(
-                "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1, got "
-                f"{self.negative_iou}, {self.nearest_iou} and {self.positive_iou}"
-            )
-        if self.overlap not in ("square", "box"):
-            raise ValueError(f"overlap must be square or box, got {self.overlap!r}")
-
-
-def assign(anchor_boxes: Any, boxes: Any, face_mask: Any, complete_mask: Any, size: int, rules: Rules) -> tuple:
-    """What each anchor should say: labels int32 [B, A], 1 face, 0 background, −1 neither; its face's box [B, A, 4].
-
-    Args:
-        anchor_boxes: float32 [A, 4], square.
-        boxes: float32 [B, M, 4] in pixels of the window, not clipped to it; rows without an area count for nothing.
-        face_mask: boolean [B, M], which of them are faces; the others are to be ignored.
-        complete_mask: boolean [B], whether all faces of the window are among the boxes.
-        size: Side of the window in pixels.
-        rules: Where the labels part.
-    """
-    learnt_mask = face_mask & _learnt_mask(boxes, size, rules)  # [B, M]
-    compared = ops.where(learnt_mask[..., None] & (rules.overlap == "square"), _square(boxes), boxes)
-    shared = _intersection(anchor_boxes[None, :, None], compared[:, None])  # [B, A, M]
-    anchor_areas = _areas(anchor_boxes)[None, :, None]
-    iou = shared / ops.maximum(anchor_areas + _areas(compared)[:, None] - shared, 1e-6)
-    overlap = ops.where(learnt_mask[:, None], iou, 0.0)
-
-    best, nearest = ops.max(overlap, axis=2), ops.argmax(overlap, axis=2)
-    by_face = ops.transpose(overlap, [0, 2, 1])  # [B, M, A]
-    least = ops.top_k(by_face, rules.num_nearest)[0][..., -1]  # [B, M]
-    chosen = ops.where((overlap >= least[:, None]) & (overlap > rules.nearest_iou), overlap, 0.0)
-    is_chosen = ops.max(chosen, axis=2) > 0
-    is_over = best >= rules.positive_iou
-    nearest = ops.where(is_chosen & ~is_over, ops.argmax(chosen, axis=2), nearest)
-
-    touched = ~learnt_mask[:, None] & ((shared > _COVERED * anchor_areas) | (iou > _IGNORED_IOU))
-    is_negative = (best < rules.negative_iou) & ~ops.any(touched, axis=2) & complete_mask[:, None]
-    labels = ops.where(is_over | is_chosen, 1, ops.where(is_negative, 0, -1))
-    return ops.cast(labels, "int32"), ops.take_along_axis(boxes, nearest[..., None], axis=1)
-
-
-def _learnt_mask(boxes: Any, size: int, rules: Rules) -> Any:
-    """Which boxes are of a size to learn from and lie within the window, boolean [B, M]."""
-    longer = ops.max(boxes[..., 2:] - boxes[..., :2], axis=-1)
-    visible = _areas(ops.clip(boxes, 0.0, float(size))) / ops.maximum(_areas(boxes), 1e-6)
-    return (longer >= rules.min_face_size) & (longer <= rules.max_face_size) & (visible > rules.min_visible)
 
 
 def _areas(boxes: Any) -> Any:
@@ -116,12 +31,6 @@ def _intersection(boxes_a: Any, boxes_b: Any) -> Any:
     width = ops.minimum(boxes_a[..., 2], boxes_b[..., 2]) - ops.maximum(boxes_a[..., 0], boxes_b[..., 0])
     height = ops.minimum(boxes_a[..., 3], boxes_b[..., 3]) - ops.maximum(boxes_a[..., 1], boxes_b[..., 1])
     return ops.maximum(width, 0.0) * ops.maximum(height, 0.0)
-
-
-def _square(boxes: Any) -> Any:
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half = ops.max(boxes[..., 2:] - boxes[..., :2], axis=-1, keepdims=True) / 2
-    return ops.concatenate([centres - half, centres + half], axis=-1)
 
 
 def focal(logits: Any, labels: Any) -> Any:
@@ -170,7 +79,6 @@ class AnchorLoss(keras.layers.Layer):
         box: Weight of the box loss.
         face_loss: One of `FACE_LOSSES`.
         box_loss: One of `BOX_LOSSES`.
-        rules: Which anchors are positive, which negative; `Rules` or a dict of its fields.
     """
 
     def __init__(
@@ -181,25 +89,21 @@ class AnchorLoss(keras.layers.Layer):
         box: float = 1.0,
         face_loss: str = "focal",
         box_loss: str = "giou",
-        rules: Rules | dict | None = None,
         **kwargs: Any,
     ):
         super().__init__(**{"name": "anchor_loss", "dtype": "float32", **kwargs})
         if face_loss not in FACE_LOSSES or box_loss not in BOX_LOSSES:
             raise ValueError(f"expected losses among {FACE_LOSSES} and {BOX_LOSSES}, got {face_loss} and {box_loss}")
-        self.rules = Rules(**rules) if isinstance(rules, dict) else rules or Rules()
         self.sizes, self.window, self.face, self.box = tuple(sizes), window, face, box
         self.face_loss, self.box_loss = face_loss, box_loss
         self.anchor_boxes = anchors.Anchors(self.sizes).boxes(window, window)
         self.tally = metrics.Tally(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
-        """The predictions. Targets: `boxes`, `face_mask`, `complete_mask`; see `assign`."""
+        """The predictions. Targets: `labels` [B, A] and `true_boxes` [B, A, 4], see `anchor_labels.assign`."""
         logits, offsets = (ops.cast(predictions[name], "float32") for name in ("face", "offsets"))
         anchor_boxes = ops.convert_to_tensor(self.anchor_boxes)
-        labels, true_boxes = assign(
-            anchor_boxes, *(targets[name] for name in ("boxes", "face_mask", "complete_mask")), self.window, self.rules
-        )
+        labels, true_boxes = targets["labels"], targets["true_boxes"]
         face_losses = {"focal": focal, "ohem": hard_negatives}[self.face_loss](logits, labels)
         is_positive = labels == 1
         sides = (anchor_boxes[:, 2:] - anchor_boxes[:, :2])[:, :1]
@@ -232,19 +136,16 @@ class AnchorLoss(keras.layers.Layer):
         """The arguments that make the same layer."""
         names = ("sizes", "window", "face", "box", "face_loss", "box_loss")
         config = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **config, "rules": dataclasses.asdict(self.rules)}
+        return {**super().get_config(), **config}
 
 
 def attach(
-    network: keras.Model, window: int, weights: stages.LossWeights, face_loss: str, box_loss: str, rules: Rules
+    network: keras.Model, window: int, weights: stages.LossWeights, face_loss: str = "focal", box_loss: str = "giou"
 ) -> keras.Model:
-    """The RPN with its loss: a model of dicts of `image`, `boxes`, `face_mask` and `complete_mask`."""
+    """The RPN with its loss: a model of dicts of `image`, `labels` and `true_boxes`."""
     image = keras.Input((window, window, 3), name="image")
-    targets = {
-        "boxes": keras.Input((None, 4), name="boxes"),
-        "face_mask": keras.Input((None,), dtype="bool", name="face_mask"),
-        "complete_mask": keras.Input((), dtype="bool", name="complete_mask"),
-    }
+    targets = {"labels": keras.Input((None,), dtype="int32", name="labels")}
+    targets["true_boxes"] = keras.Input((None, 4), name="true_boxes")
     sizes = networks.anchors_of(network).sizes
-    loss = AnchorLoss(sizes, window, weights.face, weights.box, face_loss, box_loss, rules)
+    loss = AnchorLoss(sizes, window, weights.face, weights.box, face_loss, box_loss)
     return keras.Model({"image": image, **targets}, loss(network(image), targets), name=f"{network.name}_training")

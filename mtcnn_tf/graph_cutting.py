@@ -3,6 +3,7 @@
 Written in `keras.ops`, so that it becomes a part of the training's step on TensorFlow and on JAX.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -88,16 +89,18 @@ class OnAccelerator:
         held: The images, as arrays on the accelerator.
     """
 
-    def __init__(self, store: image_store.ImageStore, size: int):
-        self.held, self._size = held(store, size), size
+    def __init__(self, store: image_store.ImageStore, size: int, label: Callable[[dict], dict]):
+        """Moves the images to the accelerator.
+
+        Args:
+            store: The images.
+            size: Side of the crops or windows.
+            label: What else of the drawn batch makes the targets of it.
+        """
+        self.held, self._size, self._label = held(store, size), size, label
 
     def __call__(self, drawn: dict[str, Any], held: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The drawn batch with `image` float32 [B, S, S, 3] in place of what tells how it is cut."""
+        """The batch: `image` float32 [B, S, S, 3] and its targets."""
         held = held or self.held
         pixels = cut(held, drawn["image_index"], drawn["to_image"], self._size)
-        rest = {name: x for name, x in drawn.items() if name not in HOW_IT_IS_CUT}
-        return {"image": change_colours(held, pixels, drawn), **rest}
-
-
-HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern")
-"""What of a drawn batch tells how its pixels come about."""
+        return {"image": change_colours(held, pixels, drawn), **self._label(drawn)}

@@ -7,11 +7,23 @@ cut within the step, out of the accelerator's memory. Either way a step draws th
 import dataclasses
 import functools
 from collections.abc import Callable
+from types import ModuleType
 
 import keras
 import numpy as np
+from keras import ops
 
-from mtcnn_tf import graph_cutting, image_store, images, picture_records, prefetching, stages, windows
+from mtcnn_tf import (
+    anchor_labels,
+    anchors,
+    graph_cutting,
+    image_store,
+    images,
+    picture_records,
+    prefetching,
+    stages,
+    windows,
+)
 
 VALIDATION_SIZE = 640
 """Side of the windows that the RPN is measured on, in pixels: a whole image at two thirds of its scale or less."""
@@ -49,13 +61,17 @@ def read(records_dir: str, stage: stages.Stage, split: str) -> tuple[list, image
     return [dataclasses.replace(picture, encoded=b"") for picture in pictures], store
 
 
-def of_windows(records_dir: str, batch_size: int, recipe: windows.Recipe) -> ImageBatches:
+def of_windows(
+    records_dir: str, batch_size: int, recipe: windows.Recipe, its_anchors: anchors.Anchors, rules: anchor_labels.Rules
+) -> ImageBatches:
     """Batches of windows for the RPN from its picture records.
 
     Args:
         records_dir: Where `data_prep.build` wrote.
         batch_size: Windows in a batch.
         recipe: How they are drawn.
+        its_anchors: The anchors of the network.
+        rules: Which of them are positive, which negative.
 
     Raises:
         FileNotFoundError, ValueError: See `read`; or there are no faces that are large enough.
@@ -63,25 +79,37 @@ def of_windows(records_dir: str, batch_size: int, recipe: windows.Recipe) -> Ima
     pictures, store = read(records_dir, stages.RPN, "train")
     sampler = windows.Sampler(store.sizes, store.means, windows.known_of(pictures), recipe)
     on_jax = keras.backend.backend() == "jax"
-    buckets = (
-        windows.BUCKETS[-1:] if on_jax else windows.BUCKETS
-    )  # there each number of boxes takes a minute to compile
+    label = functools.partial(_label, its_anchors, recipe.size, rules)
+
+    def draw(seed: int, step: int) -> dict[str, np.ndarray]:
+        return sampler.draw(np.random.default_rng([seed, step]), batch_size)
 
     def batch(seed: int, step: int) -> dict[str, np.ndarray]:
-        drawn = sampler.draw(np.random.default_rng([seed, step]), batch_size, buckets)
-        return drawn if on_jax else _cut(store, drawn, recipe.size)
+        drawn = draw(seed, step)
+        return {"image": windows.cut(store, drawn, recipe.size), **_label_on_host(label, drawn)}
 
     return ImageBatches(
-        train=lambda seed: prefetching.Steps(functools.partial(batch, seed)),
+        train=lambda seed: prefetching.Steps(functools.partial(draw if on_jax else batch, seed)),
         validation=_validation_windows(records_dir),
-        prepare=graph_cutting.OnAccelerator(store, recipe.size) if on_jax else None,
+        prepare=graph_cutting.OnAccelerator(store, recipe.size, functools.partial(label, ops)) if on_jax else None,
     )
 
 
-def _cut(store: image_store.ImageStore, drawn: dict, size: int) -> dict[str, np.ndarray]:
-    """The drawn batch with `image` uint8 [B, size, size, 3] in place of what tells how it is cut."""
-    rest = {name: x for name, x in drawn.items() if name not in graph_cutting.HOW_IT_IS_CUT}
-    return {"image": windows.cut(store, drawn, size), **rest}
+def _label(its_anchors, size: int, rules: anchor_labels.Rules, xp: ModuleType, drawn: dict) -> dict:
+    """The targets of drawn windows: `labels` [B, A] and `true_boxes` [B, A, 4]."""
+    known = (drawn[name] for name in ("boxes", "face_mask", "complete_mask"))
+    found = anchor_labels.assign(xp, its_anchors, size, *known, rules)
+    return dict(zip(("labels", "true_boxes"), found, strict=True))
+
+
+def _label_on_host(label: Callable, drawn: dict) -> dict:
+    """The same with NumPy, window by window, each with as many boxes as it has: most have few."""
+    parts = []
+    for row, boxes in enumerate(drawn["boxes"]):
+        count = max(1, np.count_nonzero(boxes[:, 2] > boxes[:, 0]))
+        own = {name: drawn[name][row : row + 1, :count] for name in ("boxes", "face_mask")}
+        parts.append(label(np, {**own, "complete_mask": drawn["complete_mask"][row : row + 1]}))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _validation_windows(records_dir: str) -> Callable | None:
@@ -97,5 +125,8 @@ def _validation_windows(records_dir: str) -> Callable | None:
     placed = np.zeros((len(pictures), 4), np.float32)
     placed[:, 2:] = (VALIDATION_SIZE / scales)[:, None]
 
-    batches = [_cut(store, sampler.of_windows(np.array([row]), placed[row : row + 1]), recipe.size) for row in rows]
+    batches = []
+    for row in rows:
+        drawn = sampler.of_windows(np.array([row]), placed[row : row + 1])
+        batches.append({"image": windows.cut(store, drawn, recipe.size), **drawn})
     return lambda: batches

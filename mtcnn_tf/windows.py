@@ -16,8 +16,6 @@ from mtcnn_tf import colours, image_store, warping
 
 MAX_BOXES = 160
 """At most so many boxes of a window are looked at one by one; the smallest of more are ignored together."""
-BUCKETS = (16, 48, MAX_BOXES)
-"""Numbers of boxes that a batch is filled up to: each needs a graph of its own, and fewer boxes are faster."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +91,13 @@ class Sampler:
         self._first_box = self._num_boxes.cumsum() - self._num_boxes
         self._complete = np.array([boxes.is_complete for boxes in known])
 
-    def draw(self, rng: np.random.Generator, count: int, buckets: tuple[int, ...] = BUCKETS) -> dict[str, np.ndarray]:
+    def draw(self, rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
         """`count` windows as a dict of arrays.
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image, see `maps`;
         * `colours` float32 [B, 3, 4], `noise` float32 [B], `pattern` int32 [B]: see `colours`;
-        * `boxes` float32 [B, M, 4] in pixels of the window, `face_mask` bool [B, M], `complete_mask` bool [B]: see
-          `anchor_loss.assign`.
+        * `boxes` float32 [B, MAX_BOXES, 4] in pixels of the window, `face_mask` bool [B, MAX_BOXES] and `complete_mask`
+          bool [B]: see `anchor_labels.assign`; rows that aren't needed are zero and come last.
         """
         recipe = self._recipe
         is_anywhere = rng.random(count) < recipe.anywhere_fraction
@@ -110,21 +108,20 @@ class Sampler:
         windows = self._place(rng, boxes, image_index, is_anywhere)
         mirrored = rng.random(count) < (0.5 if recipe.augment else 0)
         changes = colours.draw(rng, self._means[image_index], recipe.augment)
-        return self._described(image_index, windows, mirrored, changes, buckets)
+        return self._described(image_index, windows, mirrored, changes)
 
     def of_windows(self, image_index: np.ndarray, windows: np.ndarray) -> dict[str, np.ndarray]:
         """What `draw` returns for chosen windows float32 [B, 4] of the images int [B], neither mirrored nor changed."""
         changes = colours.draw(np.random.default_rng(), self._means[image_index], augment=False)
         mirrored = np.zeros(len(windows), bool)
-        return self._described(image_index.astype(np.int32), windows, mirrored, changes, BUCKETS[-1:])
+        return self._described(image_index.astype(np.int32), windows, mirrored, changes)
 
-    def _described(self, image_index, windows, mirrored, changes, buckets) -> dict[str, np.ndarray]:
+    def _described(self, image_index, windows, mirrored, changes) -> dict[str, np.ndarray]:
         """See `draw`."""
         rows, boxes, is_face = self._boxes_within(image_index, windows, mirrored)
         num_boxes = np.bincount(rows, minlength=len(windows))
-        room = next(bucket for bucket in buckets if bucket >= num_boxes.max())
-        drawn_boxes = np.zeros((len(windows), room, 4), np.float32)
-        face_mask = np.zeros((len(windows), room), bool)
+        drawn_boxes = np.zeros((len(windows), MAX_BOXES, 4), np.float32)
+        face_mask = np.zeros((len(windows), MAX_BOXES), bool)
         place = np.arange(len(rows)) - np.repeat(num_boxes.cumsum() - num_boxes, num_boxes)
         drawn_boxes[rows, place], face_mask[rows, place] = boxes, is_face
         targets = {"boxes": drawn_boxes, "face_mask": face_mask, "complete_mask": self._complete[image_index]}

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mtcnn_tf import anchor_loss, anchors, kinds
+from mtcnn_tf import anchor_labels, anchors, kinds
 
 NUM_COLUMNS = 8
 _ZOOM = 96
@@ -69,7 +69,7 @@ def draw_window(
     are the boxes of the best proposals, as many as there are faces and ten more, the thicker the higher they score.
 
     Args:
-        batch: `image` [B, S, S, 3] in 0–255, `boxes`, `face_mask`, `complete_mask`; see `anchor_loss.assign`.
+        batch: `image` [B, S, S, 3] in 0–255, `boxes`, `face_mask`, `complete_mask`; see `anchor_labels.assign`.
         row: Which window.
         predictions: Outputs of the RPN for the batch; they decide which negative centres are shown: the highest logits.
         proposals: Boxes [N, 4] in pixels of the window, best first.
@@ -80,7 +80,7 @@ def draw_window(
     left, right = pixels.copy(), pixels.copy()
     boxes, size = its_anchors.boxes(*pixels.shape[:2]), pixels.shape[0]
     targets = (np.asarray(batch[name])[row : row + 1] for name in ("boxes", "face_mask", "complete_mask"))
-    labels = np.asarray(anchor_loss.assign(boxes, *targets, size, anchor_loss.Rules())[0])[0]
+    labels = anchor_labels.assign(np, its_anchors, size, *targets, anchor_labels.Rules())[0][0]
     hardest = np.argsort(-np.where(labels == 0, predictions["face"][row], -np.inf))[:200]
     for index in hardest[labels[hardest] == 0]:
         cv2.circle(left, _whole((boxes[index, :2] + boxes[index, 2:]) / 2), 1, _LABEL_COLOURS[0], cv2.FILLED)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import mtcnn_tf
-from mtcnn_tf import anchor_loss, anchors, files, losses, stages
+from mtcnn_tf import anchors, files, losses, stages
 from mtcnn_tf.training.strategies import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -43,7 +43,6 @@ class Config:
         anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
         face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
         box_loss: The RPN: one of `anchor_loss.BOX_LOSSES`.
-        rules: The RPN: which anchors are positive, which negative.
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
@@ -75,7 +74,6 @@ class Config:
     anchors: tuple[float, ...] = ()
     face_loss: str = "focal"
     box_loss: str = "giou"
-    rules: anchor_loss.Rules = anchor_loss.Rules()
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True

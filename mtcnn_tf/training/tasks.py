@@ -32,8 +32,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
     with _precision(config.precision):
         network = _first_network(config, stage)
         if stage is stages.RPN:
-            task = (config.window, weights, config.face_loss, config.box_loss, config.rules)
-            return network, anchor_loss.attach(network, *task)
+            return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
         return network, losses.attach(network, weights, config.hard_share)
 
 
