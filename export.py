@@ -2,9 +2,9 @@
 
     python export.py --workdir=networks --out_dir=exported
 
-Writes SavedModels in the layout TensorFlow Serving expects: out_dir/{pnet,rnet,onet,cascade}/N, N one above the highest
-version there. Each is loaded back and compared with the Python model before it gets its number; where they differ that
-model is not written, and the exit status is 1.
+Writes SavedModels in the layout TensorFlow Serving expects: out_dir/{pnet,rnet,onet,cascade}/N (or rpn for pnet), N
+one above the highest version there. Each is loaded back and compared with the Python model before it gets its number;
+where they differ that model is not written, and the exit status is 1.
 
 `--from_npy=DIR` in place of `--workdir` takes the networks that the method's authors trained, from the det1.npy,
 det2.npy and det3.npy that the facenet project passes on.
@@ -14,16 +14,20 @@ import sys
 
 from absl import app, flags, logging
 
-from mtcnn_tf import calibrated, cascade, cli, exporting, images, original_weights
+from mtcnn_tf import calibrated, cascade, cli, exporting, images, original_weights, stages
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Folder with the networks: rpn.keras or pnet.keras, rnet.keras (behind rpn.keras it may be missing), onet.keras.",
+)
 _FROM_NPY = flags.DEFINE_string("from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.")
 _OUT_DIR = flags.DEFINE_string("out_dir", "exported", "Folder for the SavedModels.")
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
-    "Scores to exceed after P-Net, R-Net, O-Net; stored with the cascade as its defaults. [those that mtcnn-calibrate "
-    f"kept in the workdir; {','.join(map(str, cascade.THRESHOLDS))} where it did not]",
+    "Scores to exceed after each network; stored with the cascade as its defaults. [those that mtcnn-calibrate kept in "
+    f"the workdir; {', '.join(f'{stage.name} {stage.threshold}' for stage in stages.ALL)} where it did not]",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels", images.MAX_PIXELS, "The served cascade decodes no picture file of more pixels.", lower_bound=1
@@ -32,7 +36,7 @@ flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
 
 
 def main(argv: list[str]) -> None:
-    """Exports the three networks and the cascade."""
+    """Exports the networks and the cascade."""
     if argv[1:]:
         raise app.UsageError(f"expected nothing but flags, got {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
@@ -43,7 +47,6 @@ def main(argv: list[str]) -> None:
             thresholds = thresholds or calibrated.read(_WORKDIR.value)
         else:
             models = original_weights.load(_FROM_NPY.value)
-        thresholds = thresholds or cascade.THRESHOLDS
         for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):
             print(f"wrote {path}")
     except (OSError, ValueError) as error:

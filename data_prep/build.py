@@ -35,7 +35,10 @@ _DATASET = flags.DEFINE_multi_string(
 _CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
 _NETWORKS = flags.DEFINE_string(
-    "networks", None, "The folder of the networks trained so far, which propose boxes; may be left out for pnet."
+    "networks",
+    None,
+    "The folder of the networks trained so far, which propose boxes: with rpn.keras or pnet.keras. May be left out for "
+    "pnet.",
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)

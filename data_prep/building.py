@@ -30,7 +30,8 @@ class Config:
     Attributes:
         stage: The name of the stage.
         datasets: `NAME:DIR` of each data set, see `datasets.read`.
-        networks: The folder of the networks trained so far; may be None for P-Net.
+        networks: The folder of the networks trained so far, which begins with either first stage; may be None for
+            P-Net.
         recipe: How many of what.
         seed: Seed of everything drawn by chance.
         num_shards: Files for each kind.
@@ -90,7 +91,8 @@ def build(
 
     Raises:
         ValueError: The data holds no usable face, or the folder holds records built otherwise, or another build is at
-            work in it, or damaged records can't be built again because pictures have changed.
+            work in it, or damaged records can't be built again because pictures have changed, or the folder of the
+            networks holds two first stages, or the thresholds are not as many as there are stages.
         FileNotFoundError: A data set or network is missing.
         OSError: A file could not be written.
     """
@@ -151,7 +153,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
             digest.update(array.tobytes())
     networks = {}
     if config.networks is not None:
-        for stage in stages.proposers(stages.BY_NAME[config.stage]):
+        for stage in stages.proposers_in_folder(config.networks, stages.BY_NAME[config.stage]):
             path = files.as_path(config.networks) / stage.network_file
             if not path.is_file():
                 raise FileNotFoundError(
@@ -259,8 +261,13 @@ def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> 
     if not path.is_file():
         rules = config.recipe.rules
         if config.thresholds is not None:
-            last_stage = stages.proposers(stage)[-1].name
-            miner, calibration = mining.Miner(config.networks, last_stage, config.thresholds, rules.min_face_size), []
+            names = [proposer.name for proposer in stages.proposers_in_folder(config.networks, stage)]
+            if len(names) != len(config.thresholds):
+                raise ValueError(
+                    f"expected {len(names)} thresholds to mine for {stage.name}, one for each of {', '.join(names)} "
+                    f"in {config.networks!r}, got {len(config.thresholds)}"
+                )
+            miner, calibration = mining.Miner(config.networks, names[-1], config.thresholds, rules.min_face_size), []
         else:
             pictures = _calibration_pictures(config, all_jobs)
             miner, calibration = mining.calibrate(

@@ -28,7 +28,7 @@ class Miner:
     Attributes:
         networks_dir: Where the trained networks lie.
         last_stage: The name of the last stage that is applied.
-        thresholds: A score threshold for each stage applied.
+        thresholds: A score threshold for each stage applied, in order; see `stages.in_folder`.
         min_face_size: Smallest face to propose, in pixels.
     """
 
@@ -45,9 +45,7 @@ class Miner:
 
 def _propose(so_far: cascade.Cascade, image: np.ndarray, miner: Miner) -> tuple[np.ndarray, np.ndarray]:
     """Boxes [N, 4] and scores [N] of the proposals."""
-    search = getattr(so_far, f"until_{miner.last_stage}")
-    thresholds = np.resize(np.float32(miner.thresholds), 3)  # those of later stages are not used
-    found = search(image, miner.min_face_size, thresholds, cascade.SCALE_FACTOR)
+    found = so_far.search(image, miner.min_face_size, miner.thresholds, until=miner.last_stage)
     return found["boxes"].numpy(), found["scores"].numpy()
 
 
@@ -80,7 +78,7 @@ def calibrate(
         The miner, and for each stage its name, threshold, the recall reached and the mean number of proposals.
     """
     miner, report = Miner(networks_dir, "", (), min_face_size), []
-    for stage in stages.proposers(mined_for):
+    for stage in stages.proposers_in_folder(networks_dir, mined_for):
         miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
         so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]

@@ -31,7 +31,9 @@ def main(argv: list[str]) -> None:
     print(f"Python {platform.python_version()}")
     print(f"devices: {', '.join(map(_device, tf.config.list_physical_devices()))}")
     try:
-        thresholds = ", ".join(f"{threshold:.3g}" for threshold in mtcnn_tf.load().thresholds)
+        detector = mtcnn_tf.load()
+        pairs = zip(detector.stages, detector.thresholds, strict=True)
+        thresholds = ", ".join(f"{name} {threshold:.3g}" for name, threshold in pairs)
         card = CARD.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         sys.exit(f"mtcnn_tf: {error}")

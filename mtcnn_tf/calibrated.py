@@ -28,11 +28,11 @@ class OtherNetworksError(ValueError):
         self.names = names
 
 
-def write(workdir: str | os.PathLike, thresholds: tuple[float, float, float], about: dict) -> None:
-    """Keeps `thresholds` for the three networks in `workdir` as they are now.
+def write(workdir: str | os.PathLike, thresholds: tuple[float, ...], about: dict) -> None:
+    """Keeps `thresholds` for the networks in `workdir` as they are now.
 
     Args:
-        workdir: Holds pnet.keras, rnet.keras and onet.keras.
+        workdir: Holds the networks of a cascade, see `stages.in_folder`.
         thresholds: Scores in 0–1 to exceed after each of them.
         about: How they were chosen; anything that goes into JSON.
     """
@@ -41,12 +41,13 @@ def write(workdir: str | os.PathLike, thresholds: tuple[float, float, float], ab
         partial.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read(workdir: str | os.PathLike) -> tuple[float, float, float] | None:
+def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
     """The thresholds chosen for the networks in `workdir`, None where none were.
 
     Raises:
         OtherNetworksError: A network is not the one they were chosen for.
         FileNotFoundError: A network is missing.
+        ValueError: See `stages.in_folder`.
     """
     path = pathlib.Path(workdir) / FILE_NAME
     if not path.is_file():
@@ -59,5 +60,5 @@ def read(workdir: str | os.PathLike) -> tuple[float, float, float] | None:
 
 
 def _sums(workdir: str | os.PathLike) -> dict[str, str]:
-    paths = [pathlib.Path(workdir) / stage.network_file for stage in stages.ALL]
+    paths = [pathlib.Path(workdir) / stage.network_file for stage in stages.in_folder(workdir)]
     return {path.name: files.sha256(path) for path in paths}

@@ -23,6 +23,11 @@ class Detector:
     """Finds faces in pictures.
 
     One detector may be called from several threads at once.
+
+    Attributes:
+        cascade: The networks, and by this their variables.
+        stages: Names of the stages of its cascade, in order.
+        thresholds: The score after each of them that was chosen for these networks, in 0–1.
     """
 
     def __init__(self, cascade_functions: tf.Module):
@@ -33,12 +38,14 @@ class Detector:
         """
         self.cascade = cascade_functions
         self.thresholds = tuple(float(threshold) for threshold in cascade_functions.thresholds.numpy())
+        self._searches = cascade.searches(cascade_functions)
+        self.stages = tuple(self._searches)
 
     def __call__(
         self,
         image: images.Picture,
         min_face_size: float = cascade.MIN_FACE_SIZE,
-        thresholds: tuple[float, float, float] | None = None,
+        thresholds: tuple[float, ...] | None = None,
         scale_factor: float = cascade.SCALE_FACTOR,
         max_faces: int | None = None,
         until: str = "onet",
@@ -53,12 +60,13 @@ class Detector:
             image: An array or tensor, a path, the bytes of a picture file, or a Pillow picture; see `images.as_rgb`.
                 Boxes are in pixels of the upright picture, after its EXIF orientation.
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
-            thresholds: Scores in 0–1 that a box must exceed after each of the three networks; by default those that
-                were calibrated for them.
-            scale_factor: Ratio of neighbouring scales of the pyramid, in (0, 1).
+            thresholds: Scores in 0–1 that a box must exceed after each of the networks; by default those that were
+                calibrated for them.
+            scale_factor: Ratio of neighbouring scales of P-Net's pyramid, in (0, 1).
             max_faces: At most that many.
-            until: "pnet" or "rnet" stops there. Their boxes have no landmarks (NaN) and may reach out of the picture;
-                those of "onet" are clipped to it, and have landmarks unless it was trained without.
+            until: "rpn" or "pnet", whichever the cascade begins with, and "rnet", where it has one, stop there. Their
+                boxes have no landmarks (NaN) and may reach out of the picture; those of "onet" are clipped to it, and
+                have landmarks unless it was trained without.
             color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
 
         Raises:
@@ -66,17 +74,17 @@ class Detector:
             ValueError: An argument is not as described.
         """
         image = images.as_rgb(image, color)
-        thresholds = _checked_thresholds(self.thresholds if thresholds is None else thresholds)
+        thresholds = _checked_thresholds(self.thresholds if thresholds is None else thresholds, len(self.thresholds))
         if not 0 < min_face_size < np.inf:
             raise ValueError(f"min_face_size must be a number of pixels above 0, got {min_face_size}")
         if not 0 < scale_factor < 1:
             raise ValueError(f"scale_factor must lie between 0 and 1, got {scale_factor}")
         if max_faces is not None and max_faces < 0:
             raise ValueError(f"max_faces must be None or at least 0, got {max_faces}")
-        if until not in stages.BY_NAME:
-            raise ValueError(f"until must be one of {', '.join(stages.BY_NAME)}, got {until!r}")
+        if until not in self._searches:
+            raise ValueError(f"until must be one of {', '.join(self._searches)}, got {until!r}")
         search = (image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
-        found = getattr(self.cascade, f"until_{until}")(*map(tf.constant, search))
+        found = self._searches[until](*map(tf.constant, search))
         found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
@@ -98,10 +106,12 @@ class Detector:
             return list(pool.map(lambda image: self(image, **arguments), images))
 
 
-def _checked_thresholds(thresholds) -> np.ndarray:
+def _checked_thresholds(thresholds, num_networks: int) -> np.ndarray:
     thresholds = np.asarray(thresholds, np.float32)
-    if thresholds.shape != (3,) or not np.all((thresholds >= 0) & (thresholds <= 1)):
-        raise ValueError(f"thresholds must be three numbers in 0–1, one for each network, got {thresholds.tolist()}")
+    if thresholds.shape != (num_networks,) or not np.all((thresholds >= 0) & (thresholds <= 1)):
+        raise ValueError(
+            f"thresholds must be {num_networks} numbers in 0–1, one for each network, got {thresholds.tolist()}"
+        )
     return thresholds
 
 
@@ -115,12 +125,12 @@ def load(path: str | os.PathLike | None = None) -> Detector:
 
     Args:
         path: A folder that `save` wrote to, its `cascade`, or one version in there (otherwise the highest is taken); or
-            one in which the three networks were trained, with the thresholds that were chosen for them, if any. By
-            default the weights that come with the package.
+            one in which the networks were trained, with the thresholds that were chosen for them, if any. By default
+            the weights that come with the package.
 
     Raises:
         FileNotFoundError: There is no detector at `path`.
-        ValueError: The thresholds in the folder were chosen for other networks.
+        ValueError: The thresholds in the folder were chosen for other networks, or it holds two first stages.
     """
     if path is None:
         return _load_shipped()
@@ -132,9 +142,9 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     if os.path.isfile(os.path.join(path, _SAVED_MODEL_FILE)):
         return _load_version(path)
     if any(os.path.isfile(os.path.join(path, stage.network_file)) for stage in stages.ALL):
-        return from_workdir(path, thresholds=calibrated.read(path) or cascade.THRESHOLDS)
+        return from_workdir(path, thresholds=calibrated.read(path))
     raise FileNotFoundError(
-        f"expected a detector that export.py wrote, or three trained networks, in {path!r}, found neither; "
+        f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"
     )
 
@@ -216,11 +226,16 @@ def signatures(
     Args:
         the_cascade: What is saved.
         max_pixels: A file of more is not decoded, and `detect` enlarges no picture beyond it.
+
+    Raises:
+        ValueError: The cascade ends before O-Net.
     """
+    if "onet" not in cascade.searches(the_cascade):
+        raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
     def detect(image, min_face_size, thresholds):
-        # Below P-Net's window the search enlarges the picture: a hostile request must not choose by how much.
+        # Below 12 pixels the search enlarges the picture: a hostile request must not choose by how much.
         num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
         told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
         with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):

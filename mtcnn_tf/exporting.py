@@ -1,4 +1,4 @@
-"""The export of three networks: they and their cascade as SavedModels, each checked before it counts.
+"""The export of a cascade: its networks and itself as SavedModels, each checked before it counts.
 
 A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
 """
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import cascade, detector, files, images, inference, locks, stages
+from mtcnn_tf import cascade, detector, files, first_stages, images, inference, locks, networks, stages
 
 MAX_DIFFERENCE = 1e-3
 """Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
@@ -20,20 +20,20 @@ MAX_DIFFERENCE = 1e-3
 def export(
     models: dict[str, keras.Model],
     out_dir: str,
-    thresholds: tuple[float, ...] = cascade.THRESHOLDS,
+    thresholds: tuple[float, ...] | None = None,
     max_pixels: int = images.MAX_PIXELS,
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
 
     Args:
-        models: The three networks, by name of the stage.
+        models: The networks of a cascade with O-Net, by name of the stage.
         out_dir: Folder for all of them.
-        thresholds: Stored with the cascade as its defaults.
+        thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
         max_pixels: The cascade decodes no picture file of more.
 
     Raises:
-        ValueError: A SavedModel disagrees with the Python model, or `thresholds` are not three numbers in 0–1, or
-            another process exports to `out_dir`.
+        ValueError: A SavedModel disagrees with the Python model, or the networks make no cascade, or `thresholds` are
+            not numbers in 0–1, one for each network, or another process exports to `out_dir`.
         OSError: A SavedModel could not be written.
     """
     whole = cascade.Cascade(models, thresholds)
@@ -49,13 +49,20 @@ def export(
         yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
 
 
-def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
+def network_signatures(stage: stages.Stage, network: inference.Network | inference.RpnNetwork) -> dict:
     """The entries of a saved network: `serving_default` takes float32 pixels in 0–255, `uint8` whole ones.
 
     Both take `pixels` [N, S, S, 3], N at least 1 (for P-Net of any size), and return `scores` [N], `offsets` [N, 4]
-    and, if the network finds them, `landmarks` [N, 5, 2]; P-Net each with rows and columns after N.
+    and, if the network finds them, `landmarks` [N, 5, 2]; P-Net each with rows and columns after N. Those of the RPN
+    take `pixels` [N, H, W, 3], H and W multiples of 32, and return `scores` [N, A], `offsets` [N, A, 4] and `anchors`
+    [A, 4].
     """
-    size = None if stage is stages.PNET else stage.size
+    size = None if stage in stages.FIRST else stage.size
+
+    def predict_anchors(pixels):
+        logits, offsets = network(tf.cast(pixels, tf.float32))
+        anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:])
+        return {"scores": tf.sigmoid(logits), "offsets": offsets, "anchors": anchors}
 
     def predict(pixels):
         outputs = network(tf.cast(pixels, tf.float32))
@@ -67,7 +74,8 @@ def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
 
     def entry(dtype):
         pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
-        return tf.function(predict, input_signature=[pixels], autograph=False).get_concrete_function()
+        function = predict_anchors if stage is stages.RPN else predict
+        return tf.function(function, input_signature=[pixels], autograph=False).get_concrete_function()
 
     return {"serving_default": entry(tf.float32), "uint8": entry(tf.uint8)}
 
@@ -75,13 +83,15 @@ def network_signatures(stage: stages.Stage, network: inference.Network) -> dict:
 def check_network(path: str, model: keras.Model) -> None:
     """Raises a ValueError unless the SavedModel at `path` says what the Keras model says."""
     saved = tf.saved_model.load(path)
-    side = model.input_shape[1] or 50
+    side = model.input_shape[1] or 64
     pixels = np.stack([picture[:side, :side] for picture in check_pictures()])
     outputs = {name: np.array(output) for name, output in model(pixels.astype(np.float32)).items()}
-    wanted = {
-        "scores": np.array(keras.ops.softmax(outputs["face"]))[..., 1],
-        "offsets": outputs["offsets"],
-    }
+    wanted = {"offsets": outputs["offsets"]}
+    if model.name == stages.RPN.name:
+        wanted["scores"] = np.array(keras.ops.sigmoid(outputs["face"]))
+        wanted["anchors"] = networks.anchors_of(model).boxes(side, side)
+    else:
+        wanted["scores"] = np.array(keras.ops.softmax(outputs["face"]))[..., 1]
     if "landmarks" in outputs:
         wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2)
     for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
@@ -94,11 +104,12 @@ def check_cascade(path: str, whole: cascade.Cascade) -> None:
     Thresholds of 0 let proposals through to the end, whatever the networks have learnt.
     """
     saved = tf.saved_model.load(path)
-    size, factor, everything = tf.constant(24.0), tf.constant(cascade.SCALE_FACTOR), tf.zeros([3])
+    size, factor = tf.constant(24.0), tf.constant(cascade.SCALE_FACTOR)
+    everything, searches = tf.zeros_like(whole.thresholds), cascade.searches(saved)
     for picture in map(tf.constant, check_pictures()):
-        for name in ("until_pnet", "until_rnet", "until_onet"):
-            wanted = getattr(whole, name)(picture, size, everything, factor)
-            _compare(getattr(saved, name)(picture, size, everything, factor), wanted, f"cascade, {name}")
+        for name, search in cascade.searches(whole).items():
+            wanted = search(picture, size, everything, factor)
+            _compare(searches[name](picture, size, everything, factor), wanted, f"cascade, until_{name}")
         found = saved.signatures["detect"](image=picture, min_face_size=size, thresholds=everything)
         _compare(found, wanted, "cascade, detect")  # `wanted` is until_onet's
 

@@ -11,6 +11,9 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 * `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`. A network for things that have
   none is built without.
 
+A network may have learnt from crops that show more than the square they tell of, `margin` times its side; offsets and
+landmarks stay relative to the square. The margin travels with the network's file.
+
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
 field of 12 pixels and a stride of 2.
 
@@ -22,6 +25,7 @@ must be multiples of `anchors.LARGEST_STRIDE`.
 """
 
 import json
+import math
 import os
 import zipfile
 from typing import Any
@@ -42,7 +46,11 @@ _OWN = "landmark_"
 
 
 def build(
-    stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False
+    stage: stages.Stage,
+    shared_slopes: bool = True,
+    landmarks: bool = True,
+    own_landmark_layers: bool = False,
+    margin: float = 1.0,
 ) -> keras.Model:
     """The untrained network of `stage`.
 
@@ -53,17 +61,28 @@ def build(
         landmarks: Whether it finds landmarks, too.
         own_landmark_layers: Whether O-Net's landmarks have layers of their own from the third convolution on, and not
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
+        margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
 
     Raises:
-        ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them.
+        ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them, or a
+            margin is wanted that the network can't have.
     """
+    if own_landmark_layers and not (stage is stages.ONET and landmarks):
+        raise ValueError(f"expected an O-Net that finds landmarks, to give them layers of their own, got {stage.name}")
+    if not 1 <= margin < math.inf or (stage in stages.FIRST and margin != 1):
+        raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
     if stage is stages.RPN:
         return rpn()
-    if not own_landmark_layers:
-        return {"pnet": pnet, "rnet": rnet, "onet": onet}[stage.name](shared_slopes, landmarks)
-    if stage is not stages.ONET or not landmarks:
-        raise ValueError(f"expected an O-Net that finds landmarks, to give them layers of their own, got {stage.name}")
-    return onet(shared_slopes, own_landmark_layers=True)
+    if stage is stages.PNET:
+        return pnet(shared_slopes, landmarks)
+    if stage is stages.RNET:
+        return rnet(shared_slopes, landmarks, margin)
+    return onet(shared_slopes, landmarks, own_landmark_layers, margin)
+
+
+def margin_of(network: keras.Model) -> float:
+    """Side of the crops that `network` sees, over the side of the square they tell of."""
+    return next((layer.margin for layer in network.layers if isinstance(layer, Pixels)), 1.0)
 
 
 def has_own_landmark_layers(network: keras.Model) -> bool:
@@ -85,7 +104,8 @@ def with_own_landmark_layers(network: keras.Model) -> keras.Model:
     if has_own_landmark_layers(network):
         return network
     is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
-    copy = build(stages.BY_NAME[network.name], is_shared, "landmarks" in network.output, own_landmark_layers=True)
+    has_landmarks, margin = "landmarks" in network.output, margin_of(network)
+    copy = build(stages.BY_NAME[network.name], is_shared, has_landmarks, own_landmark_layers=True, margin=margin)
     for layer in copy.layers:
         layer.set_weights(network.get_layer(layer.name.removeprefix(_OWN)).get_weights())
     return copy
@@ -131,7 +151,33 @@ def _build_as(name: str, settings: dict) -> keras.Model:
     """The untrained network on crops with such layers."""
     slope_axes = settings["conv1_prelu"]["shared_axes"]
     own_landmark_layers = any(name.startswith(_OWN) for name in settings)
-    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers)
+    margin = settings[f"{name}_pixels"].get("margin", 1.0)  # files of networks without any don't tell of it
+    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers, margin)
+
+
+@keras.saving.register_keras_serializable(package="mtcnn_tf")
+class Pixels(layers.Rescaling):
+    """The first layer of every network: pixels in 0–255 to numbers round 0. It keeps the network's margin.
+
+    Args:
+        scale: What pixels are multiplied with.
+        offset: What is added then.
+        margin: See `build`.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1 / PIXEL_SCALE,
+        offset: float = -PIXEL_MEAN / PIXEL_SCALE,
+        margin: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(scale, offset, **kwargs)
+        self.margin = float(margin)
+
+    def get_config(self) -> dict:
+        """The arguments that make the same layer."""
+        return {**super().get_config(), "margin": self.margin}
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -226,9 +272,9 @@ def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     return keras.Model(image, heads, name=stages.PNET.name)
 
 
-def rnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
+def rnet(shared_slopes: bool = True, landmarks: bool = True, margin: float = 1.0) -> keras.Model:
     """R-Net, the refinement network: 24-pixel crops."""
-    image, x = _input(stages.RNET.size, stages.RNET.name)
+    image, x = _input(stages.RNET.size, stages.RNET.name, margin)
     x = _conv(x, 28, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
     x = _conv(x, 48, 3, shared_slopes, "conv2")
@@ -238,7 +284,9 @@ def rnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
     return keras.Model(image, {name: _dense_head(x, name) for name in _wanted(landmarks)}, name=stages.RNET.name)
 
 
-def onet(shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False) -> keras.Model:
+def onet(
+    shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False, margin: float = 1.0
+) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
 
     def last_layers(x, own=""):
@@ -247,7 +295,7 @@ def onet(shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers
         x = _conv(x, 128, 2, shared_slopes, f"{own}conv4")
         return _dense(x, 256, shared_slopes, own)
 
-    image, x = _input(stages.ONET.size, stages.ONET.name)
+    image, x = _input(stages.ONET.size, stages.ONET.name, margin)
     x = _conv(x, 32, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
     x = _conv(x, 64, 3, shared_slopes, "conv2")
@@ -262,13 +310,13 @@ def _wanted(landmarks: bool) -> list[str]:
     return [name for name in _HEADS if landmarks or name != "landmarks"]
 
 
-def _input(size: int | None, name: str):
+def _input(size: int | None, name: str, margin: float = 1.0):
     image = keras.Input((size, size, 3), name="image")
-    return image, _pixels(image, name)
+    return image, _pixels(image, name, margin)
 
 
-def _pixels(image, name: str):
-    return layers.Rescaling(1 / PIXEL_SCALE, -PIXEL_MEAN / PIXEL_SCALE, name=f"{name}_pixels")(image)
+def _pixels(image, name: str, margin: float = 1.0):
+    return Pixels(margin=margin, name=f"{name}_pixels")(image)
 
 
 def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):

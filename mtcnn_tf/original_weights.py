@@ -47,7 +47,7 @@ def load(npy_dir: str | os.PathLike) -> dict[str, keras.Model]:
         FileNotFoundError: One of `FILES` is not in `npy_dir`.
         ValueError: One of them holds anything but the arrays of its network.
     """
-    return {stage.name: _network(stage, os.path.join(npy_dir, FILES[stage.name])) for stage in stages.ALL}
+    return {stage.name: _network(stage, os.path.join(npy_dir, FILES[stage.name])) for stage in stages.ON_CROPS}
 
 
 def _network(stage: stages.Stage, path: str) -> keras.Model:

@@ -9,6 +9,9 @@ The RPN's way of proposing is that of Ren et al. 2015, "Faster R-CNN" (arXiv 150
 """
 
 import dataclasses
+import os
+
+from mtcnn_tf import files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +33,19 @@ class Stage:
         loss_weights: Default weights of the three losses.
         keep_recall: The share of faces that must survive this stage when it mines examples for the next one. A stage
             that is too strict starves its successor of hard examples. None for the last stage.
+        threshold: The score that a box must exceed after this stage, where none was chosen for its network.
     """
 
     name: str
     size: int
     loss_weights: LossWeights
     keep_recall: float | None
+    threshold: float
+
+    @property
+    def title(self) -> str:
+        """What it is called in texts, such as "P-Net"."""
+        return "RPN" if self.name == "rpn" else f"{self.name[0].upper()}-Net"
 
     @property
     def network_file(self) -> str:
@@ -43,10 +53,10 @@ class Stage:
         return f"{self.name}.keras"
 
 
-RPN = Stage("rpn", 12, LossWeights(face=1.0, box=1.0, landmarks=0.0), keep_recall=0.97)
-PNET = Stage("pnet", 12, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.97)
-RNET = Stage("rnet", 24, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.955)
-ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_recall=None)
+RPN = Stage("rpn", 12, LossWeights(face=1.0, box=1.0, landmarks=0.0), keep_recall=0.97, threshold=0.3)
+PNET = Stage("pnet", 12, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.97, threshold=0.6)
+RNET = Stage("rnet", 24, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.955, threshold=0.7)
+ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_recall=None, threshold=0.7)
 
 ALL = (RPN, PNET, RNET, ONET)
 FIRST = (RPN, PNET)
@@ -68,3 +78,41 @@ def proposers(stage: Stage, first: Stage = PNET) -> tuple[Stage, ...]:
     """
     stages = chain(first)
     return (first,) if stage is first else stages[: stages.index(stage)]
+
+
+def in_folder(workdir: str | os.PathLike, until: str = "onet") -> tuple[Stage, ...]:
+    """The stages of the cascade that is trained in `workdir`, up to and with `until`, in order.
+
+    Some may not have been trained yet. It begins with the first stage that is there, P-Net where none is. Between the
+    RPN and O-Net, R-Net is one of them just if it is there.
+
+    Raises:
+        ValueError: There are two first stages, or `until` is the one that is not there.
+    """
+    stage = BY_NAME[until]
+    before = proposers_in_folder(workdir, stage)
+    return before if stage in FIRST else (*before, stage)
+
+
+def proposers_in_folder(workdir: str | os.PathLike, stage: Stage) -> tuple[Stage, ...]:
+    """The stages of the cascade in `workdir` from whose proposals `stage` learns; see `in_folder`.
+
+    Raises:
+        ValueError: See `in_folder`.
+    """
+    there = [first for first in FIRST if _is_there(workdir, first)]
+    if len(there) > 1:
+        names = " and ".join(first.network_file for first in there)
+        raise ValueError(f"expected one first stage in {os.fspath(workdir)!r}, got {names}; keep them in two folders")
+    first = there[0] if there else (stage if stage in FIRST else PNET)
+    if stage in FIRST and stage is not first:
+        raise ValueError(
+            f"expected {stage.network_file} in {os.fspath(workdir)!r}, got a cascade that begins with {first.name}; "
+            "take another folder"
+        )
+    may_lack_rnet = first is RPN and not _is_there(workdir, RNET)
+    return tuple(before for before in proposers(stage, first) if not (before is RNET and may_lack_rnet))
+
+
+def _is_there(workdir: str | os.PathLike, stage: Stage) -> bool:
+    return files.is_file(os.path.join(workdir, stage.network_file))

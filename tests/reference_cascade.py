@@ -9,22 +9,27 @@ import math
 import numpy as np
 
 NUM_HALVINGS = 6
+NMS_RPN = 0.6
 
 
 def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet"):
-    """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first."""
+    """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first; a threshold for each of the models."""
     copies = halved_copies(image)
-    boxes, scores = propose(models["pnet"], image, copies, min_face_size, thresholds[0], scale_factor)
-    if until == "pnet":
+    if "rpn" in models:
+        boxes, scores = look(models["rpn"], image, copies, min_face_size, thresholds[0])
+    else:
+        boxes, scores = propose(models["pnet"], image, copies, min_face_size, thresholds[0], scale_factor)
+    if until in ("rpn", "pnet"):
         return boxes, scores
-    boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
-    keep = suppress(boxes, scores, 0.7, "union")
-    boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
+    if "rnet" in models:
+        boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
+        keep = suppress(boxes, scores, 0.7, "union")
+        boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
     if until == "rnet":
         return boxes, scores
-    squares, crops, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[2])
+    squares, crops, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[-1])
     squares, scores, offsets, points = judge_both_ways(
-        models["onet"], squares, crops, scores, offsets, points, thresholds[2]
+        models["onet"], squares, crops, scores, offsets, points, thresholds[-1]
     )
     landmarks = [box[:2] + five * (box[2:] - box[:2]) for box, five in zip(squares, points, strict=True)]
     landmarks = np.array(landmarks).reshape(-1, 5, 2)
@@ -71,15 +76,11 @@ def propose(model, image, copies, min_face_size, threshold, scale_factor):
     height, width = image.shape[:2]
     windows, scores, offsets = np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4))
     for scale in scales(height, width, min_face_size, scale_factor):
-        k = copy_for(1 / scale)
-        copy = copies[k]
-        covered_height, covered_width = copy.shape[0] * 2**k, copy.shape[1] * 2**k
-        small = resize(copy, max(12, round(covered_height * scale)), max(12, round(covered_width * scale)))
+        small, ratio = scaled(copies, scale)
         face, shifts, _ = forward(model, small[None])
         rows, columns = np.nonzero(face[0] > threshold)
         here = np.stack([2 * columns, 2 * rows, 2 * columns + 12, 2 * rows + 12], axis=1).astype(float)
         keep = suppress(here, face[0][rows, columns], 0.5, "union")
-        ratio = np.array([covered_width / small.shape[1], covered_height / small.shape[0]] * 2)
         windows = np.concatenate([windows, here[keep] * ratio])
         scores = np.concatenate([scores, face[0][rows, columns][keep]])
         offsets = np.concatenate([offsets, shifts[0][rows, columns][keep]])
@@ -87,15 +88,61 @@ def propose(model, image, copies, min_face_size, threshold, scale_factor):
     return not_empty(move(windows[keep], offsets[keep]), scores[keep])
 
 
+def scaled(copies, scale):
+    """The picture at this scale, and how many pixels of the picture one of its covers: in x, y, x, y."""
+    k = copy_for(1 / scale)
+    copy = copies[k]
+    covered_height, covered_width = copy.shape[0] * 2**k, copy.shape[1] * 2**k
+    small = resize(copy, max(12, round(covered_height * scale)), max(12, round(covered_width * scale)))
+    return small, np.array([covered_width / small.shape[1], covered_height / small.shape[0]] * 2)
+
+
+def look(model, image, copies, min_face_size, threshold, limit=NMS_RPN):
+    found = scales(*image.shape[:2], min_face_size, 0.5)
+    if not found:
+        return np.zeros((0, 4)), np.zeros(0)
+    small, ratio = scaled(copies, found[0])
+    height, width = (math.ceil(side / 32) * 32 for side in small.shape[:2])
+    black = np.zeros((height, width, 3))
+    black[: small.shape[0], : small.shape[1]] = small
+    outputs = {name: np.asarray(output, np.float64)[0] for name, output in model(np.float32(black[None])).items()}
+    scores, boxes = 1 / (1 + np.exp(-outputs["face"])), []
+    anchors = all_anchors(model.get_layer("proposals").sizes, height, width)
+    for anchor, score, shift in zip(anchors, scores, outputs["offsets"], strict=True):
+        if score > threshold:
+            boxes.append(anchor + shift * (anchor[2] - anchor[0]))
+    boxes, scores = not_empty(np.array(boxes).reshape(-1, 4), scores[scores > threshold])
+    keep = suppress(boxes, scores, limit, "union")
+    return boxes[keep] * ratio, scores[keep]
+
+
+def all_anchors(sizes, height, width):
+    found = []
+    for stride, smallest, largest in ((8, 0, 40), (16, 40, 112), (32, 112, math.inf)):
+        for row in range(height // stride):
+            for column in range(width // stride):
+                x, y = (column + 0.5) * stride, (row + 0.5) * stride
+                for size in sizes:
+                    if smallest < size <= largest:
+                        found.append([x - size / 2, y - size / 2, x + size / 2, y + size / 2])
+    return np.array(found)
+
+
 def judge(model, copies, boxes, size, threshold):
     """Squares round the boxes, crops, scores, offsets and points of those that the network takes for faces."""
     squares = np.array([square_round(box) for box in boxes]).reshape(-1, 4)
     if len(squares) == 0:
         return squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
-    crops = np.stack([cut(copies, square, size) for square in squares])
+    crops = np.stack([cut(copies, with_margin(square, model), size) for square in squares])
     scores, offsets, points = forward(model, crops)
     keep = scores > threshold
     return squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
+
+
+def with_margin(square, model):
+    x1, y1, x2, y2 = square
+    more = (model.get_layer(f"{model.name}_pixels").margin - 1) / 2 * (x2 - x1)
+    return x1 - more, y1 - more, x2 + more, y2 + more
 
 
 def square_round(box):
@@ -124,7 +171,7 @@ def look_at_faces(model, copies, boxes):
     """Landmarks by the squares round the final boxes, on the average of both ways."""
     landmarks = []
     for x1, y1, x2, y2 in map(square_round, boxes):
-        crop = cut(copies, (x1, y1, x2, y2), 48)
+        crop = cut(copies, with_margin((x1, y1, x2, y2), model), 48)
         _, _, (five, seen) = forward(model, np.stack([crop, crop[:, ::-1]]))
         landmarks.append((x1, y1) + (five + mirrored_points(seen)) / 2 * (x2 - x1, y2 - y1))
     return np.array(landmarks).reshape(-1, 5, 2)

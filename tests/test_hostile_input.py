@@ -60,7 +60,7 @@ def test_training_steps_over_what_is_refused(pictures, decoded, tmp_path):
 @pytest.fixture(scope="module")
 def serve():
     keras.utils.set_random_seed(3)
-    whole = cascade.Cascade({stage.name: networks.build(stage) for stage in stages.ALL})
+    whole = cascade.Cascade({stage.name: networks.build(stage) for stage in stages.ON_CROPS})
     return detector.signatures(whole, max_pixels=10**6)["serving_default"]
 
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
@@ -39,10 +39,10 @@ def _start(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
-    """The three thresholds of a flag, None if it was not given.
+    """The thresholds of a flag, None if it was not given; how many there must be, `check_thresholds` knows.
 
     Raises:
-        ValueError: They are not three numbers in 0–1.
+        ValueError: They are not one to three numbers in 0–1.
     """
     if texts is None:
         return None
@@ -50,6 +50,18 @@ def parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:
         thresholds = tuple(float(text) for text in texts)
     except ValueError:
         thresholds = ()
-    if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"--thresholds takes three numbers in 0–1, such as 0.6,0.7,0.7, got {','.join(texts)!r}")
+    if not 1 <= len(thresholds) <= 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
+        raise ValueError(
+            "--thresholds takes a number in 0–1 for each network of the cascade, such as 0.6,0.7,0.7, got "
+            f"{','.join(texts)!r}"
+        )
     return thresholds
+
+
+def check_thresholds(thresholds: tuple[float, ...] | None, names: Sequence[str]) -> None:
+    """Raises a ValueError unless there is a threshold for each of the stages `names`, or none at all."""
+    if thresholds is not None and len(thresholds) != len(names):
+        raise ValueError(
+            f"--thresholds takes {len(names)} numbers for this cascade, one for each of {', '.join(names)}, got "
+            f"{len(thresholds)}"
+        )

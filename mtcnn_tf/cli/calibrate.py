@@ -14,7 +14,9 @@ from absl import app, flags
 from mtcnn_tf import calibrated, cascade, cli, datasets, detector
 from mtcnn_tf.evaluation import calibration, reports, runs, selection
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder with the networks: rpn.keras or pnet.keras, and so on.", required=True
+)
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
     None,
@@ -52,13 +54,14 @@ def _calibrate() -> None:
         problems += met
     annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)
     paths = [annotation.image_path for annotation in annotations]
-    search = functools.partial(detector.from_workdir(_WORKDIR.value), min_face_size=_MIN_FACE_SIZE.value)
+    its_detector = detector.from_workdir(_WORKDIR.value)
+    search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value)
 
-    def find(thresholds: tuple[float, float, float]) -> list:
+    def find(thresholds: tuple[float, ...]) -> list:
         name = ", ".join(f"{threshold:.2f}" for threshold in thresholds)
         return runs.detect(functools.partial(search, thresholds=thresholds), paths, name)
 
-    choice = calibration.choose(find, annotations, _MIN_FACE_SIZE.value, _KEEP_RECALL.value)
+    choice = calibration.choose(find, annotations, _MIN_FACE_SIZE.value, _KEEP_RECALL.value, its_detector.stages)
     about = {
         "pictures": len(paths),
         "min_face_size": _MIN_FACE_SIZE.value,

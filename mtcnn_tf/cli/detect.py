@@ -31,7 +31,7 @@ from mtcnn_tf.cli import results, sources
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Folder that export.py wrote, or workdir with the three trained networks. [the weights in the package]",
+    "Folder that export.py wrote, or workdir with trained networks. [the weights in the package]",
 )
 _OUT_DIR = flags.DEFINE_string("out_dir", "detections", "Folder for what is written; made if need be.")
 _WRITE = flags.DEFINE_list("write", ["drawings", "json"], f"What is written: any of {', '.join(results.KINDS)}.")
@@ -39,7 +39,7 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", cascade.MIN_FACE_SIZE, "Side of the smallest face looked for, in pixels.", lower_bound=1
 )
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "Scores to exceed after P-Net, R-Net, O-Net. [stored with the model]"
+    "thresholds", None, "Scores to exceed after each network, such as P-Net, R-Net, O-Net. [stored with the model]"
 )
 _MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
@@ -60,8 +60,10 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise app.UsageError(str(error)) from None
     try:
+        its_detector = detector.load(_MODEL.value)
+        cli.check_thresholds(thresholds, its_detector.stages)
         find_faces = functools.partial(
-            detector.load(_MODEL.value),
+            its_detector,
             min_face_size=_MIN_FACE_SIZE.value,
             thresholds=thresholds,
             max_faces=_MAX_FACES.value,

@@ -36,7 +36,8 @@ from mtcnn_tf.evaluation import (
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "weak_spots")
 
-_PROPOSAL_THRESHOLDS = (0.01, 0.0, 0.0)
+_PROPOSAL_THRESHOLD = 0.01
+"""Of the first stage; R-Net's is 0."""
 _NUM_DRAWN = 20
 """Pictures with the worst false alarms that are drawn."""
 _MAX_PROPOSALS = 4096
@@ -78,10 +79,15 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
-    "Scores to exceed after P-Net, R-Net, O-Net of each --model; low ones show more of the curve. [those chosen for "
-    "the model; 0.01,0,0 in proposals]",
+    "Scores to exceed after each network of each --model; low ones show more of the curve. [those chosen for the "
+    "model; in proposals 0.01, and 0 for R-Net]",
 )
-_UNTIL = flags.DEFINE_enum("until", "pnet", ["pnet", "rnet"], "Whose proposals the protocol of this name looks at.")
+_UNTIL = flags.DEFINE_enum(
+    "until",
+    None,
+    ["rpn", "pnet", "rnet"],
+    "Whose proposals the protocol of this name looks at. [the first stage of each --model]",
+)
 
 
 class Task(NamedTuple):
@@ -186,8 +192,9 @@ def _prepare_landmarks() -> Task:
 
 def _prepare_proposals() -> Task:
     annotations, notes = _chosen(*wider_face_boxes.read(_DATASET_DIR.value, _SPLIT.value or "val"))
-    keep_recall = stages.BY_NAME[_UNTIL.value].keep_recall
-    notes.append(f"Proposals of {_UNTIL.value} after its regression that cover a face with an IoU of at least 0.5.")
+    keep_recall = stages.BY_NAME[_UNTIL.value or stages.PNET.name].keep_recall
+    whose = _UNTIL.value or "the first stage"
+    notes.append(f"Proposals of {whose} after its regression that cover a face with an IoU of at least 0.5.")
     return Task(annotations, functools.partial(proposals.report, keep_recall=keep_recall), notes)
 
 
@@ -252,12 +259,16 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
 
 
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
-    options = {"min_face_size": _MIN_FACE_SIZE.value, "thresholds": thresholds}
+    until = "onet"
     if _PROTOCOL.value != "proposals":
-        return functools.partial(detector.load(model_dir), **options)
-    until, caps = _UNTIL.value, {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
-    options["thresholds"] = thresholds or _PROPOSAL_THRESHOLDS
-    return functools.partial(detector.from_workdir(model_dir, until, **caps), until=until, **options)
+        found = detector.load(model_dir)
+    else:
+        until = _UNTIL.value or stages.in_folder(model_dir)[0].name
+        caps = {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
+        found = detector.from_workdir(model_dir, until, **caps)
+        thresholds = thresholds or (_PROPOSAL_THRESHOLD, 0.0)[: len(found.stages)]
+    cli.check_thresholds(thresholds, found.stages)
+    return functools.partial(found, until=until, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
 
 
 def _load_callable(spec: str) -> runs.Find:

@@ -1,30 +1,31 @@
-"""Chooses the three thresholds of a cascade on annotated pictures that it was not trained with.
+"""Chooses the thresholds of a cascade on annotated pictures that it was not trained with.
 
 What counts are the faces that the whole cascade finds; a stage's own recall says little, for a face has many proposals.
 
 1. All the faces that can be found are those that come out at `LOWEST`.
 2. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
-3. P-Net's threshold, on which most of the time depends, is then the highest that loses at most half of what may be
-   lost, and R-Net's, beside it, the highest that loses at most the rest.
+3. The first stage's threshold, on which most of the time depends, is then the highest that loses at most half of what
+   may be lost, and R-Net's, beside it, the highest that loses at most the rest. Without R-Net, the first stage may
+   lose all of it.
 
 O-Net's suppression is greedy by score, so that its threshold may be raised afterwards: what goes never kept another
-face away. Of the two others every candidate is tried out.
+face away. Of the others every candidate is tried out.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, stages
 from mtcnn_tf.evaluation import curves, reports, wider_face
 
-LOWEST = (0.2, 0.1, 0.05)
+LOWEST = {"rpn": 0.05, "pnet": 0.2, "rnet": 0.1, "onet": 0.05}
 """Below these, proposals are countless and hardly one becomes a face."""
 STEPS = 100
 """Thresholds are whole hundredths."""
 
-Find = Callable[[tuple[float, float, float]], list[faces.Detections]]
+Find = Callable[[tuple[float, ...]], list[faces.Detections]]
 """Thresholds → what is found in each picture."""
 
 
@@ -33,15 +34,17 @@ class Choice:
     """Thresholds and what they cost.
 
     Attributes:
-        thresholds: Scores to exceed after P-Net, R-Net and O-Net.
+        thresholds: Scores to exceed after each network.
         reports: Name of a setting → its figures, to lay side by side.
     """
 
-    thresholds: tuple[float, float, float]
+    thresholds: tuple[float, ...]
     reports: dict[str, reports.Report]
 
 
-def choose(find: Find, annotations: list[faces.Annotation], min_size: float, keep_recall: float) -> Choice:
+def choose(
+    find: Find, annotations: list[faces.Annotation], min_size: float, keep_recall: float, names: Sequence[str]
+) -> Choice:
     """The thresholds for a cascade.
 
     Args:
@@ -49,32 +52,37 @@ def choose(find: Find, annotations: list[faces.Annotation], min_size: float, kee
         annotations: What is in them.
         min_size: Faces with a shorter side in pixels count neither way.
         keep_recall: The share of the faces found at `LOWEST`, and at O-Net's threshold, that must still be found.
+        names: The stages of the cascade, in order; the last is O-Net.
 
     Raises:
         ValueError: The cascade finds none of the faces.
     """
-    everything = wider_face.rank(annotations, find(LOWEST), min_size)
-    onet = best_threshold(everything)
-    num_findable = _num_hits(everything, onet)
+    *lowest, last_lowest = (LOWEST[name] for name in names)
+    everything = wider_face.rank(annotations, find((*lowest, last_lowest)), min_size)
+    last = best_threshold(everything)
+    num_findable = _num_hits(everything, last)
     if not num_findable:
         raise ValueError(
             f"expected a cascade that finds some of the {everything.num_faces} faces of at least {min_size:g} pixels, "
             "got one that finds none; train it further or take other pictures"
         )
-    tried = {LOWEST[:2]: everything}
+    tried = {tuple(lowest): everything}
 
-    def keeps(pnet: float, rnet: float, share: float) -> bool:
-        tried[pnet, rnet] = wider_face.rank(annotations, find((pnet, rnet, LOWEST[2])), min_size)
-        return _num_hits(tried[pnet, rnet], onet) >= share * num_findable
+    def keeps(before: tuple[float, ...], share: float) -> bool:
+        tried[before] = wider_face.rank(annotations, find((*before, last_lowest)), min_size)
+        return _num_hits(tried[before], last) >= share * num_findable
 
-    pnet = highest(lambda threshold: keeps(threshold, LOWEST[1], (1 + keep_recall) / 2), LOWEST[0])
-    rnet = highest(lambda threshold: keeps(pnet, threshold, keep_recall), LOWEST[1])
+    chosen = []
+    for i, start in enumerate(lowest):
+        share = 1 - (1 - keep_recall) * (i + 1) / len(lowest)
+        before, after = tuple(chosen), tuple(lowest[i + 1 :])
+        chosen.append(highest(lambda t, b=before, a=after, s=share: keeps((*b, t, *a), s), start))
     return Choice(
-        (pnet, rnet, onet),
+        (*chosen, last),
         {
-            "lowest": _report(everything, LOWEST),
-            "O-Net's chosen": _report(everything, (*LOWEST[:2], onet)),
-            "all chosen": _report(tried[pnet, rnet], (pnet, rnet, onet)),
+            "lowest": _report(everything, names, (*lowest, last_lowest)),
+            "O-Net's chosen": _report(everything, names, (*lowest, last)),
+            "all chosen": _report(tried[tuple(chosen)], names, (*chosen, last)),
         },
     )
 
@@ -100,13 +108,13 @@ def _num_hits(ranking: curves.Ranking, threshold: float) -> int:
     return int(np.sum(ranking.hits[ranking.scores > threshold]))
 
 
-def _report(ranking: curves.Ranking, thresholds: tuple[float, float, float]) -> reports.Report:
-    """What is found at the thresholds, of a ranking that holds everything above those of P-Net and R-Net."""
-    above_mask = ranking.scores > thresholds[2]
+def _report(ranking: curves.Ranking, names: Sequence[str], thresholds: tuple[float, ...]) -> reports.Report:
+    """What is found at the thresholds, of a ranking that holds everything above those before the last."""
+    above_mask = ranking.scores > thresholds[-1]
     above = curves.Ranking(ranking.scores[above_mask], ranking.hits[above_mask], ranking.num_faces)
     num_hits, num_above = int(above.hits.sum()), len(above.hits)
     figures = {
-        f"threshold of {name}": value for name, value in zip(("P-Net", "R-Net", "O-Net"), thresholds, strict=True)
+        f"threshold of {stages.BY_NAME[name].title}": value for name, value in zip(names, thresholds, strict=True)
     }
     figures |= {
         "faces": above.num_faces,

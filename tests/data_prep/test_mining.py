@@ -43,7 +43,8 @@ class _FixedCascade:
         background = np.tile(np.array([[200, 200, 220, 220]], np.float32), (num_background, 1))
         self.found = {"boxes": tf.constant(np.concatenate([face, background])), "scores": tf.constant(scores)}
 
-    def until_pnet(self, image, min_face_size, thresholds, scale_factor):
+    def search(self, image, min_face_size, thresholds, until):
+        assert until == "pnet" and len(thresholds) == 1
         mask = self.found["scores"] >= thresholds[0]
         return {name: tf.boolean_mask(value, mask) for name, value in self.found.items()}
 

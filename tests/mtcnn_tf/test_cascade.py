@@ -5,23 +5,26 @@ import pytest
 import skimage.data
 import tensorflow as tf
 
+from mtcnn_tf import anchors, cascade, detector, first_stages, graph_boxes, networks, stages
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import cascade, detector, networks, stages
 from tests import reference_cascade
 
-UNTIL = ("pnet", "rnet", "onet")
 FACTOR = cascade.SCALE_FACTOR
+CASCADES = (("pnet", "rnet", "onet"), ("rpn", "rnet", "onet"), ("rpn", "onet"))
 
 
-def random_networks(shared_slopes=True):
-    """Networks whose logits vary enough to tell windows apart, and whose regressions stay near the box."""
+def random_networks(shared_slopes=True, margin=1.0):
+    """Networks whose logits vary enough to tell boxes apart, and whose regressions stay near the box."""
     rng = np.random.default_rng(5)
-    models = {stage.name: networks.build(stage, shared_slopes) for stage in stages.ALL}
+    models = {stage.name: networks.build(stage, shared_slopes) for stage in (*stages.ON_CROPS, stages.RPN)}
+    if margin != 1:
+        for stage in (stages.RNET, stages.ONET):
+            models[stage.name] = networks.build(stage, margin=margin)
     for model in models.values():
         for layer in model.layers:
             if layer.get_weights() and "prelu" not in layer.name:
                 kernel, bias = layer.get_weights()
-                gain = {"face": 1.0, "offsets": 0.1, "landmarks": 0.1}.get(layer.name, 1.4)
+                gain = {"face": 1.0, "offsets": 0.1, "landmarks": 0.1}.get(layer.name.rstrip("0123456789"), 1.4)
                 fan_in = np.prod(kernel.shape[:-1])
                 layer.set_weights([rng.normal(0, gain / np.sqrt(fan_in), kernel.shape), rng.normal(0, 0.1, bias.shape)])
             elif layer.get_weights():
@@ -30,14 +33,28 @@ def random_networks(shared_slopes=True):
     return models
 
 
+def some(models, names):
+    return {name: models[name] for name in names}
+
+
 @pytest.fixture(scope="module")
-def models():
+def all_models():
     return random_networks()
 
 
 @pytest.fixture(scope="module")
-def find_faces(models):
-    return detector.Detector(cascade.Cascade(models))
+def all_detectors(all_models):
+    return {names: detector.Detector(cascade.Cascade(some(all_models, names))) for names in CASCADES}
+
+
+@pytest.fixture(scope="module")
+def models(all_models):
+    return some(all_models, CASCADES[0])
+
+
+@pytest.fixture(scope="module")
+def find_faces(all_detectors):
+    return all_detectors[CASCADES[0]]
 
 
 def noise(height, width, seed=0):
@@ -81,18 +98,32 @@ def assert_same_faces(found, boxes, scores, landmarks=None, atol=0.5):
         np.testing.assert_allclose(found.landmarks, landmarks[match], atol=atol, rtol=0)
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_agrees_with_slow_reference(name, models, find_faces):
-    image, min_face_size = PICTURES[name]
-    thresholds = [0.0, 0.0, 0.0]
-    for i, (until, share) in enumerate(zip(UNTIL, (0.3, 0.6, 0.8), strict=True)):
-        thresholds[i] = gap_near(find_faces(image, min_face_size, thresholds, until=until).scores, share)
-    for until in UNTIL:
+def assert_agrees_with_reference(models, find_faces, image, min_face_size):
+    thresholds = [0.0] * len(models)
+    shares = {"pnet": 0.3, "rpn": 0.3, "rnet": 0.6, "onet": 0.8}
+    for i, until in enumerate(models):
+        found = find_faces(image, min_face_size, thresholds, until=until)
+        thresholds[i] = gap_near(found.scores, shares[until])
+    for until in models:
         found = find_faces(image, min_face_size, thresholds, until=until)
         assert len(found) >= 3, until
         assert_same_faces(
             found, *reference_cascade.detect(models, image, min_face_size, thresholds, FACTOR, until), atol=0.1
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [*((names, name) for names in CASCADES[:2] for name in PICTURES), (CASCADES[2], "waves")],
+)
+def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
+    assert_agrees_with_reference(some(all_models, names), all_detectors[names], *PICTURES[name])
+
+
+@pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
+def test_crops_may_show_more_than_the_square(names):
+    models = some(random_networks(margin=1.3), names)
+    assert_agrees_with_reference(models, detector.Detector(cascade.Cascade(models)), *PICTURES["portrait"])
 
 
 def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, find_faces):
@@ -104,7 +135,7 @@ def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, fi
 
 
 def test_slopes_for_each_channel_agree_too():
-    models = random_networks(shared_slopes=False)
+    models = some(random_networks(shared_slopes=False), CASCADES[0])
     image, thresholds = noise(60, 60), (0.0, 0.0, 0.0)
     found = detector.Detector(cascade.Cascade(models))(image, 25, thresholds)
     assert len(found) > 3
@@ -114,18 +145,20 @@ def test_slopes_for_each_channel_agree_too():
 SHAPES = [(1, 1), (1, 50), (11, 11), (12, 12), (13, 12), (5, 300), (20, 900), (900, 20), (64, 64), (37, 211), (128, 96)]
 
 
-def test_one_trace_serves_all_sizes(models):
-    whole = cascade.Cascade(models)
+@pytest.mark.parametrize("names", CASCADES[::2], ids="-".join)
+def test_one_trace_serves_all_sizes(names, all_models):
+    whole = cascade.Cascade(some(all_models, names))
     find_faces = detector.Detector(whole)
     for i, shape in enumerate(SHAPES):
-        for until in UNTIL:
-            found = find_faces(noise(*shape), (3, 8, 20, 100.5, 10_000)[i % 5], (0.3, 0.3, 0.3), until=until)
+        for until in names:
+            size = (3, 8, 20, 100.5, 10_000)[i % 5]
+            found = find_faces(noise(*shape), size, [0.3] * len(names), until=until)
             num_faces = len(found)
             assert found.boxes.shape == (num_faces, 4) and found.landmarks.shape == (num_faces, 5, 2)
             assert {values.dtype for values in vars(found).values()} == {np.dtype(np.float32)}
             assert np.all(np.diff(found.scores) <= 1e-6)
-    for until in UNTIL:
-        assert getattr(whole, f"until_{until}").experimental_get_tracing_count() == 1
+    for search in cascade.searches(whole).values():
+        assert search.experimental_get_tracing_count() == 1
 
 
 @pytest.mark.parametrize(
@@ -144,12 +177,14 @@ def test_one_trace_serves_all_sizes(models):
         ((1, 1), 2, False),
     ],
 )
-def test_min_face_size_on_small_pictures(find_faces, shape, min_face_size, is_searched):
-    assert bool(len(find_faces(noise(*shape), min_face_size, (0, 0, 0), until="pnet"))) == is_searched
+@pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
+def test_min_face_size_on_small_pictures(all_detectors, names, shape, min_face_size, is_searched):
+    found = all_detectors[names](noise(*shape), min_face_size, (0, 0, 0), until=names[0])
+    assert bool(len(found)) == is_searched
 
 
 def scanned_sides(shape, min_face_size):
-    first, count = cascade._pyramid(tf.constant([*shape, 3]), tf.constant(min_face_size), tf.constant(FACTOR))
+    first, count = first_stages._scales(tf.constant([*shape, 3]), tf.constant(min_face_size), tf.constant(FACTOR))
     return 12 / (first.numpy() * FACTOR ** np.arange(count.numpy()))
 
 
@@ -167,11 +202,10 @@ def test_picture_smaller_than_the_smallest_face_is_scanned_for_one_that_fills_it
 
 def test_pnet_window_of_a_cell_lies_where_the_cell_looks(models):
     """Without regression, the box of each window is the part of the picture that changes its score."""
-    models = random_networks()
-    models["pnet"].get_layer("offsets").set_weights([np.zeros((1, 1, 32, 4)), np.zeros(4)])
-    pnet_alone = cascade.Cascade({"pnet": models["pnet"]})
-    search = pnet_alone.until_pnet
-    arguments = (tf.constant(12.0), tf.zeros([3]), tf.constant(0.001))  # one scale, that of the picture
+    pnet = random_networks()["pnet"]
+    pnet.get_layer("offsets").set_weights([np.zeros((1, 1, 32, 4)), np.zeros(4)])
+    search = cascade.Cascade({"pnet": pnet}).search
+    arguments = (12.0, (0.0,), 0.001, "pnet")  # one scale, that of the picture
     image = noise(40, 60)
     found = search(image, *arguments)
     for box in found["boxes"].numpy()[:10]:
@@ -204,28 +238,56 @@ def test_moving_the_scene_moves_the_faces(find_faces):
     )
 
 
+def test_anchor_boxes_are_those_of_the_anchors():
+    for its_anchors in (anchors.Anchors(), anchors.Anchors((10.5, 200.0)), anchors.Anchors((50.0,))):
+        for shape in ((32, 32), (64, 160), (96, 32)):
+            ours = first_stages.anchor_boxes(its_anchors, tf.constant([*shape, 3]))
+            np.testing.assert_allclose(ours, its_anchors.boxes(*shape), atol=1e-4)
+
+
 def test_later_stages_may_be_missing(models):
-    find_faces = detector.Detector(cascade.Cascade({"pnet": models["pnet"]}))
-    assert len(find_faces(noise(40, 40), until="pnet", thresholds=(0, 0, 0)))
+    pnet_alone = cascade.Cascade({"pnet": models["pnet"]})
+    assert pnet_alone.thresholds.numpy() == np.float32([stages.PNET.threshold])
+    assert len(detector.Detector(pnet_alone)(noise(40, 40), until="pnet", thresholds=(0,)))
     with pytest.raises(ValueError, match="expected a cascade with rnet, got one of pnet alone"):
-        find_faces(noise(40, 40))
+        pnet_alone.search(noise(40, 40), 20, (0,), until="rnet")
+    with pytest.raises(ValueError, match="until must be one of pnet, got 'onet'"):
+        detector.Detector(pnet_alone)(noise(40, 40))
+
+
+@pytest.mark.parametrize("names", [("rpn", "pnet"), ("pnet", "onet"), ("rnet", "onet"), ("rpn", "else"), ()])
+def test_networks_that_make_no_cascade_are_refused(all_models, names):
+    with pytest.raises(ValueError, match="expected the networks of a cascade, rpn or pnet, rnet"):
+        cascade.Cascade({name: all_models.get(name) for name in names})
+
+
+def test_networks_may_come_in_any_order(all_models, all_detectors):
+    names = CASCADES[1]
+    found = detector.Detector(cascade.Cascade(some(all_models, reversed(names))))(noise(50, 60), 20, (0.4, 0.1, 0.2))
+    assert_same_faces(found, **vars(all_detectors[names](noise(50, 60), 20, (0.4, 0.1, 0.2))))
 
 
 def test_caps_keep_the_best(models):
-    arguments = (noise(80, 80), tf.constant(12.0), tf.zeros([3]), tf.constant(FACTOR))
-    unlimited = cascade.Cascade(models)
-    best = unlimited.until_pnet(*arguments)
+    arguments = (noise(80, 80), 12.0, (0.0, 0.0, 0.0), FACTOR, "pnet")
+    best = cascade.Cascade(models).search(*arguments)
     seven = cascade.Cascade(models, max_proposals=7)
-    np.testing.assert_array_equal(seven.until_pnet(*arguments)["boxes"], best["boxes"][:7])
-    two_per_scale = cascade.Cascade(models, max_proposals_per_scale=2)
-    few = two_per_scale.until_pnet(*arguments)
+    np.testing.assert_array_equal(seven.search(*arguments)["boxes"], best["boxes"][:7])
+    few = cascade.Cascade(models, max_proposals_per_scale=2).search(*arguments)
     assert 0 < len(few["scores"]) <= 2 * len(scanned_sides((80, 80), 12.0))
     np.testing.assert_allclose(few["scores"][0], best["scores"][0])
 
 
+def test_so_many_of_the_anchors_compete(all_models):
+    arguments = (noise(80, 80), 12.0, (0.0,), FACTOR, "rpn")
+    best, few = (cascade.Cascade({"rpn": all_models["rpn"]}, max_proposals=n).search(*arguments) for n in (None, 30))
+    num = len(few["scores"])
+    assert 3 < num <= 30 < len(best["scores"])
+    np.testing.assert_array_equal(few["boxes"], best["boxes"][:num])
+
+
 @pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.5, 0.5, 1.5), (0.5, 0.5, float("nan"))])
 def test_bad_thresholds_are_refused(models, thresholds):
-    with pytest.raises(ValueError, match="three thresholds"):
+    with pytest.raises(ValueError, match="expected 3 thresholds in 0–1, one for each of pnet, rnet, onet, got"):
         cascade.Cascade(models, thresholds)
 
 
@@ -234,6 +296,16 @@ def test_missing_network_says_how_to_make_it(tmp_path, models):
     assert set(cascade.Cascade.from_workdir(tmp_path, until="pnet").networks) == {"pnet"}
     with pytest.raises(FileNotFoundError, match=r"train.py --stage=rnet"):
         cascade.Cascade.from_workdir(tmp_path, until="rnet")
+
+
+def test_a_folder_has_the_cascade_that_begins_with_its_first_stage(tmp_path, all_models):
+    for name in ("rpn", "onet"):
+        all_models[name].save(tmp_path / f"{name}.keras")
+    assert list(cascade.load_networks(tmp_path)) == ["rpn", "onet"]
+    with pytest.raises(FileNotFoundError, match=r"train.py --stage=rnet"):
+        cascade.load_networks(tmp_path, until="rnet")
+    all_models["rnet"].save(tmp_path / "rnet.keras")
+    assert list(cascade.Cascade.from_workdir(tmp_path).networks) == ["rpn", "rnet", "onet"]
 
 
 def random_boxes(count, seed=0):
@@ -246,10 +318,10 @@ def test_formulas_are_those_of_boxes():
     boxes, rng = random_boxes(50), np.random.default_rng(1)
     offsets, points = rng.normal(0, 0.2, (50, 4)).astype(np.float32), rng.uniform(0, 1, (50, 5, 2)).astype(np.float32)
     for ours, theirs in (
-        (cascade.decode(boxes, offsets), box_geometry.decode(boxes, offsets)),
-        (cascade.decode_points(boxes, points), box_geometry.decode_points(boxes, points)),
-        (cascade.square(boxes), box_geometry.square(boxes)),
-        (cascade.clip(boxes, tf.constant([40, 50, 3])), box_geometry.clip(boxes, 50, 40)),
+        (graph_boxes.decode(boxes, offsets), box_geometry.decode(boxes, offsets)),
+        (graph_boxes.decode_points(boxes, points), box_geometry.decode_points(boxes, points)),
+        (graph_boxes.square(boxes), box_geometry.square(boxes)),
+        (graph_boxes.clip(boxes, tf.constant([40, 50, 3])), box_geometry.clip(boxes, 50, 40)),
     ):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
@@ -257,7 +329,7 @@ def test_formulas_are_those_of_boxes():
 @pytest.mark.parametrize("count", [0, 1, 2, 200])
 def test_overlap_suppression_is_the_greedy_one(count):
     boxes = random_boxes(count, seed=count)
-    keep = cascade.suppress_overlap(tf.constant(boxes), 0.7).numpy()
+    keep = graph_boxes.suppress_overlap(tf.constant(boxes), 0.7).numpy()
     greedy = reference_cascade.suppress(boxes, np.arange(count, 0, -1), 0.7, "smaller")
     np.testing.assert_array_equal(np.flatnonzero(keep), greedy)
     assert count < 200 or len(greedy) < 150
@@ -266,4 +338,4 @@ def test_overlap_suppression_is_the_greedy_one(count):
 def test_overlap_suppression_follows_chains():
     """Each box covers the next one only: every second one stays."""
     boxes = np.array([[i, 0, i + 10, 10] for i in range(0, 40, 2)], np.float32)
-    np.testing.assert_array_equal(cascade.suppress_overlap(tf.constant(boxes), 0.7), np.arange(20) % 2 == 0)
+    np.testing.assert_array_equal(graph_boxes.suppress_overlap(tf.constant(boxes), 0.7), np.arange(20) % 2 == 0)

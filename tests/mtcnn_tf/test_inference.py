@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import inference, networks, stages
+from mtcnn_tf import anchors, inference, networks, stages
 
-NETWORKS = [(stage, {}) for stage in stages.ALL] + [(stages.ONET, {"own_landmark_layers": True})]
+NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"own_landmark_layers": True})]
 
 
 @pytest.mark.parametrize("shared_slopes", [True, False])
@@ -32,6 +32,28 @@ def test_agrees_with_keras(stage, more, shared_slopes):
     ):
         assert np.ptp(theirs) > 0.01
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+
+
+def test_the_rpn_agrees_with_keras():
+    rng = np.random.default_rng(0)
+    model = networks.rpn(anchors.Anchors((10.0, 20.0, 300.0)))  # none of the middle stride
+    for layer in model.layers:
+        layer.set_weights(
+            [rng.normal(0.1, 0.1, values.shape) * (0.3 if values.ndim > 2 else 1) for values in layer.get_weights()]
+        )
+    pixels = rng.uniform(0, 255, (2, 64, 96, 3)).astype(np.float32)
+    network = inference.frozen(model)
+    logits, offsets = tf.function(network, autograph=False)(pixels)
+    wanted = model(pixels)
+    for ours, theirs in ((logits, wanted["face"]), (offsets, wanted["offsets"])):
+        assert np.ptp(theirs) > 0.01
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * np.abs(theirs).max())
+    assert network.anchors == anchors.Anchors((10.0, 20.0, 300.0)) and not network.trainable_variables
+
+
+def test_the_margin_is_the_networks():
+    assert inference.Network(networks.build(stages.ONET, margin=1.25)).margin == 1.25
+    assert inference.Network(networks.build(stages.RNET)).margin == 1
 
 
 def test_shared_slopes_are_folded():

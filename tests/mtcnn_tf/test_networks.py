@@ -49,6 +49,28 @@ def test_only_an_onet_with_landmarks_gives_them_layers_of_their_own(stage, landm
         networks.with_own_landmark_layers(networks.build(stage, landmarks=landmarks))
 
 
+@pytest.mark.parametrize("own_landmark_layers", [True, False])
+def test_a_margin_travels_with_the_network(tmp_path, own_landmark_layers):
+    network = networks.build(stages.ONET, own_landmark_layers=own_landmark_layers, margin=1.3)
+    network.save(tmp_path / "onet.keras")
+    assert networks.margin_of(networks.load(tmp_path / "onet.keras")) == 1.3
+    assert networks.margin_of(keras.models.clone_model(network)) == 1.3
+    assert networks.margin_of(networks.with_own_landmark_layers(network)) == 1.3
+    assert networks.margin_of(networks.build(stages.PNET)) == 1
+
+
+@pytest.mark.parametrize(("stage", "margin"), [(stages.RNET, 0.9), (stages.ONET, float("inf")), (stages.RPN, 1.1)])
+def test_a_margin_that_makes_no_sense_is_refused(stage, margin):
+    with pytest.raises(ValueError, match=f"expected a margin of at least 1.*got {margin} for {stage.name}"):
+        networks.build(stage, margin=margin)
+
+
+def test_a_file_without_a_margin_has_none(tmp_path):
+    networks.build(stages.RNET).save(tmp_path / "network.keras")
+    old = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].pop("margin"))
+    assert networks.margin_of(networks.load(old)) == 1
+
+
 def rewritten(path, change):
     """The file with a changed description."""
     with zipfile.ZipFile(path) as archive:

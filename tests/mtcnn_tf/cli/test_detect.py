@@ -23,7 +23,7 @@ ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 def workdir(tmp_path_factory):
     path = tmp_path_factory.mktemp("workdir")
     keras.utils.set_random_seed(3)
-    for stage in stages.ALL:
+    for stage in stages.ON_CROPS:
         networks.build(stage).save(path / stage.network_file)
     return path
 
@@ -126,7 +126,7 @@ def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("a.jpg", "--thresholds=0.5,0.5,7"), "--thresholds takes three numbers"),
+        (("a.jpg", "--thresholds=0.5,0.5,7"), "--thresholds takes a number in 0–1 for each network"),
         (("a.jpg", "--model=nowhere"), "found neither"),
         (("a.jpg", "--write=jpeg"), "--write takes any of drawings, json, jsonl, csv, crops"),
     ],

@@ -5,22 +5,26 @@ from mtcnn_tf import faces
 from mtcnn_tf.evaluation import calibration, curves
 
 NUM_FACES, NUM_STRAY = 200, 60
+NAMES = ("pnet", "rnet", "onet")
+LOWEST = tuple(calibration.LOWEST[name] for name in NAMES)
 
 
 class Cascade:
-    """Of faces in a row, and places that look like faces, the scores of the three networks, drawn by chance."""
+    """Of faces in a row, and places that look like faces, the scores of the networks, drawn by chance."""
 
-    def __init__(self, seed):
+    def __init__(self, seed, num_networks=3):
         rng = np.random.default_rng(seed)
-        self.scores = np.concatenate([rng.beta(4, 2, (NUM_FACES, 3)), rng.beta(2, 3, (NUM_STRAY, 3))])
+        self.scores = np.concatenate(
+            [rng.beta(4, 2, (NUM_FACES, num_networks)), rng.beta(2, 3, (NUM_STRAY, num_networks))]
+        )
         x = 40.0 * np.arange(NUM_FACES + NUM_STRAY)
         self.boxes = np.stack([x, 0 * x, x + 30, 0 * x + 30], axis=1).astype(np.float32)
         self.annotations = [faces.Annotation("", self.boxes[:NUM_FACES])]
 
     def __call__(self, thresholds):
         rows = np.flatnonzero(np.all(self.scores > thresholds, axis=1))
-        rows = rows[np.argsort(-self.scores[rows, 2])]
-        return [faces.Detections(self.boxes[rows], self.scores[rows, 2], faces.no_landmarks(len(rows)))]
+        rows = rows[np.argsort(-self.scores[rows, -1])]
+        return [faces.Detections(self.boxes[rows], self.scores[rows, -1], faces.no_landmarks(len(rows)))]
 
     def num_found(self, thresholds):
         return int(np.sum(np.all(self.scores[:NUM_FACES] > thresholds, axis=1)))
@@ -34,9 +38,9 @@ class Cascade:
 @pytest.mark.parametrize("keep_recall", [0.5, 0.9, 0.99, 1])
 def test_thresholds_are_as_high_as_the_lost_faces_allow(seed, keep_recall):
     cascade = Cascade(seed)
-    choice = calibration.choose(cascade, cascade.annotations, 20, keep_recall)
+    choice = calibration.choose(cascade, cascade.annotations, 20, keep_recall, NAMES)
     pnet, rnet, onet = choice.thresholds
-    low_pnet, low_rnet, _ = calibration.LOWEST
+    low_pnet, low_rnet, _ = LOWEST
     assert cascade.f1((low_pnet, low_rnet, onet)) == max(
         cascade.f1((low_pnet, low_rnet, step / 100)) for step in range(100)
     )
@@ -47,23 +51,33 @@ def test_thresholds_are_as_high_as_the_lost_faces_allow(seed, keep_recall):
     assert cascade.num_found((pnet, rnet + 0.01, onet)) < keep_recall * findable
 
 
+@pytest.mark.parametrize("keep_recall", [0.9, 1])
+def test_without_rnet_the_first_stage_may_lose_all_that_may_be_lost(keep_recall):
+    cascade = Cascade(0, num_networks=2)
+    choice = calibration.choose(cascade, cascade.annotations, 20, keep_recall, ("rpn", "onet"))
+    rpn, onet = choice.thresholds
+    findable = cascade.num_found((calibration.LOWEST["rpn"], onet))
+    assert cascade.num_found((rpn, onet)) >= keep_recall * findable > cascade.num_found((rpn + 0.01, onet))
+    assert choice.reports["all chosen"].figures["threshold of RPN"] == rpn
+
+
 def test_figures_are_those_of_the_cascade_itself():
     cascade = Cascade(0)
-    choice = calibration.choose(cascade, cascade.annotations, 20, 0.95)
+    choice = calibration.choose(cascade, cascade.annotations, 20, 0.95, NAMES)
     figures = choice.reports["all chosen"].figures
     (found,) = cascade(choice.thresholds)
     assert figures["faces found"] == cascade.num_found(choice.thresholds)
     assert figures["false alarms"] == len(found) - figures["faces found"]
     assert figures["recall"] == figures["faces found"] / NUM_FACES
     assert figures["AP"] <= figures["AP without O-Net's threshold"]
-    assert choice.reports["lowest"].figures["faces found"] == cascade.num_found(calibration.LOWEST)
+    assert choice.reports["lowest"].figures["faces found"] == cascade.num_found(LOWEST)
 
 
 def test_a_cascade_that_finds_nothing_is_refused():
     cascade = Cascade(0)
     nothing = faces.Detections(faces.no_boxes(), np.zeros(0), faces.no_landmarks(0))
     with pytest.raises(ValueError, match="one that finds none"):
-        calibration.choose(lambda _: [nothing], cascade.annotations, 20, 0.99)
+        calibration.choose(lambda _: [nothing], cascade.annotations, 20, 0.99, NAMES)
 
 
 @pytest.mark.parametrize("last_fine", range(20, 100))
