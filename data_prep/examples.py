@@ -47,7 +47,8 @@ def fit_to_picture(
 ) -> tuple[faces.Annotation, list[faces.Problem]]:
     """The annotation with its boxes cut off at the picture's edge, and what had to be cut.
 
-    A face of which less than half lies within the picture is not learnt from: what is left of it is ignored.
+    A face of which less than half lies within the picture is not learnt from: what is left of it is ignored. Where
+    nothing is left of one, its box is wrong and it may lie anywhere: the picture is not complete.
     """
     clipped = box_geometry.clip(annotation.boxes, width, height)
     visible = box_geometry.area(clipped) / box_geometry.area(annotation.boxes)
@@ -58,11 +59,14 @@ def fit_to_picture(
     ]
     kept_mask = visible >= 0.5
     lost = clipped[~kept_mask & (visible > 0)]
+    ignored = box_geometry.clip(annotation.ignored, width, height)
+    is_somewhere = bool(np.all(visible > 0) and np.all(box_geometry.area(ignored) > 0))
     fitted = dataclasses.replace(
         annotation,
         boxes=clipped[kept_mask],
         landmarks=annotation.landmarks[kept_mask],
-        ignored=np.concatenate([box_geometry.clip(annotation.ignored, width, height), lost]),
+        ignored=np.concatenate([ignored, lost]),
+        is_complete=annotation.is_complete and is_somewhere,
     )
     return fitted, problems
 

@@ -119,16 +119,19 @@ def _add_face(picture: dict, entry: dict, indices: list[int | None], where: str)
     if numbers is None:
         picture["is_complete"] = False
         return [faces.Problem(where, "a face without the four numbers of its box", ascii(bbox)[:100])]
-    box = np.concatenate([numbers[:2], numbers[:2] + numbers[2:]])
-    if not listing.has_area(box):
-        return [faces.Problem(where, "a box without area", str(numbers.tolist()))]
+    box, problems = listing.sound_box(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), where)
+    if box is None:
+        picture["is_complete"] = False
+        return problems
     if entry.get("iscrowd") == 1 or entry.get("ignore") == 1:
         picture["ignored"].append(box)
-        return []
+        return problems
     points, is_sound = _points(entry.get("keypoints"), indices)
     picture["boxes"].append(box)
     picture["points"].append(points)
-    return [] if is_sound else [faces.Problem(where, "keypoints that cannot be read", ascii(entry["keypoints"])[:100])]
+    if not is_sound:
+        problems.append(faces.Problem(where, "keypoints that cannot be read", ascii(entry["keypoints"])[:100]))
+    return problems
 
 
 def _keypoint_indices(category: dict) -> list[int | None]:

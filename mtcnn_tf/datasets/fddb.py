@@ -103,6 +103,7 @@ def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list[faces.Pr
             is_whole = False
         elif min(numbers[:2]) <= 0 or not listing.has_area(box_round_ellipse(*numbers[:5])):
             problems.append(listing.problem(path, number, "an ellipse without area", text))
+            is_whole = False
         else:
             ellipses.append(numbers[:5])
     return ellipses, problems, is_whole

@@ -86,6 +86,24 @@ def has_area(box: np.ndarray) -> bool:
     return bool(x2 > x1 and y2 > y1)
 
 
+def sound_box(corners: np.ndarray, where: str) -> tuple[np.ndarray | None, list[faces.Problem]]:
+    """The box [4] that `corners` mean, None where they mean none, and what is wrong with them.
+
+    Corners in another order are put right: whoever drags a box from right to left may write them so. A side of −1 or 0
+    is what damaged numbers and placeholders have. The face without a box that can be used may lie anywhere in its
+    picture, which is then not complete.
+
+    Args:
+        corners: x and y of two corners that lie across from each other.
+        where: For the problem.
+    """
+    box = np.concatenate([np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])])
+    is_inside_out = bool(np.any(corners[2:] < corners[:2]))
+    if not has_area(box) or (is_inside_out and np.any(box[2:] - box[:2] <= 1)):
+        return None, [faces.Problem(where, "a box without area", str(corners.tolist()))]
+    return box, [faces.Problem(where, "a box turned inside out, put right", str(corners.tolist()))] * is_inside_out
+
+
 def group(
     lines: list[Line], is_head: Callable[[str], bool], path: str
 ) -> tuple[list[tuple[Line, list[Line]]], list[faces.Problem]]:

@@ -88,11 +88,19 @@ def _read_objects(
             problems.append(faces.Problem(where, "an object without the four numbers of its box"))
             is_whole = False
             continue
-        box = numbers - np.array([1, 1, 0, 0])
-        if not listing.has_area(box):
-            problems.append(faces.Problem(where, "a box without area", str(numbers.tolist())))
+        box, wrong_box = _edges(numbers, where)
+        problems += wrong_box
+        if box is None:
+            is_whole = False
         elif obj.findtext("difficult", "").strip() == "1":
             ignored.append(box)
         else:
             boxes.append(box)
     return boxes, ignored, problems, is_whole
+
+
+def _edges(numbers: np.ndarray, where: str) -> tuple[np.ndarray | None, list[faces.Problem]]:
+    """As `listing.sound_box`, of numbers that count pixels from 1, with the last one inside."""
+    is_inside_out = np.any(numbers[2:] < numbers[:2])
+    box, problems = listing.sound_box(numbers if is_inside_out else numbers - (1, 1, 0, 0), where)
+    return (box - (1, 1, 0, 0) if is_inside_out and box is not None else box), problems

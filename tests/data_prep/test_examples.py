@@ -146,3 +146,12 @@ def test_boxes_are_fitted_to_the_picture():
     np.testing.assert_array_equal(fitted.boxes, [[0, 10, 30, 70], fine])
     np.testing.assert_array_equal(fitted.ignored, [[150, 100, 160, 120], [0, 10, 10, 70]])
     assert [problem.what for problem in problems] == ["box outside the picture"] * 3
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_face_of_which_nothing_lies_in_the_picture_may_be_anywhere_in_it(ignored):
+    half, gone = [-10, 10, 10, 70], [160, 10, 220, 70]
+    for box, is_complete in ((half, True), (gone, False)):
+        boxes = {"ignored" if ignored else "boxes": [box]}
+        fitted, _ = examples.fit_to_picture(faces.Annotation("a.png", **boxes), 160, 120)
+        assert fitted.is_complete == is_complete

@@ -92,6 +92,13 @@ def test_damaged_boxes_are_problems(write, bbox):
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, True)]
 
 
+def test_negative_sides_are_put_right_and_a_face_without_box_may_be_anywhere(write):
+    annotations, problems = coco.read(write([a_face((30, 40, -20, -25)), a_face((1, 1, 0, 5), image_id=3)]))
+    np.testing.assert_array_equal(annotations[0].boxes, [[10, 15, 30, 40]])
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, True), (0, False)]
+    assert [p.what for p in problems] == ["a box turned inside out, put right", "a box without area"]
+
+
 def test_other_problems(write):
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 8}, {"file_name": "c.jpg"}]
     faces = [a_face((1, 1, 0, 5)), a_face(image_id=99), a_face(image_id=[1]), a_face(image_id="7")]

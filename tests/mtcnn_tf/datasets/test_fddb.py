@@ -47,7 +47,7 @@ def test_problems(folds_dir):
         "an ellipse's line without its 5 or 6 numbers",
         "the count of faces does not match",
     ]
-    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, True)]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, False)]
 
 
 def test_no_folds(tmp_path):

@@ -28,10 +28,19 @@ def test_pixels_counted_from_one_become_edges(write):
     assert annotation.is_complete
 
 
+def test_boxes_turned_inside_out_are_put_right(write):
+    edges = (1, 5, 30, 40), (30, 5, 1, 40), (1, 40, 30, 5), (30, 40, 1, 5)
+    (annotation,), problems = voc.read(write("a", *(an_object("face", four) for four in edges)))
+    np.testing.assert_array_equal(annotation.boxes, [[0, 4, 30, 40]] * 4)
+    assert annotation.is_complete
+    assert [p.what for p in problems] == ["a box turned inside out, put right"] * 3
+
+
 def test_one_pixel_has_an_area_and_less_has_none(write):
     directory = write("a", an_object("face", (5, 5, 5, 5)), an_object("face", (5, 5, 4, 9)))
     (annotation,), problems = voc.read(directory)
     np.testing.assert_array_equal(annotation.boxes, [[4, 4, 5, 5]])
+    assert not annotation.is_complete
     assert [p.what for p in problems] == ["a box without area"]
 
 
