@@ -73,7 +73,7 @@ def build(
             nothing keeps two builds of one folder apart.
         num_workers: Processes. Changes nothing in the records.
         restart: Throw away what is there.
-        report: Takes a line that says what was damaged.
+        report: Takes a line that says what was damaged, or is suspicious in a data set.
         run: Runs the jobs in another way than `jobs.run` on `num_workers` processes, see `distributed`.
 
     Raises:
@@ -88,7 +88,7 @@ def build(
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
-        annotations, problems = _read_datasets(config)
+        annotations, problems = _read_datasets(config, report)
         settings = _settings(config, annotations)
         manifest = _manifest_of_same_build(stage_dir, settings)
         try:
@@ -112,10 +112,12 @@ def _clear(stage_dir: files.Path) -> None:
         (stage_dir / name).unlink(missing_ok=True)
 
 
-def _read_datasets(config: Config) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+def _read_datasets(config: Config, report: Callable[[str], None]) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     annotations, problems = [], []
     for spec in config.datasets:
         found, met = datasets.read(spec, "train", config.class_name)
+        for sentence in datasets.alarms(spec, met):
+            report(sentence)
         if config.max_pictures is not None and len(found) > config.max_pictures:
             rows = np.random.default_rng(config.seed).choice(len(found), config.max_pictures, replace=False)
             found = [found[row] for row in np.sort(rows)]

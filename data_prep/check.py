@@ -59,6 +59,8 @@ def _check_datasets() -> None:
     annotations, problems = [], []
     for spec in _DATASET.value:
         found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value)
+        for sentence in datasets.alarms(spec, met):
+            print(f"check: {sentence}", file=sys.stderr)
         annotations += found
         problems += met
     report = inspection.report(annotations, problems, _NUM_THREADS.value)

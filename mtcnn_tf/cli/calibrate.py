@@ -48,6 +48,8 @@ def _calibrate() -> None:
     listed, problems = [], []
     for spec in _DATASET.value:
         annotations, met = datasets.read(spec, class_name=_CLASS_NAME.value)
+        for sentence in datasets.alarms(spec, met):
+            print(f"mtcnn-calibrate: {sentence}", file=sys.stderr)
         listed += [annotation for annotation in annotations if annotation.is_complete]
         problems += met
     annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)

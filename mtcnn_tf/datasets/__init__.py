@@ -9,7 +9,7 @@ Readers parse text. They open no picture: one that is missing, or a box outside 
 """
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import celeba, coco, fddb, folder, mtfl, points, voc, wider_face, wider_face_landmarks
+from mtcnn_tf.datasets import celeba, coco, fddb, folder, listing, mtfl, points, voc, wider_face, wider_face_landmarks
 
 _MODULES = {
     "wider_face": wider_face,
@@ -24,6 +24,16 @@ _MODULES = {
 }
 NAMES = tuple(_MODULES)
 NAMES_WITH_CLASSES = ("voc", "coco")
+
+
+def alarms(spec: str, problems: list[faces.Problem]) -> list[str]:
+    """A sentence for each sort of problem that makes the whole set suspicious: faces without picture or class."""
+    sentences = []
+    for what in (listing.NO_PICTURE, listing.NO_CLASS):
+        met = [problem for problem in problems if problem.what == what]
+        if met:
+            sentences.append(f"{spec} should say where every face belongs, {len(met):,} × {what}; the first: {met[0]}")
+    return sentences
 
 
 def read(

@@ -42,7 +42,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
             problems.append(listing.problem(path, number, "a line without a path and 10 numbers", text))
         elif name not in partition_of:
             problems.append(listing.problem(path, number, "a picture that belongs to no partition", text))
-        elif partition_of[name] == PARTITIONS[split]:
+        elif listing.by_value(partition_of[name]) == PARTITIONS[split]:
             image_path = listing.picture_path(os.path.join(directory, "Img", "img_celeba"), name)
             if image_path is None:
                 problems.append(listing.problem(path, number, listing.OUTSIDE, text))

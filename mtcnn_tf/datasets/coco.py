@@ -4,6 +4,7 @@ Lin et al., "Microsoft COCO: Common Objects in Context", 2014. COCO's *left* is 
 keypoints by the picture, the points themselves show it, see `five_points.in_picture_order`.
 """
 
+import collections
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from mtcnn_tf.datasets import five_points, listing
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
+_WITHOUT_NAME = "a picture without file_name or an id of its own"
 
 
 def read(
@@ -23,7 +25,8 @@ def read(
     """Annotations in the order of the file's `images`, and what was wrong in it.
 
     Crowds (and what is marked `ignore`) become `ignored`; keypoints with visibility 0 are unknown. A picture with a
-    face whose box can't be read keeps its sound faces but is not complete.
+    face whose box or class can't be read keeps its sound faces but is not complete. Where a face belongs to no picture
+    none of them is, for any may show it.
 
     Args:
         directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, and the
@@ -37,23 +40,28 @@ def read(
     """
     path = _find_file(directory, split)
     content = _load(path)
-    categories = {_key(c.get("id")): c for c in content["categories"]}
-    names = {key: str(category.get("name", "")) for key, category in categories.items()}
-    listing.check_class_name(class_name, set(names.values()), directory)
+    categories = _with_values({str(c.get("id")): c for c in content["categories"]})
+    listing.check_class_name(class_name, {str(c.get("name", "")) for c in content["categories"]}, directory)
     pictures, problems = _pictures(content["images"], path)
+    by_id, all_attached = _with_values(pictures), True
     for index, entry in enumerate(content["annotations"]):
         where = f"{path}: annotation {index}"
-        category = _key(entry.get("category_id"))
-        if class_name is not None and names.get(category) != class_name:
+        category = _find(categories, entry.get("category_id"))
+        name = str((category or {}).get("name", ""))
+        if name and not listing.is_class(name, class_name):
             continue
-        picture = pictures.get(_key(entry.get("image_id")))
+        picture = _find(by_id, entry.get("image_id"))
         if picture is None:
-            problems.append(faces.Problem(where, "a face in no known picture", ascii(entry.get("image_id"))[:100]))
-            continue
-        problems += _add_face(picture, entry, _keypoint_indices(categories.get(category, {})), where)
-    first = next(iter(pictures.values()))["name"] if pictures else ""
-    image_dir = _image_dir(directory, split, first)
-    return [_annotation(picture, image_dir) for picture in pictures.values()], problems
+            problems.append(faces.Problem(where, listing.NO_PICTURE, ascii(entry.get("image_id"))[:100]))
+            all_attached = False
+        elif not name and class_name is not None:
+            problems.append(faces.Problem(where, listing.NO_CLASS, ascii(entry.get("category_id"))[:100]))
+            picture["is_complete"] = False
+        else:
+            problems += _add_face(picture, entry, _keypoint_indices(category or {}), where)
+    usable = [picture for picture in pictures.values() if picture["name"] is not None]
+    image_dir = _image_dir(directory, split, usable[0]["name"] if usable else "")
+    return [_annotation(picture, image_dir, all_attached) for picture in usable], problems
 
 
 def _find_file(directory: str, split: str) -> str:
@@ -91,24 +99,36 @@ def _load(path: str) -> dict[str, list[dict]]:
     return lists
 
 
-def _key(value) -> str:
-    """An id as text: some tools write the same id as a number here and as text there."""
-    return str(value)
+def _with_values(by_id: dict[str, dict]) -> dict[str, dict]:
+    """The same entries, also to be found by the value of their ids where no two have the same."""
+    counts = collections.Counter(map(listing.by_value, by_id))
+    values = {listing.by_value(key): entry for key, entry in by_id.items() if counts[listing.by_value(key)] == 1}
+    return {**values, **by_id}
+
+
+def _find(by_id: dict[str, dict], identity: object) -> dict | None:
+    """The entry with an id as it is written, or else with its value, see `listing.by_value`."""
+    return by_id.get(str(identity), by_id.get(listing.by_value(identity)))
 
 
 def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[faces.Problem]]:
-    """Picture's id → its name and empty lists that its faces are put into."""
+    """Picture's id → its name, None where it has none that can be used, and empty lists that its faces are put into."""
     pictures, problems = {}, []
     for index, image in enumerate(images):
-        name = image.get("file_name")
-        if not isinstance(name, str) or not name or "id" not in image or _key(image["id"]) in pictures:
-            problems.append(faces.Problem(f"{path}: image {index}", "a picture without file_name or an id of its own"))
+        where, name, key = f"{path}: image {index}", image.get("file_name"), str(image.get("id"))
+        if "id" not in image or key in pictures:
+            problems.append(faces.Problem(where, _WITHOUT_NAME))
+            if key in pictures:  # whose faces its own are
+                pictures[key]["is_complete"] = False
             continue
-        if listing.picture_path("", name) is None:
-            problems.append(faces.Problem(f"{path}: image {index}", listing.OUTSIDE, ascii(name)[:100]))
-            continue
-        empty = {"name": listing.native_path(name), "boxes": [], "points": [], "ignored": [], "is_complete": True}
-        pictures[_key(image["id"])] = empty
+        if not isinstance(name, str) or not name:
+            problems.append(faces.Problem(where, _WITHOUT_NAME))
+            name = None
+        elif listing.picture_path("", name) is None:
+            problems.append(faces.Problem(where, listing.OUTSIDE, ascii(name)[:100]))
+            name = None
+        name = name and listing.native_path(name)
+        pictures[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True}
     return pictures, problems
 
 
@@ -123,7 +143,7 @@ def _add_face(picture: dict, entry: dict, indices: list[int | None], where: str)
     if box is None:
         picture["is_complete"] = False
         return problems
-    if entry.get("iscrowd") == 1 or entry.get("ignore") == 1:
+    if listing.is_set(entry.get("iscrowd")) or listing.is_set(entry.get("ignore")):
         picture["ignored"].append(box)
         return problems
     points, is_sound = _points(entry.get("keypoints"), indices)
@@ -179,11 +199,11 @@ def _image_dir(directory: str, split: str, first: str) -> str:
     return next((place for place in places if first and files.is_file(os.path.join(place, first))), default)
 
 
-def _annotation(picture: dict, image_dir: str) -> faces.Annotation:
+def _annotation(picture: dict, image_dir: str, all_attached: bool) -> faces.Annotation:
     return faces.Annotation(
         os.path.join(image_dir, picture["name"]),
         picture["boxes"],
         five_points.in_picture_order(picture["points"]),
         picture["ignored"],
-        picture["is_complete"],
+        picture["is_complete"] and all_attached,
     )

@@ -14,6 +14,8 @@ MOST_PIXELS = 1e6
 """A coordinate beyond this is a damaged number and no place in a picture."""
 
 OUTSIDE = "a path that leads out of the data set"
+NO_PICTURE = "a face in no known picture"
+NO_CLASS = "a face of no known class"
 
 Line = tuple[int, str]
 """Number of a line in its file, counted from 1, and its text without blanks at the ends."""
@@ -57,11 +59,28 @@ def find_list(directory: str, lists: Mapping[str, Sequence[str]], split: str) ->
 
 def check_class_name(class_name: str | None, class_names: set[str], directory: str) -> None:
     """Raises ValueError where a class was asked for that the set doesn't have."""
-    if class_name is not None and class_name not in class_names:
+    if class_name is not None and not any(is_class(name, class_name) for name in class_names):
         raise ValueError(
             f"{directory} has no object of the class {class_name!r}; its classes are: "
             + (", ".join(sorted(class_names)[:20]) or "none")
         )
+
+
+def is_class(name: str, class_name: str | None) -> bool:
+    """Whether an object called `name` is of the class that was asked for; capitals make no other class."""
+    return class_name is None or name.strip().casefold() == class_name.strip().casefold()
+
+
+def by_value(identity: object) -> str:
+    """An id as text that is the same for 1, 1.0, "1" and "0001": a data frame turns each into the others."""
+    number = int(identity) if isinstance(identity, float) and identity.is_integer() else identity
+    match = re.fullmatch(r"0*(\d+)(\.0*)?", str(number).strip())
+    return match[1] if match else str(number)
+
+
+def is_set(flag: object) -> bool:
+    """Whether a flag means yes: 1, 1.0, "1", true or "True"."""
+    return by_value(flag) == "1" or str(flag).strip().lower() == "true"
 
 
 def read_lines(path: str) -> list[Line]:

@@ -80,9 +80,12 @@ def _read_objects(
     """Boxes, ignored boxes and problems of one file, and whether every face in it could be read."""
     boxes, ignored, problems, is_whole = [], [], [], True
     for index, obj in enumerate(root.iter("object")):
-        if class_name is not None and obj.findtext("name", "").strip() != class_name:
+        where, name = f"{path}: object {index}", obj.findtext("name", "").strip()
+        if class_name is not None and not name:
+            problems.append(faces.Problem(where, listing.NO_CLASS))
+            is_whole = False
+        if not listing.is_class(name, class_name):
             continue
-        where = f"{path}: object {index}"
         numbers = listing.pixels(obj.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax"))
         if numbers is None:
             problems.append(faces.Problem(where, "an object without the four numbers of its box"))
@@ -92,7 +95,7 @@ def _read_objects(
         problems += wrong_box
         if box is None:
             is_whole = False
-        elif obj.findtext("difficult", "").strip() == "1":
+        elif listing.is_set(obj.findtext("difficult", "")):
             ignored.append(box)
         else:
             boxes.append(box)

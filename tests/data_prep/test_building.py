@@ -263,3 +263,14 @@ def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
     assert os.listdir(tmp_path) in ([], ["pnet"])
+
+
+def test_faces_that_belong_to_no_picture_are_said_before_anything_is_built(tmp_path):
+    images_listed = [{"id": 1, "file_name": "a.jpg"}]
+    annotation = {"image_id": 2, "category_id": 1, "bbox": [1, 2, 30, 40]}
+    content = {"images": images_listed, "annotations": [annotation], "categories": [{"id": 1, "name": "face"}]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    reported = []
+    with pytest.raises(ValueError, match="expected annotated faces"):
+        building.build(config_of(f"coco:{tmp_path}"), str(tmp_path / "records"), 1, report=reported.append)
+    assert len(reported) == 1 and "1 × a face in no known picture" in reported[0]

@@ -57,6 +57,13 @@ def test_classes_and_difficult_objects(write):
         voc.read(directory, class_name="cat")
 
 
+def test_capitals_make_no_other_class_and_an_object_without_one_no_background(write):
+    write("a", an_object("Face", (1, 1, 5, 5)), an_object("face ", (1, 1, 9, 9), "True"))
+    annotations, problems = voc.read(write("b", an_object("", (1, 1, 5, 5))), class_name="face")
+    assert [(len(a.boxes), len(a.ignored), a.is_complete) for a in annotations] == [(1, 1, True), (0, 0, False)]
+    assert [p.what for p in problems] == ["a face of no known class"]
+
+
 def test_objects_without_box_are_problems(write):
     bad = ["<object><name>face</name></object>", an_object("face", (1, 2, 3)), an_object("face", (1, 2, 3, "x"))]
     (annotation,), problems = voc.read(write("a", *bad, an_object("face", (1, 1, 5, 5))))
