@@ -77,6 +77,13 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", 20, "Faces with a shorter side in pixels give no positives.", lower_bound=1
 )
 
+_SCALE_BOXES = flags.DEFINE_bool(
+    "scale_boxes",
+    False,
+    "Scale boxes whose annotation states another size than the picture has but the same proportions, in place of "
+    "leaving the picture out.",
+)
+
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "Score thresholds of the networks so far, instead of those found by recall."
 )
@@ -100,6 +107,7 @@ def recipe() -> examples.Recipe:
         max_shift=_MAX_SHIFT.value,
         max_rotation=_MAX_ROTATION.value,
         max_mined_negatives=_MAX_MINED_NEGATIVES.value,
+        scale_boxes=_SCALE_BOXES.value,
         rules=labels.Rules(_POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value),
     )
 

@@ -15,6 +15,7 @@ import tqdm
 import mtcnn_tf
 from data_prep import examples, jobs, labels, mining, shards
 from mtcnn_tf import datasets, faces, files, images, kinds, locks, records, stages
+from mtcnn_tf.datasets import sizes
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
@@ -136,7 +137,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     """What must be equal for two builds to give the same records, as plain values."""
     digest = hashlib.sha256()
     for annotation in annotations:
-        digest.update(os.fsencode(f"{annotation.image_path} {annotation.is_complete}"))
+        digest.update(os.fsencode(f"{annotation.image_path} {annotation.is_complete} {annotation.size or ''}"))
         for array in (annotation.boxes, annotation.landmarks, annotation.ignored):
             digest.update(array.tobytes())
     networks = {}
@@ -254,7 +255,9 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
             image = images.read(annotation.image_path, config.max_pixels)
-            pictures.append((image, annotation.boxes[usable_mask]))
+            fitted, _ = sizes.fit(annotation, image.shape[1], image.shape[0], config.recipe.scale_boxes)
+            if fitted is not None:
+                pictures.append((image, fitted.boxes[usable_mask]))
     if not pictures:
         raise ValueError("found no picture with faces to find the thresholds on; give --thresholds")
     return pictures

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    ExifTags,
     GifImagePlugin,
     Image,
     ImageOps,
@@ -151,6 +152,23 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
     if image is None:
         raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; replace it")
     return image
+
+
+def size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Width and height that the picture at `path` has in `read`, from its header; None where that can't be read."""
+    with files.open(path, "rb") as file:
+        found = _size(file.read())
+    return found[::-1] if found and orientation(path) >= 5 else found
+
+
+def orientation(path: str | os.PathLike) -> int:
+    """EXIF orientation of the picture at `path`, from 1 (stored upright) to 8, of which 5 to 8 exchange the sides."""
+    with contextlib.suppress(Exception), files.open(path, "rb") as file:  # a damaged header may raise anything
+        found = (
+            Image.open(file, formats=[header.format for header in _HEADERS]).getexif().get(ExifTags.Base.Orientation, 1)
+        )
+        return found if found in range(1, 9) else 1
+    return 1
 
 
 def _size(encoded: bytes) -> tuple[int, int] | None:

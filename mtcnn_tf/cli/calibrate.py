@@ -12,6 +12,7 @@ import sys
 from absl import app, flags
 
 from mtcnn_tf import calibrated, cascade, cli, datasets, detector
+from mtcnn_tf.datasets import sizes
 from mtcnn_tf.evaluation import calibration, reports, runs, selection
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder with pnet.keras, rnet.keras and onet.keras.", required=True)
@@ -50,8 +51,9 @@ def _calibrate() -> None:
         annotations, met = datasets.read(spec, class_name=_CLASS_NAME.value)
         for sentence in datasets.alarms(spec, met):
             print(f"mtcnn-calibrate: {sentence}", file=sys.stderr)
+        annotations, unfit = sizes.fit_all(annotations)
         listed += [annotation for annotation in annotations if annotation.is_complete]
-        problems += met
+        problems += met + unfit
     annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)
     paths = [annotation.image_path for annotation in annotations]
     search = functools.partial(detector.from_workdir(_WORKDIR.value), min_face_size=_MIN_FACE_SIZE.value)

@@ -19,7 +19,7 @@ from absl import app, flags
 
 from mtcnn_tf import cascade, cli, datasets, detector, faces, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
-from mtcnn_tf.datasets import folder, points
+from mtcnn_tf.datasets import folder, points, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.evaluation import (
     curves,
@@ -200,13 +200,14 @@ def _prepare_weak_spots() -> Task:
     name, directory = _dataset()
     split = _SPLIT.value or ("val" if name == "wider_face" else "train")
     listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
+    listed, unfit = sizes.fit_all(listed)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
         f"{attribute} {word}": [values == value for values in of_pictures]
         for attribute, of_pictures in attributes.items()
         for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
     }
-    views, notes = _chosen(weak_spots.upright(listed, groups), problems)
+    views, notes = _chosen(weak_spots.upright(listed, groups), problems + unfit)
     views += weak_spots.turned(views)
     notes.append(f"Pictures are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
     return Task(views, weak_spots.report, notes, [view.degrees for view in views])

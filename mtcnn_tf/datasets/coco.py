@@ -128,7 +128,8 @@ def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[face
             problems.append(faces.Problem(where, listing.OUTSIDE, ascii(name)[:100]))
             name = None
         name = name and listing.native_path(name)
-        pictures[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True}
+        size = listing.stated_size(image.get("width"), image.get("height"))
+        pictures[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True, "size": size}
     return pictures, problems
 
 
@@ -206,4 +207,5 @@ def _annotation(picture: dict, image_dir: str, all_attached: bool) -> faces.Anno
         five_points.in_picture_order(picture["points"]),
         picture["ignored"],
         picture["is_complete"] and all_attached,
+        picture["size"],
     )

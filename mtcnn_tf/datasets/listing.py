@@ -99,6 +99,12 @@ def pixels(values: Iterable) -> np.ndarray | None:
     return numbers if np.all(np.abs(numbers) <= MOST_PIXELS) else None  # False for NaN, too
 
 
+def stated_size(width: object, height: object) -> tuple[int, int] | None:
+    """The size that an annotation states of its picture; None where it states none, or 0, as some tools do."""
+    numbers = pixels([width, height])
+    return None if numbers is None or np.any(numbers < 1) else (int(numbers[0]), int(numbers[1]))
+
+
 def has_area(box: np.ndarray) -> bool:
     """Whether a box [4] still has an area when it is float32."""
     x1, y1, x2, y2 = np.asarray(box, np.float32)

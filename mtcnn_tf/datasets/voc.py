@@ -47,7 +47,8 @@ def read(
         boxes, ignored, wrong_objects, is_whole = _read_objects(root, class_name, path)
         problems += wrong_objects
         image_path = os.path.join(directory, "JPEGImages", _picture_name(root, path))
-        annotations.append(faces.Annotation(image_path, boxes, ignored=ignored, is_complete=is_whole))
+        size = listing.stated_size(root.findtext("size/width"), root.findtext("size/height"))
+        annotations.append(faces.Annotation(image_path, boxes, ignored=ignored, is_complete=is_whole, size=size))
     listing.check_class_name(class_name, class_names, directory)
     return annotations, problems
 

@@ -51,7 +51,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     problems += stray
     annotations = []
     for (number, head), rows in pictures:
-        name, has_corners = _parse_head(head)
+        name, size = _parse_head(head)
         if name is None:
             problems.append(listing.problem(path, number, "a picture's line without its path", head))
             continue
@@ -59,12 +59,13 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         if image_path is None:
             problems.append(listing.problem(path, number, listing.OUTSIDE, head))
             continue
-        boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, has_corners, path)
+        boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, size is not None, path)
         ignored += list(invalid.get(listing.native_path(name), []))
         is_whole &= listing.native_path(name) not in wanting
         problems += wrong_rows
         landmarks = five_points.in_picture_order(points) if points else None
-        annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_whole))
+        stated = None if size is None else listing.stated_size(*size)
+        annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_whole, stated))
     return annotations, problems
 
 
@@ -79,13 +80,13 @@ def _invalid_faces(directory: str, split: str) -> tuple[dict[str, np.ndarray], s
     return {name: annotation.ignored for name, annotation in by_name.items()}, wanting, problems
 
 
-def _parse_head(head: str) -> tuple[str | None, bool]:
-    """A picture's path, and whether its boxes are given by their corners: so it is where a size follows the path."""
+def _parse_head(head: str) -> tuple[str | None, np.ndarray | None]:
+    """A picture's path, and its size [2], None where none follows: then boxes aren't given by their corners."""
     name = head[1:].strip()
     if listing.is_picture(name):
-        return name, False
+        return name, None
     name, size = listing.split_row(name, 2)
-    return (name, True) if size is not None and listing.is_picture(name) else (None, False)
+    return (name, size) if size is not None and listing.is_picture(name) else (None, None)
 
 
 def _read_rows(

@@ -46,6 +46,11 @@ def test_finds_the_pictures(write, tmp_path, place):
     assert annotations[0].image_path == str(tmp_path / place / "b" / "x.jpg")
 
 
+def test_the_stated_size_travels(write):
+    images = [{"id": 7, "file_name": "a.jpg", "width": 640, "height": "480"}, {"id": 3, "file_name": "b.jpg"}]
+    assert [annotation.size for annotation in coco.read(write(images=images))[0]] == [(640, 480), None]
+
+
 NAMES = [
     (["nose", "left_eye", "right_eye", "left_ear", "mouth_left", "mouth_right"], [2, 1, 0, 5, 4]),  # the person's sides
     (["Left Eyebrow", "eyeLeft", "eyeRight", "NoseTip", "LeftMouthCorner", "RightMouthCorner"], [2, 1, 3, 5, 4]),

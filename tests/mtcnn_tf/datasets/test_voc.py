@@ -44,6 +44,13 @@ def test_one_pixel_has_an_area_and_less_has_none(write):
     assert [p.what for p in problems] == ["a box without area"]
 
 
+def test_the_stated_size_travels_and_0_states_none(write):
+    sizes = ["<width>640</width><height>480</height>", "<width>0</width><height>0</height>", "<width>x</width>", ""]
+    for name, size in zip("abcd", sizes, strict=True):
+        directory = write(name, f"<size>{size}</size>")
+    assert [annotation.size for annotation in voc.read(directory)[0]] == [(640, 480), None, None, None]
+
+
 def test_classes_and_difficult_objects(write):
     directory = write(
         "a", an_object("face", (1, 1, 5, 5)), an_object("dog", (1, 1, 7, 7)), an_object("face", "1199", 1)

@@ -40,6 +40,7 @@ def test_labelv2_txt_has_corners_and_ignored_regions(tmp_path):
     check(annotation)
     np.testing.assert_array_equal(annotation.ignored, [[1, 2, 3, 4]])
     assert annotation.image_path == str(tmp_path / "train" / "images" / "a" / "b.jpg")
+    assert annotation.size == (640, 480)
 
 
 def test_labelv2_flag_0_is_a_face(tmp_path):
