@@ -28,7 +28,9 @@ _DATASET = flags.DEFINE_multi_string(
     f"NAME:DIR, repeatable; the training part of a data set in one of the formats {', '.join(datasets.NAMES)}.",
     required=True,
 )
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
 _NETWORKS = flags.DEFINE_string(
     "networks", None, "The folder of the networks trained so far, which propose boxes; may be left out for pnet."

@@ -23,7 +23,9 @@ _DATASET = flags.DEFINE_multi_string(
     "and to find the pictures that they share.",
 )
 _SPLIT = flags.DEFINE_enum("split", "train", ["train", "val", "test"], "Which part; records have train and val.")
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.")
 _NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Pictures read at once.", lower_bound=1)
 

@@ -156,19 +156,26 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
 
 def size(path: str | os.PathLike) -> tuple[int, int] | None:
     """Width and height that the picture at `path` has in `read`, from its header; None where that can't be read."""
-    with files.open(path, "rb") as file:
-        found = _size(file.read())
-    return found[::-1] if found and orientation(path) >= 5 else found
+    found, orientation = _header(path)
+    return found[::-1] if found and orientation >= 5 else found
 
 
 def orientation(path: str | os.PathLike) -> int:
     """EXIF orientation of the picture at `path`, from 1 (stored upright) to 8, of which 5 to 8 exchange the sides."""
-    with contextlib.suppress(Exception), files.open(path, "rb") as file:  # a damaged header may raise anything
-        found = (
-            Image.open(file, formats=[header.format for header in _HEADERS]).getexif().get(ExifTags.Base.Orientation, 1)
-        )
-        return found if found in range(1, 9) else 1
-    return 1
+    return _header(path)[1]
+
+
+def _header(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
+    """Size as stored, None where it can't be read, and EXIF orientation, 1 where there is none."""
+    with files.open(path, "rb") as opened:
+        file = opened if opened.seekable() else io.BytesIO(opened.read())
+        for header in _HEADERS:
+            with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
+                file.seek(0)
+                picture = header(file)
+                tag = picture.getexif().get(ExifTags.Base.Orientation, 1)
+                return picture.size, tag if tag in range(1, 9) else 1
+    return None, 1
 
 
 def _size(encoded: bytes) -> tuple[int, int] | None:

@@ -23,7 +23,9 @@ _DATASET = flags.DEFINE_multi_string(
     "left out.",
     required=True,
 )
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _PICTURES = flags.DEFINE_string(
     "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
 )

@@ -51,7 +51,7 @@ _DATASET_DIR = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc and coco in weak_spots: the class that is looked for; by default all classes."
+    "class_name", None, "voc, coco and yolo in weak_spots: the class that is looked for; by default all classes."
 )
 _PICTURES = flags.DEFINE_string(
     "pictures",

@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import five_points, listing
+from mtcnn_tf.datasets import five_points, listing, places
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
@@ -29,8 +29,8 @@ def read(
     none of them is, for any may show it.
 
     Args:
-        directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, and the
-            pictures in `images`, `images/{split}`, `{split}`, `{split}2017` or the directory itself.
+        directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, or
+            `{split}/*.coco.json`; pictures are looked for in all its folders, see `places.locate`.
         split: 'train', 'val' or 'test'.
         class_name: The category that is a face; the others aren't. None: every one is.
 
@@ -59,9 +59,16 @@ def read(
             picture["is_complete"] = False
         else:
             problems += _add_face(picture, entry, _keypoint_indices(category or {}), where)
-    usable = [picture for picture in pictures.values() if picture["name"] is not None]
-    image_dir = _image_dir(directory, split, usable[0]["name"] if usable else "")
-    return [_annotation(picture, image_dir, all_attached) for picture in usable], problems
+    named = [picture for picture in pictures.values() if picture["name"] is not None]
+    names = [picture["name"] for picture in named]
+    image_paths = places.locate([[name] for name in names], _image_dirs(directory, split, names[:1]), directory, split)
+    annotations = []
+    for picture, image_path in zip(named, image_paths, strict=True):
+        if image_path is None:
+            problems.append(faces.Problem(path, listing.OUTSIDE, ascii(picture["name"])[:100]))
+        else:
+            annotations.append(_annotation(picture, image_path, all_attached))
+    return annotations, problems
 
 
 def _find_file(directory: str, split: str) -> str:
@@ -71,6 +78,8 @@ def _find_file(directory: str, split: str) -> str:
     listed = files.glob(directory, "annotations/*.json")
     found = listed + files.glob(directory, "*.json")
     fitting = [path for path in listed if split in os.path.basename(path)]
+    for folder in places.SPLIT_FOLDERS[split] if not fitting else ():  # as Roboflow has it, with the pictures
+        fitting += files.glob(directory, f"{folder}/*.coco.json")
     if not fitting and len(found) == 1:
         names_other_split = any(s in os.path.basename(found[0]) for s in SPLITS if s != split)
         fitting = [] if names_other_split else found
@@ -123,9 +132,6 @@ def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[face
             continue
         if not isinstance(name, str) or not name:
             problems.append(faces.Problem(where, _WITHOUT_NAME))
-            name = None
-        elif listing.picture_path("", name) is None:
-            problems.append(faces.Problem(where, listing.OUTSIDE, ascii(name)[:100]))
             name = None
         name = name and listing.native_path(name)
         size = listing.stated_size(image.get("width"), image.get("height"))
@@ -192,17 +198,20 @@ def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
     return points, True
 
 
-def _image_dir(directory: str, split: str, first: str) -> str:
-    """The first place in which the first picture lies; `images` or else the directory itself where it lies in none."""
+def _image_dirs(directory: str, split: str, first: list[str]) -> list[str]:
+    """The folders that names may be relative to; before all others one in which the first picture lies."""
     images = os.path.join(directory, "images")
-    places = [images, os.path.join(images, split), *(os.path.join(directory, p) for p in (split, f"{split}2017", ""))]
+    others = [os.path.join(images, "default"), *(os.path.join(directory, f) for f in places.SPLIT_FOLDERS[split])]
+    found = [images, os.path.join(images, split), *others, os.path.join(directory, f"{split}2017"), directory]
     default = images if files.is_dir(images) else directory
-    return next((place for place in places if first and files.is_file(os.path.join(place, first))), default)
+    inside = [name for name in first if listing.picture_path("", name) is not None]
+    held = [place for place in found for name in inside if files.is_file(os.path.join(place, name))]
+    return list(dict.fromkeys([*(held[:1] or [default]), *found]))
 
 
-def _annotation(picture: dict, image_dir: str, all_attached: bool) -> faces.Annotation:
+def _annotation(picture: dict, image_path: str, all_attached: bool) -> faces.Annotation:
     return faces.Annotation(
-        os.path.join(image_dir, picture["name"]),
+        image_path,
         picture["boxes"],
         five_points.in_picture_order(picture["points"]),
         picture["ignored"],

@@ -186,7 +186,8 @@ def picture_path(directory: str, name: str) -> str | None:
     Lists come from others. A symbolic link is not looked at, for only who owns the folder makes one.
     """
     name = native_path(name)
-    is_outside = os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir
+    is_outside = os.path.isabs(name) or re.match("[A-Za-z]:", name) is not None  # on any system
+    is_outside |= os.path.normpath(name).split(os.sep)[0] == os.pardir
     return None if is_outside else os.path.join(directory, name)
 
 

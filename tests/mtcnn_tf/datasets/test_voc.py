@@ -89,9 +89,14 @@ def test_entity_bombs_and_broken_files_are_refused(write):
 
 
 def test_names_of_pictures(write, tmp_path):
-    write("a", filename="C:\\photos\\x.png")
-    annotations, _ = voc.read(write("b", filename="b"))
-    assert [a.image_path for a in annotations] == [str(tmp_path / "JPEGImages" / n) for n in ("x.png", "b.jpg")]
+    """That are there, and that aren't; LabelImg's file keeps the old name of a picture that was given another one."""
+    (tmp_path / "JPEGImages").mkdir()
+    for name in ("b.png", "renamed.jpg"):
+        (tmp_path / "JPEGImages" / name).touch()
+    for name, filename in (("a", "C:\\photos\\x.png"), ("b", "b"), ("c", "c"), ("renamed", "old.jpg")):
+        directory = write(name, filename=filename)
+    expected = ["x.png", "b.png", "c", "renamed.jpg"]
+    assert [a.image_path for a in voc.read(directory)[0]] == [str(tmp_path / "JPEGImages" / n) for n in expected]
 
 
 def test_lists_give_the_order(write, tmp_path):
