@@ -87,7 +87,7 @@ _SCALE_BOXES = flags.DEFINE_bool(
 )
 
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "Score thresholds of the networks so far, instead of those found by recall."
+    "thresholds", None, "Score thresholds, one of each network so far, instead of those found by recall."
 )
 _CALIBRATION_PICTURES = flags.DEFINE_integer(
     "calibration_pictures", 200, "Pictures on which thresholds are found by recall.", lower_bound=1
@@ -142,9 +142,18 @@ def _config() -> building.Config:
         max_pictures=_MAX_PICTURES.value,
         max_pixels=_MAX_PIXELS.value,
         class_name=_CLASS_NAME.value,
-        thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
+        thresholds=_thresholds(),
         calibration_pictures=_CALIBRATION_PICTURES.value,
     )
+
+
+def _thresholds() -> tuple[float, ...] | None:
+    if _THRESHOLDS.value is None:
+        return None
+    try:
+        return tuple(map(float, _THRESHOLDS.value))
+    except ValueError:
+        raise ValueError(f"--thresholds takes numbers, such as 0.3,0.2, got {','.join(_THRESHOLDS.value)!r}") from None
 
 
 def _run() -> jobs.Run | None:

@@ -54,6 +54,18 @@ class Config:
     thresholds: tuple[float, ...] | None = None
     calibration_pictures: int = 200
 
+    def __post_init__(self):
+        if self.thresholds is None:
+            return
+        if self.networks is None:
+            raise ValueError("thresholds are those of networks that propose boxes, and there are none; give --networks")
+        names = [stage.name for stage in stages.proposers(stages.BY_NAME[self.stage])]
+        if len(self.thresholds) != len(names) or not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise ValueError(
+                f"{self.stage} needs a threshold in 0–1 for each network before it ({', '.join(names)}), got "
+                f"{', '.join(f'{threshold:g}' for threshold in self.thresholds)}"
+            )
+
 
 def build(
     config: Config,

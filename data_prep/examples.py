@@ -46,6 +46,12 @@ class Recipe:
     rules: labels.Rules = labels.Rules()
     scale_boxes: bool = False
 
+    def __post_init__(self):
+        if self.min_scale > self.max_scale:
+            raise ValueError(
+                f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"
+            )
+
 
 def fit_to_picture(
     annotation: faces.Annotation, width: int, height: int, scale_boxes: bool = False

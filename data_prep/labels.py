@@ -28,6 +28,13 @@ class Rules:
     negative_iou: float = 0.3
     min_face_size: float = 20.0
 
+    def __post_init__(self):
+        if not 0 <= self.negative_iou <= self.part_iou <= self.positive_iou <= 1:
+            raise ValueError(
+                "expected negative_iou ≤ part_iou ≤ positive_iou, in 0–1, or a box would be two kinds at once; got "
+                f"{self.negative_iou:g}, {self.part_iou:g}, {self.positive_iou:g}"
+            )
+
 
 def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Kind and box offsets of each box.

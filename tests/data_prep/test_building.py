@@ -299,3 +299,27 @@ def test_faces_that_belong_to_no_picture_are_said_before_anything_is_built(tmp_p
     with pytest.raises(ValueError, match="expected annotated faces"):
         building.build(config_of(f"coco:{tmp_path}"), str(tmp_path / "records"), 1, report=reported.append)
     assert len(reported) == 1 and "1 × a face in no known picture" in reported[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "thresholds"),
+    [("rnet", (6.0,)), ("rnet", (0.2, 0.2)), ("onet", (0.2,)), ("onet", (0.2, float("nan"))), ("pnet", ())],
+)
+def test_thresholds_that_fit_no_networks_are_refused(stage, thresholds):
+    with pytest.raises(ValueError, match=f"{stage} needs a threshold in 0–1 for each network before it"):
+        config_of("folder:none", stage=stage, networks="networks", thresholds=thresholds)
+
+
+def test_thresholds_of_no_networks_are_refused():
+    with pytest.raises(ValueError, match="give --networks"):
+        config_of("folder:none", thresholds=(0.5,))
+
+
+@pytest.mark.parametrize("flags", [["--negative_iou=0.5", "--part_iou=0.4"], ["--networks=none", "--thresholds=x"]])
+def test_flags_that_contradict_each_other_end_in_one_sentence(tmp_path, flags):
+    python = warm_python.command()
+    done = subprocess.run(
+        command(f"folder:{tmp_path}", tmp_path, *flags, python=python), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("build: ")

@@ -126,6 +126,11 @@ def test_mined_examples_come_from_the_proposals(stage):
     np.testing.assert_allclose(boxes.decode(square, found.offsets[found.kinds == kinds.POSITIVE]), FACE, atol=1e-3)
 
 
+def test_scales_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="min_scale of at most max_scale, got 2 and 1.25"):
+        examples.Recipe(min_scale=2)
+
+
 def test_no_proposals_at_all():
     recipe = dataclasses.replace(RECIPE, trials_per_face=0)
     found = of_picture(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: faces.no_boxes())
