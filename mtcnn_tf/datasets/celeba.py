@@ -62,7 +62,8 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
 
 def _read_lines(path: str) -> list[listing.Line]:
     """As `listing.read_lines`; commas part words as blanks do."""
-    return [(number, text.replace(",", " ")) for number, text in listing.read_lines(path)]
+    lines = [(number, text.replace(",", " ").strip()) for number, text in listing.read_lines(path)]
+    return [(number, text) for number, text in lines if text]
 
 
 def _image_dir(directory: str, name: str) -> str:

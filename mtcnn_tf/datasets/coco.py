@@ -83,7 +83,7 @@ def _find_file(directory: str, split: str) -> str:
     if not fitting and len(found) == 1:
         names_other_split = any(s in os.path.basename(found[0]) for s in SPLITS if s != split)
         fitting = [] if names_other_split else found
-    there = ", ".join(os.path.relpath(path, directory) for path in found) or "none"
+    there = ", ".join(files.relative(path, directory) for path in found) or "none"
     if not fitting:
         raise FileNotFoundError(
             f"the split {split!r} of {directory} needs annotations/*{split}*.json or one JSON file; there are: {there}"
