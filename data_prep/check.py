@@ -47,6 +47,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     try:
+        cli.check_local(_OUT_DIR)
         if _DATASET.value:
             _check_datasets()
         else:

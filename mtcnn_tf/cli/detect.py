@@ -60,6 +60,7 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise app.UsageError(str(error)) from None
     try:
+        cli.check_local(_OUT_DIR)
         find_faces = functools.partial(
             detector.load(_MODEL.value),
             min_face_size=_MIN_FACE_SIZE.value,

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, cli, datasets, detector, faces, images, stages, visualize
+from mtcnn_tf import cascade, cli, datasets, detector, faces, files, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
@@ -109,10 +109,11 @@ def main(argv: list[str]) -> None:
 
 def evaluate() -> None:
     """Reads, detects, scores, prints, writes."""
+    cli.check_local(_OUT_DIR)
     protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
-    names = [os.path.relpath(path, _dataset()[1]).replace(os.sep, "/") for path in paths]
+    names = [files.relative(path, _dataset()[1]) for path in paths]
     if task.turns:
         names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.turns, strict=True)]
     loaders = _loaders(functools.partial(_detect, paths, task.turns), names)

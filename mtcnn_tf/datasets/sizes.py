@@ -5,11 +5,10 @@ lie on background and its faces elsewhere.
 """
 
 import dataclasses
-import os
 
 import numpy as np
 
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces, files, images
 from mtcnn_tf.datasets import five_points
 
 TURNED = "boxes drawn before the picture was turned upright, turned with it"
@@ -54,7 +53,7 @@ def fit_all(annotations: list[faces.Annotation]) -> tuple[list[faces.Annotation]
     """Those of the annotations that fit their pictures, see `fit`. What isn't here stays."""
     fitted, problems = [], []
     for annotation in annotations:
-        size = images.size(annotation.image_path) if annotation.size and os.path.isfile(annotation.image_path) else None
+        size = images.size(annotation.image_path) if annotation.size and files.is_file(annotation.image_path) else None
         in_picture, met = fit(annotation, *size) if size else (annotation, [])
         problems += met
         if in_picture is not None:
