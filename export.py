@@ -41,6 +41,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"expected nothing but flags, got {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
+        cli.check_local(_OUT_DIR)
         thresholds = cli.parse_thresholds(_THRESHOLDS.value)
         if _WORKDIR.value is not None:
             models = cascade.load_networks(_WORKDIR.value)

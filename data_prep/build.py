@@ -32,7 +32,9 @@ _DATASET = flags.DEFINE_multi_string(
     f"NAME:DIR, repeatable; the training part of a data set in one of the formats {', '.join(datasets.NAMES)}.",
     required=True,
 )
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
 _NETWORKS = flags.DEFINE_string(
     "networks",
@@ -90,8 +92,15 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
     lower_bound=1,
 )
 
+_SCALE_BOXES = flags.DEFINE_bool(
+    "scale_boxes",
+    False,
+    "Scale boxes whose annotation states another size than the picture has but the same proportions, in place of "
+    "leaving the picture out.",
+)
+
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "Score thresholds of the networks so far, instead of those found by recall."
+    "thresholds", None, "Score thresholds, one of each network so far, instead of those found by recall."
 )
 _CALIBRATION_PICTURES = flags.DEFINE_integer(
     "calibration_pictures", 200, "Pictures on which thresholds are found by recall.", lower_bound=1
@@ -122,6 +131,7 @@ def recipe() -> examples.Recipe:
         max_shift=_MAX_SHIFT.value,
         max_rotation=_MAX_ROTATION.value,
         max_mined_negatives=_MAX_MINED_NEGATIVES.value,
+        scale_boxes=_SCALE_BOXES.value,
         rules=labels.Rules(
             _POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value, _OVERLAP.value
         ),
@@ -170,11 +180,20 @@ def _config() -> building.Config:
         max_pictures=_MAX_PICTURES.value,
         max_pixels=_MAX_PIXELS.value,
         class_name=_CLASS_NAME.value,
-        thresholds=_THRESHOLDS.value and tuple(map(float, _THRESHOLDS.value)),
+        thresholds=_thresholds(),
         calibration_pictures=_CALIBRATION_PICTURES.value,
         crops=_CROPS.value,
         longest_side=_LONGEST_SIDE.value,
     )
+
+
+def _thresholds() -> tuple[float, ...] | None:
+    if _THRESHOLDS.value is None:
+        return None
+    try:
+        return tuple(map(float, _THRESHOLDS.value))
+    except ValueError:
+        raise ValueError(f"--thresholds takes numbers, such as 0.3,0.2, got {','.join(_THRESHOLDS.value)!r}") from None
 
 
 def _run() -> jobs.Run | None:

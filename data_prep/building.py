@@ -15,6 +15,7 @@ import tqdm
 import mtcnn_tf
 from data_prep import examples, jobs, labels, mining, shards
 from mtcnn_tf import datasets, faces, files, images, locks, manifests, stages
+from mtcnn_tf.datasets import sizes
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
@@ -66,6 +67,18 @@ class Config:
         is_whole = self.stage == stages.RPN.name or self.crops == "on_the_fly"
         return manifests.PICTURES if is_whole else manifests.CROPS
 
+    def __post_init__(self):
+        if self.thresholds is None:
+            return
+        if self.networks is None:
+            raise ValueError("thresholds are those of networks that propose boxes, and there are none; give --networks")
+        names = [one.name for one in stages.proposers_in_folder(self.networks, stages.BY_NAME[self.stage])]
+        if len(self.thresholds) != len(names) or not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise ValueError(
+                f"{self.stage} needs a threshold in 0–1 for each network before it ({', '.join(names)}), got "
+                f"{', '.join(f'{threshold:g}' for threshold in self.thresholds)}"
+            )
+
 
 def build(
     config: Config,
@@ -86,7 +99,7 @@ def build(
             nothing keeps two builds of one folder apart.
         num_workers: Processes. Changes nothing in the records.
         restart: Throw away what is there.
-        report: Takes a line that says what was damaged.
+        report: Takes a line that says what was damaged, or is suspicious in a data set.
         run: Runs the jobs in another way than `jobs.run` on `num_workers` processes, see `distributed`.
 
     Raises:
@@ -102,7 +115,7 @@ def build(
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
-        annotations, problems = _read_datasets(config)
+        annotations, problems = _read_datasets(config, report)
         settings = _settings(config, annotations)
         manifest = _manifest_of_same_build(stage_dir, settings)
         try:
@@ -126,10 +139,12 @@ def _clear(stage_dir: files.Path) -> None:
         (stage_dir / name).unlink(missing_ok=True)
 
 
-def _read_datasets(config: Config) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+def _read_datasets(config: Config, report: Callable[[str], None]) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     annotations, problems = [], []
     for spec in config.datasets:
         found, met = datasets.read(spec, "train", config.class_name)
+        for sentence in datasets.alarms(spec, met):
+            report(sentence)
         if config.max_pictures is not None and len(found) > config.max_pictures:
             rows = np.random.default_rng(config.seed).choice(len(found), config.max_pictures, replace=False)
             found = [found[row] for row in np.sort(rows)]
@@ -148,7 +163,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     """What must be equal for two builds to give the same records, as plain values."""
     digest = hashlib.sha256()
     for annotation in annotations:
-        digest.update(os.fsencode(f"{annotation.image_path} {annotation.is_complete}"))
+        digest.update(os.fsencode(f"{annotation.image_path} {annotation.is_complete} {annotation.size or ''}"))
         for array in (annotation.boxes, annotation.landmarks, annotation.ignored):
             digest.update(array.tobytes())
     networks = {}
@@ -261,13 +276,8 @@ def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> 
     if not path.is_file():
         rules = config.recipe.rules
         if config.thresholds is not None:
-            names = [proposer.name for proposer in stages.proposers_in_folder(config.networks, stage)]
-            if len(names) != len(config.thresholds):
-                raise ValueError(
-                    f"expected {len(names)} thresholds to mine for {stage.name}, one for each of {', '.join(names)} "
-                    f"in {config.networks!r}, got {len(config.thresholds)}"
-                )
-            miner, calibration = mining.Miner(config.networks, names[-1], config.thresholds, rules.min_face_size), []
+            last = stages.proposers_in_folder(config.networks, stage)[-1].name
+            miner, calibration = mining.Miner(config.networks, last, config.thresholds, rules.min_face_size), []
         else:
             pictures = _calibration_pictures(config, all_jobs)
             miner, calibration = mining.calibrate(
@@ -286,8 +296,11 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
             image = images.read(annotation.image_path, config.max_pixels)
+            fitted, _ = sizes.fit(annotation, image.shape[1], image.shape[0], config.recipe.scale_boxes)
+            if fitted is None:
+                continue
             shrunk = images.shrink(image, config.longest_side)
-            boxes = annotation.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
+            boxes = fitted.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.recipe.rules.min_face_size]
             if len(boxes):
                 pictures.append((shrunk, boxes))

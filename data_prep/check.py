@@ -23,7 +23,9 @@ _DATASET = flags.DEFINE_multi_string(
     "and to find the pictures that they share.",
 )
 _SPLIT = flags.DEFINE_enum("split", "train", ["train", "val", "test"], "Which part; records have train and val.")
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.")
 _NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Pictures read at once.", lower_bound=1)
 
@@ -45,6 +47,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     try:
+        cli.check_local(_OUT_DIR)
         if _DATASET.value:
             _check_datasets()
         else:
@@ -59,6 +62,8 @@ def _check_datasets() -> None:
     annotations, problems = [], []
     for spec in _DATASET.value:
         found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value)
+        for sentence in datasets.alarms(spec, met):
+            print(f"check: {sentence}", file=sys.stderr)
         annotations += found
         problems += met
     report = inspection.report(annotations, problems, _NUM_THREADS.value)

@@ -11,6 +11,9 @@ import numpy as np
 from data_prep import candidates, labels, mining
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, kinds, records, stages, warping
+from mtcnn_tf.datasets import sizes
+
+OUTSIDE = "box outside the picture"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Recipe:
         max_rotation: The picture round a jittered square is turned by at most this many degrees either way.
         max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
         rules: What separates the kinds.
+        scale_boxes: Whether boxes drawn on a picture of another size but the same proportions are scaled.
     """
 
     negatives: int = 50
@@ -40,29 +44,43 @@ class Recipe:
     max_rotation: float = 5.0
     max_mined_negatives: int = 60
     rules: labels.Rules = labels.Rules()
+    scale_boxes: bool = False
+
+    def __post_init__(self):
+        if self.min_scale > self.max_scale:
+            raise ValueError(
+                f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"
+            )
 
 
 def fit_to_picture(
-    annotation: faces.Annotation, width: int, height: int
-) -> tuple[faces.Annotation, list[faces.Problem]]:
-    """The annotation with its boxes cut off at the picture's edge, and what had to be cut.
+    annotation: faces.Annotation, width: int, height: int, scale_boxes: bool = False
+) -> tuple[faces.Annotation | None, list[faces.Problem]]:
+    """The annotation with its boxes cut off at the picture's edge, and what had to be cut; or None, see `sizes.fit`.
 
-    A face of which less than half lies within the picture is not learnt from: what is left of it is ignored.
+    A face of which less than half lies within the picture is not learnt from: what is left of it is ignored. Where
+    nothing is left of one, its box is wrong and it may lie anywhere: the picture is not complete.
     """
+    annotation, problems = sizes.fit(annotation, width, height, scale_boxes)
+    if annotation is None:
+        return None, problems
     clipped = box_geometry.clip(annotation.boxes, width, height)
     visible = box_geometry.area(clipped) / box_geometry.area(annotation.boxes)
-    problems = [
-        faces.Problem(annotation.image_path, "box outside the picture", f"{box.tolist()} in {width}×{height}")
+    problems += [
+        faces.Problem(annotation.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
         for box, share in zip(annotation.boxes, visible, strict=True)
         if share < 0.99
     ]
     kept_mask = visible >= 0.5
     lost = clipped[~kept_mask & (visible > 0)]
+    ignored = box_geometry.clip(annotation.ignored, width, height)
+    is_somewhere = bool(np.all(visible > 0) and np.all(box_geometry.area(ignored) > 0))
     fitted = dataclasses.replace(
         annotation,
         boxes=clipped[kept_mask],
         landmarks=annotation.landmarks[kept_mask],
-        ignored=np.concatenate([box_geometry.clip(annotation.ignored, width, height), lost]),
+        ignored=np.concatenate([ignored, lost]),
+        is_complete=annotation.is_complete and is_somewhere,
     )
     return fitted, problems
 

@@ -10,6 +10,7 @@ import tqdm
 from data_prep import examples
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, files, images
+from mtcnn_tf.datasets import sizes
 
 UNREADABLE = "unreadable picture"
 LISTED_TWICE = "picture listed more than once"
@@ -88,9 +89,12 @@ def report(annotations: list[faces.Annotation], reader_problems: list[faces.Prob
         if isinstance(picture, faces.Problem):
             continue
         fitted, reported = examples.fit_to_picture(annotation, picture.width, picture.height)
+        problems += reported
+        if fitted is None:
+            continue
         num_outside += len(annotation.boxes) - len(fitted.boxes)
-        num_reported_outside += len(reported)
-        problems += reported + _check_points(annotation, picture)
+        num_reported_outside += sum(problem.what == examples.OUTSIDE for problem in reported)
+        problems += _check_points(sizes.fit(annotation, picture.width, picture.height)[0], picture)
     boxes = np.concatenate([faces.no_boxes(), *(annotation.boxes for annotation in annotations)])
     landmarks = np.concatenate([faces.no_landmarks(0), *(annotation.landmarks for annotation in annotations)])
     return Report(

@@ -250,6 +250,9 @@ def _examples_of(index, annotation, stage, settings, propose) -> tuple[list[reco
         image = images.read(annotation.image_path, settings.max_pixels)
     except (ValueError, OSError) as error:
         return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
-    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])
+    height, width = image.shape[:2]
+    fitted, problems = examples.fit_to_picture(annotation, width, height, settings.recipe.scale_boxes)
+    if fitted is None:
+        return [], problems
     rng = np.random.default_rng([settings.seed, index])
     return [examples.of_picture(image, fitted, stage, settings.recipe, rng, propose)], problems

@@ -1,4 +1,4 @@
-"""The thresholds that were chosen for the networks of a folder, kept beside them in `weights.json`.
+"""The thresholds that were chosen for the networks of a folder or address, kept beside them in `weights.json`.
 
 The file holds `thresholds`, `sha256` (file of each network → the sum it had) and, under `calibration`, how they were
 chosen. Thresholds don't carry over between trainings: where a network is another one, they are not given out.
@@ -6,7 +6,6 @@ chosen. Thresholds don't carry over between trainings: where a network is anothe
 
 import json
 import os
-import pathlib
 
 from mtcnn_tf import files, stages
 
@@ -37,7 +36,7 @@ def write(workdir: str | os.PathLike, thresholds: tuple[float, ...], about: dict
         about: How they were chosen; anything that goes into JSON.
     """
     held = {"thresholds": list(thresholds), "sha256": _sums(workdir), "calibration": about}
-    with files.whole(pathlib.Path(workdir) / FILE_NAME) as partial:
+    with files.whole(files.as_path(workdir) / FILE_NAME) as partial:
         partial.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -49,7 +48,7 @@ def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
         FileNotFoundError: A network is missing.
         ValueError: See `stages.in_folder`.
     """
-    path = pathlib.Path(workdir) / FILE_NAME
+    path = files.as_path(workdir) / FILE_NAME
     if not path.is_file():
         return None
     held = json.loads(path.read_text(encoding="utf-8"))
@@ -60,5 +59,5 @@ def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
 
 
 def _sums(workdir: str | os.PathLike) -> dict[str, str]:
-    paths = [pathlib.Path(workdir) / stage.network_file for stage in stages.in_folder(workdir)]
+    paths = [files.as_path(workdir) / stage.network_file for stage in stages.in_folder(workdir)]
     return {path.name: files.sha256(path) for path in paths}

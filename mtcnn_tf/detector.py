@@ -125,8 +125,8 @@ def load(path: str | os.PathLike | None = None) -> Detector:
 
     Args:
         path: A folder that `save` wrote to, its `cascade`, or one version in there (otherwise the highest is taken); or
-            one in which the networks were trained, with the thresholds that were chosen for them, if any. By default
-            the weights that come with the package.
+            one in which the networks were trained, with the thresholds that were chosen for them, if any. It may be an
+            address, see `files`. By default the weights that come with the package.
 
     Raises:
         FileNotFoundError: There is no detector at `path`.
@@ -139,9 +139,9 @@ def load(path: str | os.PathLike | None = None) -> Detector:
         versions = _versions(model_dir)
         if versions:
             return _load_version(os.path.join(model_dir, str(max(versions))))
-    if os.path.isfile(os.path.join(path, _SAVED_MODEL_FILE)):
+    if files.is_file(os.path.join(path, _SAVED_MODEL_FILE)):
         return _load_version(path)
-    if any(os.path.isfile(os.path.join(path, stage.network_file)) for stage in stages.ALL):
+    if any(files.is_file(os.path.join(path, stage.network_file)) for stage in stages.ALL):
         return from_workdir(path, thresholds=calibrated.read(path))
     raise FileNotFoundError(
         f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
@@ -265,11 +265,11 @@ def signatures(
 
 def _versions(model_dir: str) -> list[int]:
     """The numbers of the SavedModels in `model_dir`."""
-    names = os.listdir(model_dir) if os.path.isdir(model_dir) else []
+    names = files.listdir(model_dir) if files.is_dir(model_dir) else []
     return [
         int(name)
         for name in names
-        if name.isdecimal() and os.path.isfile(os.path.join(model_dir, name, _SAVED_MODEL_FILE))
+        if name.isdecimal() and files.is_file(os.path.join(model_dir, name, _SAVED_MODEL_FILE))
     ]
 
 

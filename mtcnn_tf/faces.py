@@ -43,6 +43,8 @@ class Annotation:
             is cut there and no negative.
         is_complete: Whether every face of the picture is in `boxes` or `ignored`. Negatives are cut from complete
             pictures only.
+        size: Width and height of the picture that the boxes were drawn on, where the annotation states it: it may have
+            been turned or resized since, see `datasets.sizes`.
     """
 
     image_path: str
@@ -50,6 +52,7 @@ class Annotation:
     landmarks: np.ndarray | None = None
     ignored: np.ndarray = dataclasses.field(default_factory=no_boxes)
     is_complete: bool = True
+    size: tuple[int, int] | None = None
 
     def __post_init__(self):
         if self.landmarks is None:

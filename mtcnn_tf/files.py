@@ -73,6 +73,16 @@ def walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
     return as_path(directory).walk() if is_remote(directory) else os.walk(directory)
 
 
+def relative(path: str, directory: str) -> str:
+    """`path` as from `directory` on, with slashes; as it is where no way leads there, as from one drive to another."""
+    if is_remote(path):
+        return path.removeprefix(f"{directory.rstrip('/')}/")
+    try:
+        return os.path.relpath(path, directory).replace(os.sep, "/")
+    except ValueError:
+        return path.replace(os.sep, "/")
+
+
 def remove_folder(path: Path) -> None:
     """Removes the folder with all that lies in it, as far as it is there and can be removed."""
     path.rmtree() if is_remote(path) else shutil.rmtree(path, ignore_errors=True)

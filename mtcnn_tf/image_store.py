@@ -63,7 +63,7 @@ class ImageStore:
         first = int(self.first_tiles[index]) * TILE
         levels = []
         for k, start in enumerate(self.starts[index]):
-            height, width = -(-self.sizes[index] // 2**k)
+            height, width = (-(-int(side) // 2**k) for side in self.sizes[index])
             begin = first + int(start)
             levels.append(flat[begin : begin + height * width].reshape(height, width, _BYTES))
         return levels

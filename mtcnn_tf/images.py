@@ -172,6 +172,30 @@ def is_plain(encoded: bytes) -> bool:
     return False
 
 
+def size(path: str | os.PathLike) -> tuple[int, int] | None:
+    """Width and height that the picture at `path` has in `read`, from its header; None where that can't be read."""
+    found, orientation = _stored(path)
+    return found[::-1] if found and orientation >= 5 else found
+
+
+def orientation(path: str | os.PathLike) -> int:
+    """EXIF orientation of the picture at `path`, from 1 (stored upright) to 8, of which 5 to 8 exchange the sides."""
+    return _stored(path)[1]
+
+
+def _stored(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
+    """Size as stored, None where it can't be read, and EXIF orientation, 1 where there is none."""
+    with files.open(path, "rb") as opened:
+        file = opened if opened.seekable() else io.BytesIO(opened.read())
+        for header in _HEADERS:
+            with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
+                file.seek(0)
+                picture = header(file)
+                tag = picture.getexif().get(ExifTags.Base.Orientation, 1)
+                return picture.size, tag if tag in range(1, 9) else 1
+    return None, 1
+
+
 def _header(encoded: bytes) -> Image.Image | None:
     """A picture file of which the header alone was read, None where it can't be."""
     for header in _HEADERS:

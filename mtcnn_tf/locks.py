@@ -1,10 +1,11 @@
 """Folders in which one process at a time is at work."""
 
 import contextlib
-import fcntl
 import os
 import pathlib
 from collections.abc import Iterator
+
+import filelock
 
 NAME = ".lock"
 
@@ -26,9 +27,14 @@ def only_one_in(directory: str | os.PathLike, what: str) -> Iterator[None]:
     """
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with open(directory / NAME, "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another {what} is at work in {directory}; wait for it or take another folder") from None
+    lock = filelock.FileLock(directory / NAME)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(f"another {what} is at work in {directory}; wait for it or take another folder") from None
+    except NotImplementedError as error:
+        raise OSError(f"{directory} lies on a file system without locks ({error}); take another folder") from None
+    try:
         yield
+    finally:
+        lock.release()

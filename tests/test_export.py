@@ -80,6 +80,12 @@ def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_an_address_to_write_to_is_refused(workdir):
+    result = call(f"--workdir={workdir}", "--out_dir=gs://bucket/exported")
+    assert result.returncode == 1 and "--out_dir takes a local folder" in result.stderr
+    assert not os.path.exists("gs:")
+
+
 def test_missing_network_says_how_to_make_it(tmp_path):
     result = call(f"--workdir={tmp_path}", f"--out_dir={tmp_path / 'out'}")
     assert result.returncode == 1 and "train.py --stage=pnet" in result.stderr and "Traceback" not in result.stderr

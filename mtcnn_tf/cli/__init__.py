@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
+from mtcnn_tf import files
+
 _QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
 _HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
@@ -36,6 +38,12 @@ def _start(main: Callable[[list[str]], None], argv: list[str]) -> None:
     if _QUIET.value:
         sys.stderr.isatty = lambda: False  # which is what all bars ask
     main(argv)
+
+
+def check_local(flag: flags.FlagHolder) -> None:
+    """Raises a ValueError where a folder to write to is given by an address."""
+    if flag.value is not None and files.is_remote(flag.value):
+        raise ValueError(f"--{flag.name} takes a local folder, got the address {flag.value!r}; write here, then copy")
 
 
 def parse_thresholds(texts: list[str] | None) -> tuple[float, ...] | None:

@@ -12,6 +12,7 @@ import sys
 from absl import app, flags
 
 from mtcnn_tf import calibrated, cascade, cli, datasets, detector
+from mtcnn_tf.datasets import sizes
 from mtcnn_tf.evaluation import calibration, reports, runs, selection
 
 _WORKDIR = flags.DEFINE_string(
@@ -24,7 +25,9 @@ _DATASET = flags.DEFINE_multi_string(
     "left out.",
     required=True,
 )
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+)
 _PICTURES = flags.DEFINE_string(
     "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
 )
@@ -50,8 +53,11 @@ def _calibrate() -> None:
     listed, problems = [], []
     for spec in _DATASET.value:
         annotations, met = datasets.read(spec, class_name=_CLASS_NAME.value)
+        for sentence in datasets.alarms(spec, met):
+            print(f"mtcnn-calibrate: {sentence}", file=sys.stderr)
+        annotations, unfit = sizes.fit_all(annotations)
         listed += [annotation for annotation in annotations if annotation.is_complete]
-        problems += met
+        problems += met + unfit
     annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)
     paths = [annotation.image_path for annotation in annotations]
     its_detector = detector.from_workdir(_WORKDIR.value)

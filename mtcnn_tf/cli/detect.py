@@ -60,6 +60,7 @@ def main(argv: list[str]) -> None:
     except ValueError as error:
         raise app.UsageError(str(error)) from None
     try:
+        cli.check_local(_OUT_DIR)
         its_detector = detector.load(_MODEL.value)
         cli.check_thresholds(thresholds, its_detector.stages)
         find_faces = functools.partial(

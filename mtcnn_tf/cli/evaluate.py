@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, cli, datasets, detector, faces, images, stages, visualize
+from mtcnn_tf import cascade, cli, datasets, detector, faces, files, images, stages, visualize
 from mtcnn_tf.datasets import fddb as fddb_ellipses
-from mtcnn_tf.datasets import folder, points
+from mtcnn_tf.datasets import folder, points, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.evaluation import (
     curves,
@@ -52,7 +52,7 @@ _DATASET_DIR = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc and coco in weak_spots: the class that is looked for; by default all classes."
+    "class_name", None, "voc, coco and yolo in weak_spots: the class that is looked for; by default all classes."
 )
 _PICTURES = flags.DEFINE_string(
     "pictures",
@@ -115,10 +115,11 @@ def main(argv: list[str]) -> None:
 
 def evaluate() -> None:
     """Reads, detects, scores, prints, writes."""
+    cli.check_local(_OUT_DIR)
     protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
-    names = [os.path.relpath(path, _dataset()[1]).replace(os.sep, "/") for path in paths]
+    names = [files.relative(path, _dataset()[1]) for path in paths]
     if task.turns:
         names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.turns, strict=True)]
     loaders = _loaders(functools.partial(_detect, paths, task.turns), names)
@@ -207,13 +208,14 @@ def _prepare_weak_spots() -> Task:
     name, directory = _dataset()
     split = _SPLIT.value or ("val" if name == "wider_face" else "train")
     listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
+    listed, unfit = sizes.fit_all(listed)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
         f"{attribute} {word}": [values == value for values in of_pictures]
         for attribute, of_pictures in attributes.items()
         for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
     }
-    views, notes = _chosen(weak_spots.upright(listed, groups), problems)
+    views, notes = _chosen(weak_spots.upright(listed, groups), problems + unfit)
     views += weak_spots.turned(views)
     notes.append(f"Pictures are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
     return Task(views, weak_spots.report, notes, [view.degrees for view in views])

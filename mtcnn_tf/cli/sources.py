@@ -2,6 +2,7 @@
 
 import glob
 import os
+import pathlib
 from typing import NamedTuple
 
 from mtcnn_tf.datasets import folder
@@ -44,10 +45,8 @@ def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
     """Kind and name of each source that one argument names."""
     if os.path.isdir(argument):
         paths = [annotation.image_path for annotation in folder.read(argument)[0]]
-        is_outside = [
-            os.path.commonpath([os.path.realpath(path), passed_over_dir]) != passed_over_dir for path in paths
-        ]
-        return [("picture", path) for path, outside in zip(paths, is_outside, strict=True) if outside]
+        real = [pathlib.Path(os.path.realpath(path)) for path in paths]
+        return [("picture", p) for p, at in zip(paths, real, strict=True) if not at.is_relative_to(passed_over_dir)]
     if os.path.isfile(argument):
         return [("video" if argument.lower().endswith(VIDEO_ENDINGS) else "picture", argument)]
     if argument.isdecimal():

@@ -1,15 +1,28 @@
 """Reads annotated photographs: one module per format on disk, each with `read(directory, split)`.
 
-`wider_face`, `wider_face_landmarks`, `fddb`, `voc`, `coco` and `folder` are *complete*: a region of their pictures
-without a box is background, and negatives may be cut there. The point sets `points`, `mtfl` and `celeba` label one face
-a picture and show other people, too: `five_points.annotate`, through which all of them go, marks them not complete.
+Most are *complete*: a region of their pictures without a box is background, and negatives may be cut there. The point
+sets `points`, `mtfl` and `celeba` label one face a picture and show other people, too: `five_points.annotate`, through
+which all of them go, marks them not complete.
 A picture of which a face's line was damaged isn't complete in any format.
 
-Readers parse text. They open no picture: one that is missing, or a box outside of it, is found when it is opened.
+Readers parse text. They open no picture (but for `yolo`, whose numbers are fractions of it): one that is missing, or
+a box outside of it, is found when it is opened.
 """
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import celeba, coco, fddb, folder, mtfl, points, voc, wider_face, wider_face_landmarks
+from mtcnn_tf.datasets import (
+    celeba,
+    coco,
+    fddb,
+    folder,
+    listing,
+    mtfl,
+    points,
+    voc,
+    wider_face,
+    wider_face_landmarks,
+    yolo,
+)
 
 _MODULES = {
     "wider_face": wider_face,
@@ -20,10 +33,21 @@ _MODULES = {
     "fddb": fddb,
     "voc": voc,
     "coco": coco,
+    "yolo": yolo,
     "folder": folder,
 }
 NAMES = tuple(_MODULES)
-NAMES_WITH_CLASSES = ("voc", "coco")
+NAMES_WITH_CLASSES = ("voc", "coco", "yolo")
+
+
+def alarms(spec: str, problems: list[faces.Problem]) -> list[str]:
+    """A sentence for each sort of problem that makes the whole set suspicious: faces without picture or class."""
+    sentences = []
+    for what in (listing.NO_PICTURE, listing.NO_CLASS):
+        met = [problem for problem in problems if problem.what == what]
+        if met:
+            sentences.append(f"{spec} should say where every face belongs, {len(met):,} × {what}; the first: {met[0]}")
+    return sentences
 
 
 def read(
@@ -34,7 +58,7 @@ def read(
     Args:
         spec: `NAME:DIR`, where NAME is one of `NAMES`, and DIR a folder or the address of one, see `files`.
         split: 'train', 'val' or 'test', as far as the format has them. `fddb` and `folder` have no splits.
-        class_name: For `voc` and `coco` the class that is a face, None for all; without meaning for the others.
+        class_name: For `voc`, `coco` and `yolo` the class that is a face, None for all; without meaning for the others.
 
     Raises:
         ValueError: An unknown name, split or class, or a set without a single picture that can be used.

@@ -4,6 +4,7 @@ Lin et al., "Microsoft COCO: Common Objects in Context", 2014. COCO's *left* is 
 keypoints by the picture, the points themselves show it, see `five_points.in_picture_order`.
 """
 
+import collections
 import json
 import os
 import re
@@ -11,10 +12,11 @@ import re
 import numpy as np
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import five_points, listing
+from mtcnn_tf.datasets import five_points, listing, places
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
+_WITHOUT_NAME = "a picture without file_name or an id of its own"
 
 
 def read(
@@ -23,11 +25,12 @@ def read(
     """Annotations in the order of the file's `images`, and what was wrong in it.
 
     Crowds (and what is marked `ignore`) become `ignored`; keypoints with visibility 0 are unknown. A picture with a
-    face whose box can't be read keeps its sound faces but is not complete.
+    face whose box or class can't be read keeps its sound faces but is not complete. Where a face belongs to no picture
+    none of them is, for any may show it.
 
     Args:
-        directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, and the
-            pictures in `images`, `images/{split}`, `{split}`, `{split}2017` or the directory itself.
+        directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, or
+            `{split}/*.coco.json`; pictures are looked for in all its folders, see `places.locate`.
         split: 'train', 'val' or 'test'.
         class_name: The category that is a face; the others aren't. None: every one is.
 
@@ -37,23 +40,35 @@ def read(
     """
     path = _find_file(directory, split)
     content = _load(path)
-    categories = {_key(c.get("id")): c for c in content["categories"]}
-    names = {key: str(category.get("name", "")) for key, category in categories.items()}
-    listing.check_class_name(class_name, set(names.values()), directory)
+    categories = _with_values({str(c.get("id")): c for c in content["categories"]})
+    listing.check_class_name(class_name, {str(c.get("name", "")) for c in content["categories"]}, directory)
     pictures, problems = _pictures(content["images"], path)
+    by_id, all_attached = _with_values(pictures), True
     for index, entry in enumerate(content["annotations"]):
         where = f"{path}: annotation {index}"
-        category = _key(entry.get("category_id"))
-        if class_name is not None and names.get(category) != class_name:
+        category = _find(categories, entry.get("category_id"))
+        name = str((category or {}).get("name", ""))
+        if name and not listing.is_class(name, class_name):
             continue
-        picture = pictures.get(_key(entry.get("image_id")))
+        picture = _find(by_id, entry.get("image_id"))
         if picture is None:
-            problems.append(faces.Problem(where, "a face in no known picture", ascii(entry.get("image_id"))[:100]))
-            continue
-        problems += _add_face(picture, entry, _keypoint_indices(categories.get(category, {})), where)
-    first = next(iter(pictures.values()))["name"] if pictures else ""
-    image_dir = _image_dir(directory, split, first)
-    return [_annotation(picture, image_dir) for picture in pictures.values()], problems
+            problems.append(faces.Problem(where, listing.NO_PICTURE, ascii(entry.get("image_id"))[:100]))
+            all_attached = False
+        elif not name and class_name is not None:
+            problems.append(faces.Problem(where, listing.NO_CLASS, ascii(entry.get("category_id"))[:100]))
+            picture["is_complete"] = False
+        else:
+            problems += _add_face(picture, entry, _keypoint_indices(category or {}), where)
+    named = [picture for picture in pictures.values() if picture["name"] is not None]
+    names = [picture["name"] for picture in named]
+    image_paths = places.locate([[name] for name in names], _image_dirs(directory, split, names[:1]), directory, split)
+    annotations = []
+    for picture, image_path in zip(named, image_paths, strict=True):
+        if image_path is None:
+            problems.append(faces.Problem(path, listing.OUTSIDE, ascii(picture["name"])[:100]))
+        else:
+            annotations.append(_annotation(picture, image_path, all_attached))
+    return annotations, problems
 
 
 def _find_file(directory: str, split: str) -> str:
@@ -63,10 +78,12 @@ def _find_file(directory: str, split: str) -> str:
     listed = files.glob(directory, "annotations/*.json")
     found = listed + files.glob(directory, "*.json")
     fitting = [path for path in listed if split in os.path.basename(path)]
+    for folder in places.SPLIT_FOLDERS[split] if not fitting else ():  # as Roboflow has it, with the pictures
+        fitting += files.glob(directory, f"{folder}/*.coco.json")
     if not fitting and len(found) == 1:
         names_other_split = any(s in os.path.basename(found[0]) for s in SPLITS if s != split)
         fitting = [] if names_other_split else found
-    there = ", ".join(os.path.relpath(path, directory) for path in found) or "none"
+    there = ", ".join(files.relative(path, directory) for path in found) or "none"
     if not fitting:
         raise FileNotFoundError(
             f"the split {split!r} of {directory} needs annotations/*{split}*.json or one JSON file; there are: {there}"
@@ -91,24 +108,34 @@ def _load(path: str) -> dict[str, list[dict]]:
     return lists
 
 
-def _key(value) -> str:
-    """An id as text: some tools write the same id as a number here and as text there."""
-    return str(value)
+def _with_values(by_id: dict[str, dict]) -> dict[str, dict]:
+    """The same entries, also to be found by the value of their ids where no two have the same."""
+    counts = collections.Counter(map(listing.by_value, by_id))
+    values = {listing.by_value(key): entry for key, entry in by_id.items() if counts[listing.by_value(key)] == 1}
+    return {**values, **by_id}
+
+
+def _find(by_id: dict[str, dict], identity: object) -> dict | None:
+    """The entry with an id as it is written, or else with its value, see `listing.by_value`."""
+    return by_id.get(str(identity), by_id.get(listing.by_value(identity)))
 
 
 def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[faces.Problem]]:
-    """Picture's id → its name and empty lists that its faces are put into."""
+    """Picture's id → its name, None where it has none that can be used, and empty lists that its faces are put into."""
     pictures, problems = {}, []
     for index, image in enumerate(images):
-        name = image.get("file_name")
-        if not isinstance(name, str) or not name or "id" not in image or _key(image["id"]) in pictures:
-            problems.append(faces.Problem(f"{path}: image {index}", "a picture without file_name or an id of its own"))
+        where, name, key = f"{path}: image {index}", image.get("file_name"), str(image.get("id"))
+        if "id" not in image or key in pictures:
+            problems.append(faces.Problem(where, _WITHOUT_NAME))
+            if key in pictures:  # whose faces its own are
+                pictures[key]["is_complete"] = False
             continue
-        if listing.picture_path("", name) is None:
-            problems.append(faces.Problem(f"{path}: image {index}", listing.OUTSIDE, ascii(name)[:100]))
-            continue
-        empty = {"name": listing.native_path(name), "boxes": [], "points": [], "ignored": [], "is_complete": True}
-        pictures[_key(image["id"])] = empty
+        if not isinstance(name, str) or not name:
+            problems.append(faces.Problem(where, _WITHOUT_NAME))
+            name = None
+        name = name and listing.native_path(name)
+        size = listing.stated_size(image.get("width"), image.get("height"))
+        pictures[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True, "size": size}
     return pictures, problems
 
 
@@ -119,16 +146,19 @@ def _add_face(picture: dict, entry: dict, indices: list[int | None], where: str)
     if numbers is None:
         picture["is_complete"] = False
         return [faces.Problem(where, "a face without the four numbers of its box", ascii(bbox)[:100])]
-    box = np.concatenate([numbers[:2], numbers[:2] + numbers[2:]])
-    if not listing.has_area(box):
-        return [faces.Problem(where, "a box without area", str(numbers.tolist()))]
-    if entry.get("iscrowd") == 1 or entry.get("ignore") == 1:
+    box, problems = listing.sound_box(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), where)
+    if box is None:
+        picture["is_complete"] = False
+        return problems
+    if listing.is_set(entry.get("iscrowd")) or listing.is_set(entry.get("ignore")):
         picture["ignored"].append(box)
-        return []
+        return problems
     points, is_sound = _points(entry.get("keypoints"), indices)
     picture["boxes"].append(box)
     picture["points"].append(points)
-    return [] if is_sound else [faces.Problem(where, "keypoints that cannot be read", ascii(entry["keypoints"])[:100])]
+    if not is_sound:
+        problems.append(faces.Problem(where, "keypoints that cannot be read", ascii(entry["keypoints"])[:100]))
+    return problems
 
 
 def _keypoint_indices(category: dict) -> list[int | None]:
@@ -168,19 +198,23 @@ def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
     return points, True
 
 
-def _image_dir(directory: str, split: str, first: str) -> str:
-    """The first place in which the first picture lies; `images` or else the directory itself where it lies in none."""
+def _image_dirs(directory: str, split: str, first: list[str]) -> list[str]:
+    """The folders that names may be relative to; before all others one in which the first picture lies."""
     images = os.path.join(directory, "images")
-    places = [images, os.path.join(images, split), *(os.path.join(directory, p) for p in (split, f"{split}2017", ""))]
+    others = [os.path.join(images, "default"), *(os.path.join(directory, f) for f in places.SPLIT_FOLDERS[split])]
+    found = [images, os.path.join(images, split), *others, os.path.join(directory, f"{split}2017"), directory]
     default = images if files.is_dir(images) else directory
-    return next((place for place in places if first and files.is_file(os.path.join(place, first))), default)
+    inside = [name for name in first if listing.picture_path("", name) is not None]
+    held = [place for place in found for name in inside if files.is_file(os.path.join(place, name))]
+    return list(dict.fromkeys([*(held[:1] or [default]), *found]))
 
 
-def _annotation(picture: dict, image_dir: str) -> faces.Annotation:
+def _annotation(picture: dict, image_path: str, all_attached: bool) -> faces.Annotation:
     return faces.Annotation(
-        os.path.join(image_dir, picture["name"]),
+        image_path,
         picture["boxes"],
         five_points.in_picture_order(picture["points"]),
         picture["ignored"],
-        picture["is_complete"],
+        picture["is_complete"] and all_attached,
+        picture["size"],
     )

@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import listing, places
 
 LIST_NAMES = "FDDB-folds/FDDB-fold-*-ellipseList.txt"
 
@@ -60,21 +60,24 @@ def read_ellipses(directory: str) -> tuple[list[Picture], list[faces.Problem]]:
     paths = files.glob(directory, LIST_NAMES)
     if not paths:
         raise FileNotFoundError(f"FDDB needs lists {LIST_NAMES} in {directory}, none is there; check the directory")
-    found, problems = [], []
+    found, names, problems = [], [], []
     for path in paths:
         pictures, stray = listing.group(listing.read_lines(path), _is_path, path)
         problems += stray
         for head, rows in pictures:
-            image_path = listing.picture_path(os.path.join(directory, "originalPics"), head[1] + ".jpg")
-            if image_path is None:
+            if listing.picture_path("", head[1]) is None:
                 problems.append(listing.problem(path, head[0], listing.OUTSIDE, head[1]))
                 continue
             count, rows, wrong_count = listing.split_count(head, rows, path)
             wrong_count += listing.check_count(count, len(rows), head, path)
             ellipses, wrong_rows, is_whole = _read_rows(rows, path)
             problems += wrong_count + wrong_rows
-            found.append(Picture(image_path, np.reshape(ellipses, (-1, 5)), is_whole and not wrong_count))
-    return found, problems
+            names.append([head[1] + ".jpg", head[1]])
+            found.append(Picture(head[1], np.reshape(ellipses, (-1, 5)), is_whole and not wrong_count))
+    image_dir = os.path.join(directory, "originalPics")
+    image_paths = places.locate(names, [image_dir], image_dir)
+    pictures = zip(found, image_paths, strict=True)
+    return [dataclasses.replace(picture, image_path=path) for picture, path in pictures], problems
 
 
 def box_round_ellipse(major: float, minor: float, angle: float, x: float, y: float) -> np.ndarray:
@@ -103,6 +106,7 @@ def _read_rows(rows: list[listing.Line], path: str) -> tuple[list, list[faces.Pr
             is_whole = False
         elif min(numbers[:2]) <= 0 or not listing.has_area(box_round_ellipse(*numbers[:5])):
             problems.append(listing.problem(path, number, "an ellipse without area", text))
+            is_whole = False
         else:
             ellipses.append(numbers[:5])
     return ellipses, problems, is_whole

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import listing, places
 
 # In units of the points' spread. Medians over 2,750 frontal faces of WIDER FACE's training part that are at least 40 px
 # wide and high, with points found by a machine (score >= 0.9, nose within 15 % of the eyes' distance from between the
@@ -79,20 +79,19 @@ def read_rows(
         directory: What the pictures' paths are relative to.
         points_of: From a line's 14 numbers to its five points [5, 2].
     """
-    image_paths, landmarks, wheres, problems = [], [], [], []
+    names, landmarks, wheres, problems = [], [], [], []
     for number, text in listing.read_lines(path):
         name, numbers = listing.split_row(text, 14)
         if numbers is None:
             problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
             continue
-        image_path = listing.picture_path(directory, name)
-        if image_path is None:
+        if listing.picture_path("", name) is None:
             problems.append(listing.problem(path, number, listing.OUTSIDE, text))
             continue
-        image_paths.append(image_path)
+        names.append([name])
         landmarks.append(points_of(numbers))
         wheres.append(f"{path}:{number}")
-    annotations, without_extent = annotate(image_paths, landmarks, wheres)
+    annotations, without_extent = annotate(places.locate(names, [directory], directory), landmarks, wheres)
     return annotations, problems + without_extent
 
 

@@ -14,6 +14,8 @@ MOST_PIXELS = 1e6
 """A coordinate beyond this is a damaged number and no place in a picture."""
 
 OUTSIDE = "a path that leads out of the data set"
+NO_PICTURE = "a face in no known picture"
+NO_CLASS = "a face of no known class"
 
 Line = tuple[int, str]
 """Number of a line in its file, counted from 1, and its text without blanks at the ends."""
@@ -57,11 +59,28 @@ def find_list(directory: str, lists: Mapping[str, Sequence[str]], split: str) ->
 
 def check_class_name(class_name: str | None, class_names: set[str], directory: str) -> None:
     """Raises ValueError where a class was asked for that the set doesn't have."""
-    if class_name is not None and class_name not in class_names:
+    if class_name is not None and not any(is_class(name, class_name) for name in class_names):
         raise ValueError(
             f"{directory} has no object of the class {class_name!r}; its classes are: "
             + (", ".join(sorted(class_names)[:20]) or "none")
         )
+
+
+def is_class(name: str, class_name: str | None) -> bool:
+    """Whether an object called `name` is of the class that was asked for; capitals make no other class."""
+    return class_name is None or name.strip().casefold() == class_name.strip().casefold()
+
+
+def by_value(identity: object) -> str:
+    """An id as text that is the same for 1, 1.0, "1" and "0001": a data frame turns each into the others."""
+    number = int(identity) if isinstance(identity, float) and identity.is_integer() else identity
+    match = re.fullmatch(r"0*(\d+)(\.0*)?", str(number).strip())
+    return match[1] if match else str(number)
+
+
+def is_set(flag: object) -> bool:
+    """Whether a flag means yes: 1, 1.0, "1", true or "True"."""
+    return by_value(flag) == "1" or str(flag).strip().lower() == "true"
 
 
 def read_lines(path: str) -> list[Line]:
@@ -80,10 +99,34 @@ def pixels(values: Iterable) -> np.ndarray | None:
     return numbers if np.all(np.abs(numbers) <= MOST_PIXELS) else None  # False for NaN, too
 
 
+def stated_size(width: object, height: object) -> tuple[int, int] | None:
+    """The size that an annotation states of its picture; None where it states none, or 0, as some tools do."""
+    numbers = pixels([width, height])
+    return None if numbers is None or np.any(numbers < 1) else (int(numbers[0]), int(numbers[1]))
+
+
 def has_area(box: np.ndarray) -> bool:
     """Whether a box [4] still has an area when it is float32."""
     x1, y1, x2, y2 = np.asarray(box, np.float32)
     return bool(x2 > x1 and y2 > y1)
+
+
+def sound_box(corners: np.ndarray, where: str) -> tuple[np.ndarray | None, list[faces.Problem]]:
+    """The box [4] that `corners` mean, None where they mean none, and what is wrong with them.
+
+    Corners in another order are put right: whoever drags a box from right to left may write them so. A side of −1 or 0
+    is what damaged numbers and placeholders have. The face without a box that can be used may lie anywhere in its
+    picture, which is then not complete.
+
+    Args:
+        corners: x and y of two corners that lie across from each other.
+        where: For the problem.
+    """
+    box = np.concatenate([np.minimum(corners[:2], corners[2:]), np.maximum(corners[:2], corners[2:])])
+    is_inside_out = bool(np.any(corners[2:] < corners[:2]))
+    if not has_area(box) or (is_inside_out and np.any(box[2:] - box[:2] <= 1)):
+        return None, [faces.Problem(where, "a box without area", str(corners.tolist()))]
+    return box, [faces.Problem(where, "a box turned inside out, put right", str(corners.tolist()))] * is_inside_out
 
 
 def group(
@@ -143,7 +186,8 @@ def picture_path(directory: str, name: str) -> str | None:
     Lists come from others. A symbolic link is not looked at, for only who owns the folder makes one.
     """
     name = native_path(name)
-    is_outside = os.path.isabs(name) or os.path.normpath(name).split(os.sep)[0] == os.pardir
+    is_outside = os.path.isabs(name) or re.match("[A-Za-z]:", name) is not None  # on any system
+    is_outside |= os.path.normpath(name).split(os.sep)[0] == os.pardir
     return None if is_outside else os.path.join(directory, name)
 
 

@@ -1,9 +1,13 @@
 """Pascal VOC: one XML file a picture in `Annotations`, the pictures in `JPEGImages`, lists in `ImageSets/Main`.
 
+Tools have their own layouts: pictures in `images` (Label Studio), in folders below (CVAT), or with the XML files beside
+them (LabelImg), in `train`, `valid` and `test` (Roboflow).
+
 Everingham et al., "The Pascal Visual Object Classes Challenge", 2010. Its boxes are pixels counted from 1 with the
 last one inside, so that `xmin ymin xmax ymax` becomes `xmin − 1, ymin − 1, xmax, ymax` with exclusive edges.
 """
 
+import dataclasses
 import os
 from xml.etree import ElementTree
 
@@ -12,7 +16,7 @@ import defusedxml.ElementTree
 import numpy as np
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import listing, places
 
 SPLITS = ("train", "val", "test")
 
@@ -26,16 +30,19 @@ def read(
     not complete; a file that can't be read at all is a problem and gives no annotation.
 
     Args:
-        directory: Holds `Annotations`, `JPEGImages` and perhaps `ImageSets/Main/{split}.txt`.
-        split: 'train', 'val' or 'test'. Without any such list, every XML file is read.
+        directory: Holds `Annotations`, `JPEGImages` and perhaps `ImageSets/Main/{split}.txt`, or has one of the other
+            layouts.
+        split: 'train', 'val' or 'test'. Without any such list or folder, every XML file is read.
         class_name: The class that is a face; other objects aren't. None: every object is a face.
 
     Raises:
         ValueError: Another split, or no object has the class.
         FileNotFoundError: No such directory or list.
     """
-    annotations, class_names = [], set()
-    paths, problems = _xml_paths(directory, split)
+    annotations, class_names, names = [], set(), []
+    annotation_dir = os.path.join(directory, "Annotations")
+    annotation_dir = annotation_dir if files.is_dir(annotation_dir) else directory
+    paths, problems = _xml_paths(directory, annotation_dir, split)
     for path in paths:
         try:
             with files.open(path, "rb") as file:
@@ -46,16 +53,17 @@ def read(
         class_names.update(obj.findtext("name", "").strip() for obj in root.iter("object"))
         boxes, ignored, wrong_objects, is_whole = _read_objects(root, class_name, path)
         problems += wrong_objects
-        image_path = os.path.join(directory, "JPEGImages", _picture_name(root, path))
-        annotations.append(faces.Annotation(image_path, boxes, ignored=ignored, is_complete=is_whole))
+        names.append(_picture_names(root, os.path.relpath(path, annotation_dir)))
+        size = listing.stated_size(root.findtext("size/width"), root.findtext("size/height"))
+        annotations.append(faces.Annotation(path, boxes, ignored=ignored, is_complete=is_whole, size=size))
     listing.check_class_name(class_name, class_names, directory)
-    return annotations, problems
+    image_dirs = [os.path.join(directory, name) for name in ("JPEGImages", "images", "")]
+    image_paths = places.locate(names, image_dirs, directory, split)
+    return [dataclasses.replace(a, image_path=p) for a, p in zip(annotations, image_paths, strict=True)], problems
 
 
-def _xml_paths(directory: str, split: str) -> tuple[list[str], list[faces.Problem]]:
-    annotation_dir = os.path.join(directory, "Annotations")
+def _xml_paths(directory: str, annotation_dir: str, split: str) -> tuple[list[str], list[faces.Problem]]:
     listing.check_directory(directory)
-    listing.check_directory(annotation_dir)
     lists = {name: [f"ImageSets/Main/{name}.txt"] for name in SPLITS}
     if split not in SPLITS or any(files.is_file(os.path.join(directory, p)) for (p,) in lists.values()):
         list_path = listing.find_list(directory, lists, split)
@@ -64,14 +72,38 @@ def _xml_paths(directory: str, split: str) -> tuple[list[str], list[faces.Proble
         outside = [line for line, path in zip(lines, paths, strict=True) if path is None]
         problems = [listing.problem(list_path, number, listing.OUTSIDE, text) for number, text in outside]
         return [path for path in paths if path is not None], problems
-    names = sorted(name for name in files.listdir(annotation_dir) if name.lower().endswith(".xml"))
-    return [os.path.join(annotation_dir, name) for name in names], []
+    names = [name for name in _below(annotation_dir) if name.lower().endswith(".xml")]
+    splits = {name: places.split_of(name) for name in names}
+    fitting = [name for name in names if splits[name] in (None, split)]
+    if not fitting:
+        others = ", ".join(sorted({str(other) for other in splits.values()}))
+        raise FileNotFoundError(
+            f"{split!r} of {directory} needs XML files in Annotations or beside the pictures, there is none; "
+            + (f"there are some for: {others}" if others else "check the directory and its format")
+        )
+    return [os.path.join(annotation_dir, name) for name in fitting], []
 
 
-def _picture_name(root: ElementTree.Element, path: str) -> str:
-    """The picture's file name, which some tools write as a whole path or without ending."""
-    name = os.path.basename(listing.native_path(root.findtext("filename", "").strip()))
-    return name if listing.is_picture(name) else os.path.splitext(os.path.basename(path))[0] + ".jpg"
+def _below(directory: str) -> list[str]:
+    """Paths, relative to `directory`, of the files in it and in its folders; at an address of those in it alone."""
+    if files.is_remote(directory):
+        return sorted(files.listdir(directory))
+    found = []
+    for parent, folders, names in files.walk(directory):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        found += [os.path.relpath(os.path.join(parent, name), directory) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def _picture_names(root: ElementTree.Element, xml_name: str) -> list[str]:
+    """What the picture may be called: as the file says, in its own folder or in the XML file's, or like that file."""
+    folder, xml_stem = os.path.dirname(xml_name), os.path.splitext(xml_name)[0]
+    name = listing.native_path(root.findtext("filename", "").strip())
+    if not name:
+        return [xml_stem]
+    beside = os.path.join(folder, os.path.basename(name))
+    has_folder = os.path.dirname(name) and listing.picture_path("", name) is not None
+    return [name, beside, xml_stem] if has_folder else [beside, xml_stem]
 
 
 def _read_objects(
@@ -80,19 +112,30 @@ def _read_objects(
     """Boxes, ignored boxes and problems of one file, and whether every face in it could be read."""
     boxes, ignored, problems, is_whole = [], [], [], True
     for index, obj in enumerate(root.iter("object")):
-        if class_name is not None and obj.findtext("name", "").strip() != class_name:
+        where, name = f"{path}: object {index}", obj.findtext("name", "").strip()
+        if class_name is not None and not name:
+            problems.append(faces.Problem(where, listing.NO_CLASS))
+            is_whole = False
+        if not listing.is_class(name, class_name):
             continue
-        where = f"{path}: object {index}"
         numbers = listing.pixels(obj.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax"))
         if numbers is None:
             problems.append(faces.Problem(where, "an object without the four numbers of its box"))
             is_whole = False
             continue
-        box = numbers - np.array([1, 1, 0, 0])
-        if not listing.has_area(box):
-            problems.append(faces.Problem(where, "a box without area", str(numbers.tolist())))
-        elif obj.findtext("difficult", "").strip() == "1":
+        box, wrong_box = _edges(numbers, where)
+        problems += wrong_box
+        if box is None:
+            is_whole = False
+        elif listing.is_set(obj.findtext("difficult", "")):
             ignored.append(box)
         else:
             boxes.append(box)
     return boxes, ignored, problems, is_whole
+
+
+def _edges(numbers: np.ndarray, where: str) -> tuple[np.ndarray | None, list[faces.Problem]]:
+    """As `listing.sound_box`, of numbers that count pixels from 1, with the last one inside."""
+    is_inside_out = np.any(numbers[2:] < numbers[:2])
+    box, problems = listing.sound_box(numbers if is_inside_out else numbers - (1, 1, 0, 0), where)
+    return (box - (1, 1, 0, 0) if is_inside_out and box is not None else box), problems

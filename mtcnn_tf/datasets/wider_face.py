@@ -31,9 +31,8 @@ def image_dir(directory: str, split: str) -> str:
 def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
     """Annotations in the order of the list, and what was wrong in it.
 
-    Faces flagged invalid become `ignored`. A box without area can't be a region to ignore: it is a problem, and the
-    rest of its picture stands. A picture of which a face's line is damaged, or whose count doesn't match, keeps its
-    sound faces but is not complete, for a face may lie anywhere in it.
+    Faces flagged invalid become `ignored`. A picture of which a face's line is damaged or its box has no area, or whose
+    count doesn't match, keeps its sound faces but is not complete, for a face may lie anywhere in it.
 
     Args:
         directory: Holds `wider_face_split` and `WIDER_train` or `WIDER_val`.
@@ -104,9 +103,13 @@ def _read_rows(rows: list[listing.Line], path: str) -> tuple[np.ndarray, np.ndar
             is_whole = False
             continue
         numbers = np.pad(numbers, (0, _NUM_COLUMNS - len(numbers)), constant_values=-1)
-        if not listing.has_area(_corners(numbers[None])[0]):
-            problems.append(listing.problem(path, number, "a box without area", text))
-        elif numbers[_INVALID] == 1:
+        box, wrong_box = listing.sound_box(_corners(numbers[None])[0], f"{path}:{number}")
+        problems += wrong_box
+        if box is None:
+            is_whole &= not numbers[:4].any()  # one picture of the official list has a line of zeros: no face
+            continue
+        numbers[:4] = *box[:2], *(box[2:] - box[:2])
+        if numbers[_INVALID] == 1:
             ignored.append(numbers)
         else:
             usable.append(numbers)

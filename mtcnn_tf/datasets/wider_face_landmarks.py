@@ -46,12 +46,12 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     path = listing.find_list(directory, LISTS, split)
     beside = os.path.join(os.path.dirname(path), "images")
     image_dir = beside if files.is_dir(beside) else wider_face.image_dir(directory, split)
-    invalid, problems = _invalid_faces(directory, split)
+    invalid, wanting, problems = _invalid_faces(directory, split)
     pictures, stray = listing.group(listing.read_lines(path), lambda text: text.startswith("#"), path)
     problems += stray
     annotations = []
     for (number, head), rows in pictures:
-        name, has_corners = _parse_head(head)
+        name, size = _parse_head(head)
         if name is None:
             problems.append(listing.problem(path, number, "a picture's line without its path", head))
             continue
@@ -59,30 +59,34 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         if image_path is None:
             problems.append(listing.problem(path, number, listing.OUTSIDE, head))
             continue
-        boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, has_corners, path)
+        boxes, points, ignored, wrong_rows, is_whole = _read_rows(rows, size is not None, path)
         ignored += list(invalid.get(listing.native_path(name), []))
+        is_whole &= listing.native_path(name) not in wanting
         problems += wrong_rows
         landmarks = five_points.in_picture_order(points) if points else None
-        annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_whole))
+        stated = None if size is None else listing.stated_size(*size)
+        annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_whole, stated))
     return annotations, problems
 
 
-def _invalid_faces(directory: str, split: str) -> tuple[dict[str, np.ndarray], list[faces.Problem]]:
-    """Picture's relative path → the faces to ignore in WIDER FACE's own list, where it is there."""
+def _invalid_faces(directory: str, split: str) -> tuple[dict[str, np.ndarray], set[str], list[faces.Problem]]:
+    """By WIDER FACE's own list, where it is there: path of a picture → its faces to ignore; pictures not complete."""
     if not files.is_file(os.path.join(directory, wider_face.LISTS[split][0])):
-        return {}, []
+        return {}, set(), []
     annotations, problems = wider_face.read(directory, split)
     image_dir = wider_face.image_dir(directory, split)
-    return {os.path.relpath(a.image_path, image_dir): a.ignored for a in annotations if len(a.ignored)}, problems
+    by_name = {os.path.relpath(annotation.image_path, image_dir): annotation for annotation in annotations}
+    wanting = {name for name, annotation in by_name.items() if not annotation.is_complete}
+    return {name: annotation.ignored for name, annotation in by_name.items()}, wanting, problems
 
 
-def _parse_head(head: str) -> tuple[str | None, bool]:
-    """A picture's path, and whether its boxes are given by their corners: so it is where a size follows the path."""
+def _parse_head(head: str) -> tuple[str | None, np.ndarray | None]:
+    """A picture's path, and its size [2], None where none follows: then boxes aren't given by their corners."""
     name = head[1:].strip()
     if listing.is_picture(name):
-        return name, False
+        return name, None
     name, size = listing.split_row(name, 2)
-    return (name, True) if size is not None and listing.is_picture(name) else (None, False)
+    return (name, size) if size is not None and listing.is_picture(name) else (None, None)
 
 
 def _read_rows(
@@ -96,9 +100,11 @@ def _read_rows(
             problems.append(listing.problem(path, number, "a face's line with a wrong number of numbers", text))
             is_whole = False
             continue
-        box = numbers[:4] if has_corners else np.concatenate([numbers[:2], numbers[:2] + numbers[2:4]])
-        if not listing.has_area(box):
-            problems.append(listing.problem(path, number, "a box without area", text))
+        corners = numbers[:4] if has_corners else np.concatenate([numbers[:2], numbers[:2] + numbers[2:4]])
+        box, wrong_box = listing.sound_box(corners, f"{path}:{number}")
+        problems += wrong_box
+        if box is None:
+            is_whole &= not numbers[:4].any()  # zeros mark no face, as in WIDER FACE's own list
         elif len(numbers) == 5 and numbers[4] == 1:
             ignored.append(box)
         else:

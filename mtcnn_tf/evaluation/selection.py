@@ -21,7 +21,7 @@ def choose(
         ValueError: The list names a picture that isn't here, or there is no picture at all.
         FileNotFoundError: There is no such list.
     """
-    present = [annotation for annotation in listed if os.path.isfile(annotation.image_path)]
+    present = [annotation for annotation in listed if files.is_file(annotation.image_path)]
     notes = []
     if len(present) < len(listed):
         notes.append(f"Of the {len(listed):,} pictures in the lists, {len(present):,} are here and counted.")
@@ -45,7 +45,7 @@ def named(annotations: list, list_path: str) -> list:
         ValueError: A line names no picture, or more than one.
         FileNotFoundError: There is no such file.
     """
-    with open(list_path, encoding="utf-8", errors="surrogateescape") as file:
+    with files.open(list_path, encoding="utf-8", errors="surrogateescape") as file:
         names = list(dict.fromkeys(line.strip() for line in file if line.strip()))
     by_ending = collections.defaultdict(list)
     for annotation in annotations:
@@ -56,7 +56,7 @@ def named(annotations: list, list_path: str) -> list:
     unclear = [
         name
         for name, those in zip(names, found, strict=True)
-        if len(those) > 1 or (not those and not os.path.isfile(name))
+        if len(those) > 1 or (not those and not files.is_file(name))
     ]
     if unclear:
         raise ValueError(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -12,7 +13,7 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import building, jobs, shards
+from data_prep import building, examples, jobs, shards
 from mtcnn_tf import datasets, images, input_pipeline, kinds, locks, networks, stages
 from tests import warm_python
 
@@ -263,3 +264,62 @@ def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
     assert os.listdir(tmp_path) in ([], ["pnet"])
+
+
+def write_coco_drawn_at_another_size(directory):
+    """Two pictures, 160 × 120, one of them annotated at twice its size."""
+    listed = [{"id": i, "file_name": f"{i}.png", "width": 160 * i, "height": 120 * i} for i in (1, 2)]
+    annotations = []
+    for i in (1, 2):
+        images.write(directory / f"{i}.png", drawn_faces.draw_picture(i))
+        x1, y1, x2, y2 = np.multiply(drawn_faces.FACE, i).tolist()
+        annotations.append({"image_id": i, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]})
+    content = {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
+    (directory / "all.json").write_text(json.dumps(content))
+
+
+def test_boxes_drawn_at_another_size_are_left_out_or_scaled(tmp_path):
+    write_coco_drawn_at_another_size(tmp_path)
+    config = config_of(f"coco:{tmp_path}", validation_share=0, num_shards=1)
+    left_out = building.build(config, str(tmp_path / "one"), num_workers=1)
+    assert list(left_out["problems"].values()) == [1]
+    scaled = building.build(
+        dataclasses.replace(config, recipe=examples.Recipe(scale_boxes=True)), str(tmp_path / "two"), num_workers=1
+    )
+    assert not scaled["problems"]
+    assert scaled["examples"]["train"]["negative"] > 1.5 * left_out["examples"]["train"]["negative"]
+
+
+def test_faces_that_belong_to_no_picture_are_said_before_anything_is_built(tmp_path):
+    images_listed = [{"id": 1, "file_name": "a.jpg"}]
+    annotation = {"image_id": 2, "category_id": 1, "bbox": [1, 2, 30, 40]}
+    content = {"images": images_listed, "annotations": [annotation], "categories": [{"id": 1, "name": "face"}]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    reported = []
+    with pytest.raises(ValueError, match="expected annotated faces"):
+        building.build(config_of(f"coco:{tmp_path}"), str(tmp_path / "records"), 1, report=reported.append)
+    assert len(reported) == 1 and "1 × a face in no known picture" in reported[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "thresholds"),
+    [("rnet", (6.0,)), ("rnet", (0.2, 0.2)), ("onet", (0.2,)), ("onet", (0.2, float("nan"))), ("pnet", ())],
+)
+def test_thresholds_that_fit_no_networks_are_refused(stage, thresholds):
+    with pytest.raises(ValueError, match=f"{stage} needs a threshold in 0–1 for each network before it"):
+        config_of("folder:none", stage=stage, networks="networks", thresholds=thresholds)
+
+
+def test_thresholds_of_no_networks_are_refused():
+    with pytest.raises(ValueError, match="give --networks"):
+        config_of("folder:none", thresholds=(0.5,))
+
+
+@pytest.mark.parametrize("flags", [["--negative_iou=0.5", "--part_iou=0.4"], ["--networks=none", "--thresholds=x"]])
+def test_flags_that_contradict_each_other_end_in_one_sentence(tmp_path, flags):
+    python = warm_python.command()
+    done = subprocess.run(
+        command(f"folder:{tmp_path}", tmp_path, *flags, python=python), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("build: ")

@@ -127,6 +127,11 @@ def test_mined_examples_come_from_the_proposals(stage):
     np.testing.assert_allclose(boxes.decode(square, found.offsets[found.kinds == kinds.POSITIVE]), FACE, atol=1e-3)
 
 
+def test_scales_that_contradict_each_other_are_refused():
+    with pytest.raises(ValueError, match="min_scale of at most max_scale, got 2 and 1.25"):
+        examples.Recipe(min_scale=2)
+
+
 def test_no_proposals_at_all():
     recipe = dataclasses.replace(RECIPE, trials_per_face=0)
     nothing = faces.no_boxes(), np.zeros(0, np.float32)
@@ -148,3 +153,12 @@ def test_boxes_are_fitted_to_the_picture():
     np.testing.assert_array_equal(fitted.boxes, [[0, 10, 30, 70], fine])
     np.testing.assert_array_equal(fitted.ignored, [[150, 100, 160, 120], [0, 10, 10, 70]])
     assert [problem.what for problem in problems] == ["box outside the picture"] * 3
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_face_of_which_nothing_lies_in_the_picture_may_be_anywhere_in_it(ignored):
+    half, gone = [-10, 10, 10, 70], [160, 10, 220, 70]
+    for box, is_complete in ((half, True), (gone, False)):
+        boxes = {"ignored" if ignored else "boxes": [box]}
+        fitted, _ = examples.fit_to_picture(faces.Annotation("a.png", **boxes), 160, 120)
+        assert fitted.is_complete == is_complete

@@ -7,6 +7,7 @@ import pytest
 
 from data_prep import inspection
 from mtcnn_tf import faces, images
+from mtcnn_tf.datasets import sizes
 
 POINTS = np.float32([[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]])
 READERS_PROBLEM = faces.Problem("list.txt:7", "a box without area", "'0 0 0 0'")
@@ -118,6 +119,13 @@ def test_points_outside_and_sides_exchanged(pictures):
     counts = report.problem_counts
     assert counts[inspection.POINT_OUTSIDE] == 2 and counts[inspection.SIDES_SWAPPED] == 1
     assert "160.5" in next(p.detail for p in report.problems if p.what == inspection.POINT_OUTSIDE)
+
+
+def test_boxes_of_another_size_are_reported_and_nothing_else_of_them(pictures):
+    boxes = np.float32([[0, 0, 600, 400]])
+    report = of(faces.Annotation(pictures["a"], boxes, POINTS[None] * 9, size=(800, 600)))
+    assert [problem.what for problem in report.problems] == [sizes.OTHER_SIZE]
+    assert (report.num_cut, report.num_outside) == (0, 0)
 
 
 def test_a_profile_with_only_its_eyes_exchanged_is_left_alone(pictures):

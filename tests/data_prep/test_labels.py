@@ -78,3 +78,11 @@ def test_no_boxes_and_no_faces():
     found, offsets = labels.label(faces.no_boxes(), faces.Annotation("a.jpg", FACE), RULES)
     assert found.shape == (0,) and offsets.shape == (0, 4)
     assert label_one(FACE, faces.Annotation("a.jpg"))[0] == kinds.NEGATIVE
+
+
+@pytest.mark.parametrize(
+    "ious", [(0.65, 0.4, 0.5), (0.3, 0.4, 0.3), (0.65, 0.4, -0.1), (1.1, 0.4, 0.3), (0.65, np.nan, 0.3)]
+)
+def test_rules_that_contradict_each_other_are_refused(ious):
+    with pytest.raises(ValueError, match="negative_iou ≤ part_iou ≤ positive_iou"):
+        labels.Rules(*ious)

@@ -1,9 +1,10 @@
 import json
+import pathlib
 
 import pytest
 
 import mtcnn_tf
-from mtcnn_tf import calibrated, stages
+from mtcnn_tf import calibrated, files, stages
 
 
 @pytest.fixture
@@ -26,3 +27,29 @@ def test_thresholds_come_back_for_the_same_networks_only(workdir):
 def test_the_weights_that_ship_have_thresholds():
     shipped = f"{mtcnn_tf.__path__[0]}/weights"
     assert calibrated.read(shipped) == pytest.approx(mtcnn_tf.load().thresholds)
+
+
+def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(workdir):
+    address = "ram://calibrated/networks"
+    for stage in stages.ALL:
+        files.as_path(address).mkdir()
+        (files.as_path(address) / stage.network_file).write_bytes((workdir / stage.network_file).read_bytes())
+    assert calibrated.read(address) is None
+    calibrated.write(address, (0.1, 0.2, 0.3), {"pictures": 5})
+    assert calibrated.read(address) == (0.1, 0.2, 0.3)
+    (files.as_path(address) / "rnet.keras").write_bytes(b"another")
+    with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
+        calibrated.read(address)
+
+
+def test_a_detector_is_loaded_from_an_address():
+    """TensorFlow's ram:// stands for a bucket."""
+    shipped = pathlib.Path(mtcnn_tf.__path__[0]) / "weights"
+    address = files.as_path("ram://detectors/networks")
+    address.mkdir()
+    for path in shipped.glob("*.*"):
+        (address / path.name).write_bytes(path.read_bytes())
+    loaded = mtcnn_tf.load(str(address))
+    assert loaded.thresholds == pytest.approx(mtcnn_tf.load().thresholds)
+    with pytest.raises(FileNotFoundError, match="found neither"):
+        mtcnn_tf.load("ram://detectors/none")

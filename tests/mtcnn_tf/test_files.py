@@ -1,3 +1,4 @@
+import ntpath
 import os
 
 import pytest
@@ -71,3 +72,13 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     assert sorted(os.listdir(tmp_path / "train")) == [".partial-1-2", "a.tfrecord"]
     files.remove_partial(tmp_path)
     assert os.listdir(tmp_path / "train") == ["a.tfrecord"]
+
+
+def test_a_way_from_one_folder_to_a_file(monkeypatch):
+    assert files.relative("/a/b/c.jpg", "/a") == "b/c.jpg"
+    assert files.relative("/a/c.jpg", "/b") == "../a/c.jpg"
+    assert files.relative("gs://bucket/a/b.jpg", "gs://bucket/a/") == "b.jpg"
+    monkeypatch.setattr(files.os, "path", ntpath)
+    monkeypatch.setattr(files.os, "sep", "\\")
+    assert files.relative("C:\\a\\b.jpg", "C:\\a") == "b.jpg"
+    assert files.relative("D:\\a\\b.jpg", "C:\\a") == "D:/a/b.jpg"  # from one drive to another there is none

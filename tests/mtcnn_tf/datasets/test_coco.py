@@ -46,6 +46,11 @@ def test_finds_the_pictures(write, tmp_path, place):
     assert annotations[0].image_path == str(tmp_path / place / "b" / "x.jpg")
 
 
+def test_the_stated_size_travels(write):
+    images = [{"id": 7, "file_name": "a.jpg", "width": 640, "height": "480"}, {"id": 3, "file_name": "b.jpg"}]
+    assert [annotation.size for annotation in coco.read(write(images=images))[0]] == [(640, 480), None]
+
+
 NAMES = [
     (["nose", "left_eye", "right_eye", "left_ear", "mouth_left", "mouth_right"], [2, 1, 0, 5, 4]),  # the person's sides
     (["Left Eyebrow", "eyeLeft", "eyeRight", "NoseTip", "LeftMouthCorner", "RightMouthCorner"], [2, 1, 3, 5, 4]),
@@ -85,11 +90,52 @@ def test_class_names(write):
         coco.read(directory, class_name="cat")
 
 
+@pytest.mark.parametrize("identity", [1, 1.0, "1", "1.0", "0001"])
+@pytest.mark.parametrize("stated", [1, 1.0, "1", "0001"])
+def test_ids_are_compared_by_value(write, identity, stated):
+    images = [{"id": stated, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}]
+    categories = [{"id": stated, "name": "face"}, {"id": 2, "name": "dog"}]
+    face = {**a_face(image_id=identity, iscrowd=identity), "category_id": identity}
+    annotations, problems = coco.read(write([face], categories, images), class_name="face")
+    assert not problems
+    assert [(len(a.ignored), a.is_complete) for a in annotations] == [(1, True), (0, True)]
+
+
+def test_ids_that_are_different_text_of_one_value_stay_two(write):
+    images = [{"id": "7", "file_name": "a.jpg"}, {"id": "007", "file_name": "b.jpg"}]
+    annotations, problems = coco.read(write([a_face(image_id="007")], images=images))
+    assert [len(a.boxes) for a in annotations] == [0, 1] and not problems
+    assert coco.read(write([a_face(image_id=7.0)], images=images))[1] == []  # nearer to 7 than to 007
+
+
+def test_a_face_that_finds_no_picture_may_be_in_any(write):
+    annotations, problems = coco.read(write([a_face(), a_face(image_id=99)]))
+    assert [p.what for p in problems] == ["a face in no known picture"]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False)]
+
+
+def test_a_face_that_finds_no_class_is_no_background(write):
+    categories = [{"id": 1, "name": "face"}, {"id": 2}, {"id": 3, "name": "dog"}]
+    wanted = [{**a_face(image_id=3), "category_id": category} for category in (2, 9)]
+    directory = write([a_face(), *wanted, {**a_face(), "category_id": 3}], categories)
+    annotations, problems = coco.read(directory, class_name="Face")
+    assert [p.what for p in problems] == ["a face of no known class"] * 2
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, True), (0, False)]
+    assert [len(a.boxes) for a in coco.read(directory)[0]] == [2, 2]
+
+
 @pytest.mark.parametrize("bbox", [None, [1, 2, 3], ["x", 2, 3, 4], [1, 2, 10**400, 4], {"x": 1}, [1, 2, [3], 4]])
 def test_damaged_boxes_are_problems(write, bbox):
     annotations, problems = coco.read(write([a_face(), {**a_face(), "bbox": bbox}]))
     assert [p.what for p in problems] == ["a face without the four numbers of its box"]
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, True)]
+
+
+def test_negative_sides_are_put_right_and_a_face_without_box_may_be_anywhere(write):
+    annotations, problems = coco.read(write([a_face((30, 40, -20, -25)), a_face((1, 1, 0, 5), image_id=3)]))
+    np.testing.assert_array_equal(annotations[0].boxes, [[10, 15, 30, 40]])
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, True), (0, False)]
+    assert [p.what for p in problems] == ["a box turned inside out, put right", "a box without area"]
 
 
 def test_other_problems(write):
@@ -101,7 +147,7 @@ def test_other_problems(write):
         "a face in no known picture",
         "a face in no known picture",
     ]
-    assert [len(a.boxes) for a in annotations] == [1]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False)]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "nonsense", '{"images": [1], "annotations": []}', "[" * 100_000])

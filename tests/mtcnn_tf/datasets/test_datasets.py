@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from mtcnn_tf import datasets
+from mtcnn_tf import datasets, faces
+from mtcnn_tf.datasets import listing
 
 
 def test_reads_by_name_and_keeps_the_rest_of_the_directory(tmp_path):
@@ -26,6 +27,15 @@ def test_pictures_without_faces_may_be_listed_in_a_file(tmp_path):
     assert not problems and all(a.is_complete and len(a.boxes) == 0 for a in annotations)
     expected = ["/elsewhere/1.jpg", *(str(tmp_path / name) for name in ("a.jpg", "b/2.PNG"))]
     assert sorted(annotation.image_path for annotation in annotations) == expected
+
+
+def test_faces_without_picture_or_class_are_an_alarm():
+    whats = [listing.NO_PICTURE, "a box without area", listing.NO_PICTURE, listing.NO_CLASS]
+    met = [faces.Problem(f"list.json: annotation {index}", what) for index, what in enumerate(whats)]
+    first, second = datasets.alarms("coco:DIR", met)
+    assert "coco:DIR" in first and "2 × a face in no known picture" in first and "annotation 0" in first
+    assert "1 × a face of no known class" in second and "annotation 3" in second
+    assert datasets.alarms("coco:DIR", met[1:2]) == []
 
 
 @pytest.mark.parametrize("spec", ["lfw:/x", "folder", "folder:", ":/x", ""])

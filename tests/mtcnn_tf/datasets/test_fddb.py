@@ -47,7 +47,15 @@ def test_problems(folds_dir):
         "an ellipse's line without its 5 or 6 numbers",
         "the count of faces does not match",
     ]
-    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, True)]
+    assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, False)]
+
+
+def test_pictures_in_another_format(folds_dir):
+    (folds_dir / "FDDB-fold-01-ellipseList.txt").write_text("2002/a\n1\n30 20 0 100 90 1\n")
+    picture = folds_dir.parent / "originalPics" / "2002" / "a.PNG"
+    picture.parent.mkdir(parents=True)
+    picture.touch()
+    assert fddb.read(str(folds_dir.parent))[0][0].image_path == str(picture)
 
 
 def test_no_folds(tmp_path):

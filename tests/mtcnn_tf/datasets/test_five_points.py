@@ -131,6 +131,24 @@ def test_celeba_partitions(celeba_dir, split, names):
     ]
 
 
+@pytest.mark.parametrize("folder", ["img_celeba", "Img/img_celeba", "img_align_celeba/img_align_celeba"])
+def test_celeba_lists_as_csv(tmp_path, folder):
+    """As pandas writes them; the aligned pictures, too, which lie in a folder of their own name."""
+    kind = "align_" * ("align" in folder)
+    names = "image_id,lefteye_x,lefteye_y,righteye_x,righteye_y,nose_x,nose_y,leftmouth_x,leftmouth_y,rightmouth_x"
+    rows = [f"00000{number}.jpg,{NUMBERS.replace(' ', ',')}\n" for number in (1, 2, 3)]
+    (tmp_path / f"list_landmarks_{kind}celeba.csv").write_text(f"{names},rightmouth_y\n{''.join(rows)}")
+    partition = "image_id,partition\n000001.jpg,0\n000002.jpg,1.0\n000003.jpg,0.0\n"
+    (tmp_path / "list_eval_partition.csv").write_text(partition)
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("000001.jpg", "000003.png"):
+        (tmp_path / folder / name).touch()
+    annotations, problems = celeba.read(str(tmp_path))
+    assert not problems
+    assert [a.image_path for a in annotations] == [str(tmp_path / folder / n) for n in ("000001.jpg", "000003.png")]
+    check_sets(annotations)
+
+
 def test_celeba_count_and_missing_lists(celeba_dir):
     path = celeba_dir / "Anno" / "list_landmarks_celeba.txt"
     path.write_text(path.read_text().replace("5\n", "7\n", 1))

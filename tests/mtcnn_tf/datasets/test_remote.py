@@ -26,6 +26,12 @@ SETS = {
     "fddb": {f"FDDB-folds/FDDB-fold-0{i}-ellipseList.txt": f"2002/{i}\n1\n60 40 1.5 100 90 1\n" for i in (1, 2)},
     "voc": {"Annotations/a.xml": XML, "Annotations/b.XML": "<broken", "JPEGImages/a.jpg": ""},
     "coco": {"annotations/instances_train.json": COCO, "images/train/a.jpg": "", "images/b.jpg": ""},
+    "yolo": {
+        "images/a.ppm": "P3 10 8 255" + " 0" * 240,
+        "labels/a.txt": "0 0.5 0.5 0.25 0.5\n",
+        "images/b.ppm": "P3 1 1 255 0 0 0",
+        "data.yaml": "names: [face]",
+    },
     "folder": {"a.jpg": "", "b/c.png": "", ".hidden/d.jpg": "", "b/.e.jpg": "", "notes.txt": ""},
 }
 

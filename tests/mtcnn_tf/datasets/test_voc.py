@@ -28,11 +28,27 @@ def test_pixels_counted_from_one_become_edges(write):
     assert annotation.is_complete
 
 
+def test_boxes_turned_inside_out_are_put_right(write):
+    edges = (1, 5, 30, 40), (30, 5, 1, 40), (1, 40, 30, 5), (30, 40, 1, 5)
+    (annotation,), problems = voc.read(write("a", *(an_object("face", four) for four in edges)))
+    np.testing.assert_array_equal(annotation.boxes, [[0, 4, 30, 40]] * 4)
+    assert annotation.is_complete
+    assert [p.what for p in problems] == ["a box turned inside out, put right"] * 3
+
+
 def test_one_pixel_has_an_area_and_less_has_none(write):
     directory = write("a", an_object("face", (5, 5, 5, 5)), an_object("face", (5, 5, 4, 9)))
     (annotation,), problems = voc.read(directory)
     np.testing.assert_array_equal(annotation.boxes, [[4, 4, 5, 5]])
+    assert not annotation.is_complete
     assert [p.what for p in problems] == ["a box without area"]
+
+
+def test_the_stated_size_travels_and_0_states_none(write):
+    sizes = ["<width>640</width><height>480</height>", "<width>0</width><height>0</height>", "<width>x</width>", ""]
+    for name, size in zip("abcd", sizes, strict=True):
+        directory = write(name, f"<size>{size}</size>")
+    assert [annotation.size for annotation in voc.read(directory)[0]] == [(640, 480), None, None, None]
 
 
 def test_classes_and_difficult_objects(write):
@@ -46,6 +62,13 @@ def test_classes_and_difficult_objects(write):
     assert len(everything.boxes) == 2
     with pytest.raises(ValueError, match="'cat'.*dog, face"):
         voc.read(directory, class_name="cat")
+
+
+def test_capitals_make_no_other_class_and_an_object_without_one_no_background(write):
+    write("a", an_object("Face", (1, 1, 5, 5)), an_object("face ", (1, 1, 9, 9), "True"))
+    annotations, problems = voc.read(write("b", an_object("", (1, 1, 5, 5))), class_name="face")
+    assert [(len(a.boxes), len(a.ignored), a.is_complete) for a in annotations] == [(1, 1, True), (0, 0, False)]
+    assert [p.what for p in problems] == ["a face of no known class"]
 
 
 def test_objects_without_box_are_problems(write):
@@ -66,9 +89,14 @@ def test_entity_bombs_and_broken_files_are_refused(write):
 
 
 def test_names_of_pictures(write, tmp_path):
-    write("a", filename="C:\\photos\\x.png")
-    annotations, _ = voc.read(write("b", filename="b"))
-    assert [a.image_path for a in annotations] == [str(tmp_path / "JPEGImages" / n) for n in ("x.png", "b.jpg")]
+    """That are there, and that aren't; LabelImg's file keeps the old name of a picture that was given another one."""
+    (tmp_path / "JPEGImages").mkdir()
+    for name in ("b.png", "renamed.jpg"):
+        (tmp_path / "JPEGImages" / name).touch()
+    for name, filename in (("a", "C:\\photos\\x.png"), ("b", "b"), ("c", "c"), ("renamed", "old.jpg")):
+        directory = write(name, filename=filename)
+    expected = ["x.png", "b.png", "c", "renamed.jpg"]
+    assert [a.image_path for a in voc.read(directory)[0]] == [str(tmp_path / "JPEGImages" / n) for n in expected]
 
 
 def test_lists_give_the_order(write, tmp_path):

@@ -55,7 +55,7 @@ def test_picture_without_faces_with_and_without_dummy_line(read_text, dummy):
     assert all(a.is_complete for a in annotations)
 
 
-def test_line_of_zeros_is_a_dummy_only_after_the_count_0(read_text):
+def test_line_of_zeros_is_a_dummy_only_after_the_count_0_and_marks_no_face(read_text):
     (annotation,), problems = read_text("a.jpg\n1\n0 0 0 0 0 0 0 0 0 0\n")
     assert whats(problems) == ["a box without area"]
     assert annotation.is_complete
@@ -68,13 +68,21 @@ def test_invalid_faces_are_ignored_regions(read_text):
     np.testing.assert_array_equal(annotation.boxes, [[3, 3, 8, 8]])
 
 
-@pytest.mark.parametrize("row", ["9 9 0 5 0 0 0 0 0 0", "9 9 5 0 0 0 0 1 0 0", "9 9 -4 5 0 0 0 0 0 0", "9 9 1e-9 5"])
-def test_box_without_area_is_a_problem_and_no_region(read_text, row):
+@pytest.mark.parametrize("row", ["9 9 0 5 0 0 0 0 0 0", "9 9 5 0 0 0 0 1 0 0", "9 9 -1 -1 0 0 0 0 0 0", "9 9 1e-9 5"])
+def test_box_without_area_is_a_problem_and_its_face_may_be_anywhere(read_text, row):
     (annotation,), problems = read_text(f"a.jpg\n2\n{row}\n3 3 5 5 0 0 0 0 0 0\n")
     assert whats(problems) == ["a box without area"]
     assert problems[0].where.endswith("bbx_gt.txt:3")
     assert len(annotation.boxes) == 1
     assert len(annotation.ignored) == 0
+    assert not annotation.is_complete
+
+
+def test_box_turned_inside_out_is_put_right(read_text):
+    (annotation,), problems = read_text("a.jpg\n2\n30 9 -20 25 0 0 0 0 0 0\n30 40 -20 -25 0 0 0 1 0 0\n")
+    assert whats(problems) == ["a box turned inside out, put right"] * 2
+    np.testing.assert_array_equal(annotation.boxes, [[10, 9, 30, 34]])
+    np.testing.assert_array_equal(annotation.ignored, [[10, 15, 30, 40]])
     assert annotation.is_complete
 
 

@@ -40,6 +40,7 @@ def test_labelv2_txt_has_corners_and_ignored_regions(tmp_path):
     check(annotation)
     np.testing.assert_array_equal(annotation.ignored, [[1, 2, 3, 4]])
     assert annotation.image_path == str(tmp_path / "train" / "images" / "a" / "b.jpg")
+    assert annotation.size == (640, 480)
 
 
 def test_labelv2_flag_0_is_a_face(tmp_path):
@@ -69,6 +70,22 @@ def test_machine_landmarks_beside_wider_faces_own_list(tmp_path):
     assert annotation.image_path == str(tmp_path / "WIDER_train" / "images" / "a" / "b.jpg")
     with pytest.raises(FileNotFoundError, match="lists for: train"):
         wider_face_landmarks.read(str(tmp_path), "val")
+
+
+def test_what_wider_faces_own_list_lacks_is_no_background(tmp_path):
+    write(tmp_path / "train" / "label.txt", "# a/b.jpg\n5 4 20 30\n# a/c.jpg\n5 4 20 30\n")
+    own = "a/b.jpg\n2\n5 4 20 30 0 0 0 0 0 0\n70 80 0 9 0 0 0 1 0 0\na/c.jpg\n1\n5 4 20 30 0 0 0 0 0 0\n"
+    write(tmp_path / "wider_face_split" / "wider_face_train_bbx_gt.txt", own)
+    annotations, _ = wider_face_landmarks.read(str(tmp_path))
+    assert [annotation.is_complete for annotation in annotations] == [False, True]
+
+
+@pytest.mark.parametrize(("name", "row"), [("label.txt", "30 40 -20 -25"), ("labelv2.txt", "10 40 30 15")])
+def test_boxes_turned_inside_out_are_put_right(tmp_path, name, row):
+    write(tmp_path / "train" / name, f"# a.jpg{' 640 480' * (name == 'labelv2.txt')}\n{row}\n")
+    (annotation,), problems = wider_face_landmarks.read(str(tmp_path))
+    np.testing.assert_array_equal(annotation.boxes, [[10, 15, 30, 40]])
+    assert annotation.is_complete and [p.what for p in problems] == ["a box turned inside out, put right"]
 
 
 def test_damaged_lines_are_problems(tmp_path):
