@@ -161,7 +161,7 @@ def _has_landmarks(num_crops: int) -> bool:
     return num_crops > 0 and _LANDMARKS.value != "none"
 
 
-def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training.Config:
+def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: float = 1.0) -> training.Config:
     """The flags as a `Config`."""
     steps_per_epoch = _STEPS_PER_EPOCH.value
     if steps_per_epoch is None:
@@ -178,6 +178,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool) -> training
         clip_norm=_CLIP_NORM.value,
         loss_weights=_loss_weights(stage),
         hard_share=_HARD_SHARE.value,
+        margin=margin,
         ema=_EMA.value if _EMA.value is not None else (0.998 if stage is stages.RPN else 0.0),
         window=_WINDOW.value,
         anchors=anchors.read(_ANCHORS.value).sizes if _ANCHORS.value else (),
@@ -216,19 +217,14 @@ def _train_on_windows(records_dir: str):
     )
 
 
-def _train_on_crops(stage: stages.Stage, records_dir: str):
-    """Trains P-, R- or O-Net."""
-    from mtcnn_tf import input_pipeline  # needs TensorFlow, which the RPN doesn't
+def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
+    """Trains P-, R- or O-Net on crops that the records hold."""
+    from mtcnn_tf import input_pipeline  # needs TensorFlow, which whole pictures don't
 
-    mix = _mix(_MIX.value)
-    num_examples = input_pipeline.read_manifest(records_dir, stage)["examples"]
+    num_examples = manifest["examples"]
     input_pipeline.check_shards(records_dir, stage)
-    landmarks = _has_landmarks(num_examples["train"]["landmark"])
-    if not landmarks:
-        mix["landmark"] = 0
-    if _LANDMARKS.value == "alone":
-        mix = dict.fromkeys(mix, 0) | {"landmark": 1}
-    config = _config(stage, sum(num_examples["train"].values()), landmarks)
+    landmarks, mix = _landmarks_and_mix(num_examples["train"]["landmark"])
+    config = _config(stage, sum(num_examples["train"].values()), landmarks, manifests.margin(manifest))
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())
     training.fit(
@@ -242,12 +238,52 @@ def _train_on_crops(stage: stages.Stage, records_dir: str):
     )
 
 
+def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
+    """Trains R- or O-Net on crops that each step cuts anew out of whole pictures."""
+    from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
+
+    margin, recipe = manifests.margin(manifest), crop_sampling.recipe_of(manifest)
+    pictures, store = image_batches.read(records_dir, stage, "train")
+    sampler = crop_sampling.Sampler(pictures, store, stage, recipe, _AUGMENT.value)
+    landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
+    config = _config(stage, sum(sampler.num_examples.values()), landmarks, margin)
+    rows = kinds.rows_per_kind({name: share for name, share in mix.items() if share}, config.batch_size)
+    held_out = image_batches.read(records_dir, stage, "validation")
+    validation = None
+    if len(held_out[0]):
+        measured = crop_sampling.Sampler(*held_out, stage, recipe, augment=False)
+        validation = functools.partial(measured.draw, rows=rows), held_out[1]
+    batches = image_batches.of_crops(functools.partial(sampler.draw, rows=rows), store, stage.size, validation)
+    training.fit(
+        config,
+        stage,
+        batches.train,
+        batches.validation,
+        _WORKDIR.value,
+        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "mix": mix, "augment": _AUGMENT.value},
+        restart=_RESTART.value,
+        prepare=batches.prepare,
+    )
+
+
+def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
+    """Whether the network is to find landmarks, and the shares of the kinds in a batch."""
+    mix, landmarks = _mix(_MIX.value), _has_landmarks(num_landmark_crops)
+    if not landmarks:
+        mix["landmark"] = 0
+    if _LANDMARKS.value == "alone":
+        mix = dict.fromkeys(mix, 0) | {"landmark": 1}
+    return landmarks, mix
+
+
 def _train(stage: stages.Stage):
     records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
         _train_on_windows(records_dir)
-    else:
-        _train_on_crops(stage, records_dir)
+        return
+    manifest = manifests.read(records_dir, stage)
+    on_the_fly = manifests.kind_of(manifest) == manifests.PICTURES
+    (_train_on_the_fly if on_the_fly else _train_on_crops)(stage, records_dir, manifest)
 
 
 def main(argv: list[str]):

@@ -92,6 +92,9 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
     lower_bound=1,
 )
 
+_MARGIN = flags.DEFINE_float(
+    "margin", 1, "rnet and onet: a crop shows so many times the square that it tells of.", lower_bound=1, upper_bound=4
+)
 _SCALE_BOXES = flags.DEFINE_bool(
     "scale_boxes",
     False,
@@ -132,6 +135,7 @@ def recipe() -> examples.Recipe:
         max_rotation=_MAX_ROTATION.value,
         max_mined_negatives=_MAX_MINED_NEGATIVES.value,
         scale_boxes=_SCALE_BOXES.value,
+        margin=_MARGIN.value,
         rules=labels.Rules(
             _POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value, _OVERLAP.value
         ),
@@ -162,6 +166,8 @@ def _check_flags() -> None:
         raise app.UsageError(
             "--stage=rpn takes no --networks: the RPN learns from all of a picture, not from proposals"
         )
+    if is_first and _MARGIN.value != 1:
+        raise app.UsageError(f"--margin is for rnet and onet, got --stage={_STAGE.value}")
     if is_first and _CROPS.value == "on_the_fly":
         raise app.UsageError(f"--crops=on_the_fly is for rnet and onet, got --stage={_STAGE.value}")
     if _LONGEST_SIDE.value is not None and _config().kind_of_records == manifests.CROPS:

@@ -14,7 +14,7 @@ import sys
 from absl import app, flags
 
 from data_prep import inspection, shards, sheets
-from mtcnn_tf import cli, datasets, images, input_pipeline, kinds, stages
+from mtcnn_tf import cli, datasets, images, input_pipeline, kinds, manifests, stages
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -127,7 +127,7 @@ def _write_sheets(stage: stages.Stage, kind: int) -> None:
             print(f"no {name} examples")
             return
         path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
-        images.write(path, sheets.sheet(batch))
+        images.write(path, sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage))))
         print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
 
 

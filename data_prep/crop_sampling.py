@@ -31,6 +31,12 @@ class _Pool:
         return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
 
 
+def recipe_of(manifest: dict) -> examples.Recipe:
+    """The recipe that records were built by."""
+    settings = manifest["settings"]["recipe"]
+    return examples.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
+
+
 class Sampler:
     """Draws batches of crops.
 
@@ -44,7 +50,6 @@ class Sampler:
         store: image_store.ImageStore,
         stage: stages.Stage,
         recipe: examples.Recipe,
-        margin: float = 1.0,
         augment: bool = True,
         seed: int = 0,
     ):
@@ -55,7 +60,6 @@ class Sampler:
             store: Their images.
             stage: Whose crops; for P-Net there are squares drawn by chance beside the proposals.
             recipe: How squares are jittered, and what separates the kinds.
-            margin: A crop shows so many times its square.
             augment: Whether crops are mirrored and their colours changed.
             seed: Decides the squares drawn by chance.
 
@@ -63,7 +67,7 @@ class Sampler:
             ValueError: There is nothing to tell apart: no negatives, or no usable face.
         """
         self._store, self._size, self._recipe = store, stage.size, recipe
-        self._margin, self._augment = margin, augment
+        self._augment = augment
         self._pools = _pools(pictures, stage, recipe, seed)
         usable = [labels.usable_mask(picture, recipe.rules.min_face_size) for picture in pictures]
         self._face_image = np.repeat(np.arange(len(pictures), dtype=np.int32), [mask.sum() for mask in usable])
@@ -96,7 +100,7 @@ class Sampler:
         points = batch["landmarks"].reshape(-1, len(faces.LANDMARK_NAMES), 2)
         points[mirrored] = points[mirrored][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
         squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
-        to_image = warping.rotated(box_geometry.enlarge(squares, self._margin), angles, pivots, self._size)
+        to_image = warping.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
         to_image[mirrored] = _mirrored(to_image[mirrored], self._size)
         changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
         landmarks = points.reshape(-1, 10).astype(np.float32)

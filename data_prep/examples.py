@@ -30,6 +30,8 @@ class Recipe:
         max_shift: The farthest move of a jittered square's centre, as a share of the face's sides.
         max_rotation: The picture round a jittered square is turned by at most this many degrees either way.
         max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
+        margin: A crop shows so many times its square; targets stay relative to the square. A network learns and is
+            used with one margin, see `networks.build`.
         rules: What separates the kinds.
         scale_boxes: Whether boxes drawn on a picture of another size but the same proportions are scaled.
     """
@@ -43,6 +45,7 @@ class Recipe:
     max_shift: float = 0.2
     max_rotation: float = 5.0
     max_mined_negatives: int = 60
+    margin: float = 1.0
     rules: labels.Rules = labels.Rules()
     scale_boxes: bool = False
 
@@ -105,7 +108,7 @@ def of_picture(
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
     levels = warping.halvings(image)
-    cut = warping.warp(levels, warping.upright(boxes, stage.size), stage.size)
+    cut = warping.warp(levels, warping.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size)
     examples = [
         records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32)),
         _face_examples(levels, annotation, stage, recipe, rng),
@@ -167,9 +170,10 @@ class _Jittered:
     def __getitem__(self, chosen: np.ndarray) -> "_Jittered":
         return _Jittered(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
-    def cut(self, levels: list[np.ndarray], size: int) -> np.ndarray:
-        """Their crops."""
-        return warping.warp(levels, warping.rotated(self.squares, self.angles, self.pivots, size), size)
+    def cut(self, levels: list[np.ndarray], size: int, margin: float) -> np.ndarray:
+        """Their crops, which show `margin` times the squares."""
+        shown = box_geometry.enlarge(self.squares, margin)
+        return warping.warp(levels, warping.rotated(shown, self.angles, self.pivots, size), size)
 
 
 def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: Recipe) -> _Jittered:
@@ -193,7 +197,9 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> records.Examples:
         keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
     jittered, found = jittered[keep_mask], found[keep_mask]
     offsets = box_geometry.encode(jittered.squares, jittered.face_boxes)
-    return records.Examples(jittered.cut(levels, stage.size), found, offsets, np.zeros((len(found), 10), np.float32))
+    return records.Examples(
+        jittered.cut(levels, stage.size, recipe.margin), found, offsets, np.zeros((len(found), 10), np.float32)
+    )
 
 
 def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Examples:
@@ -209,7 +215,7 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     compared = labels.compared(jittered.face_boxes, recipe.rules)
     is_close_mask = box_geometry.paired_iou(jittered.squares, compared) > recipe.rules.positive_iou
     keep_mask = is_close_mask & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
-    images, points = jittered[keep_mask].cut(levels, size), points[keep_mask]
+    images, points = jittered[keep_mask].cut(levels, size, recipe.margin), points[keep_mask]
 
     mirror_mask = rng.random(len(points)) < 0.5
     images[mirror_mask] = images[mirror_mask, :, ::-1]

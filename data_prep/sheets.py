@@ -42,32 +42,36 @@ def read_crops(
     return next(batches.as_numpy_iterator())
 
 
-def sheet(batch: dict[str, np.ndarray]) -> np.ndarray:
+def sheet(batch: dict[str, np.ndarray], margin: float = 1.0) -> np.ndarray:
     """The batch's crops enlarged, with the targets that count for their kinds, in rows of 8: uint8 [H, W, 3].
 
     Args:
         batch: See `records.parse`; `image` in 0–255.
+        margin: The crops show so many times their squares.
     """
     examples = zip(batch["image"], batch["kind"], batch["offsets"], batch["landmarks"], strict=True)
-    return visualize.contact_sheet(np.stack([draw_targets(*example) for example in examples]), COLUMNS)
+    return visualize.contact_sheet(np.stack([draw_targets(*example, margin) for example in examples]), COLUMNS)
 
 
-def draw_targets(image: np.ndarray, kind: int, offsets: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+def draw_targets(
+    image: np.ndarray, kind: int, offsets: np.ndarray, landmarks: np.ndarray, margin: float = 1.0
+) -> np.ndarray:
     """One crop enlarged, in the middle of a grey tile, with the true face's box or points: uint8 [240, 240, 3].
 
     Args:
         image: [S, S, 3] in 0–255.
         kind: Which targets count, see `kinds`.
         offsets: [4], see `boxes.encode`.
-        landmarks: [10], relative to the crop.
+        landmarks: [10], relative to the square.
+        margin: The crop shows so many times the square.
     """
     zoom = (CROP_SIDE_WITH_BOX if kind in kinds.WITH_OFFSETS else CROP_SIDE) // image.shape[0]
     side = image.shape[0] * zoom
-    margin = (TILE_SIDE - side) // 2
+    rim = (TILE_SIDE - side) // 2
     pixels = np.rint(image).clip(0, 255).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
-    tile[margin : margin + side, margin : margin + side] = pixels
-    crop_box = np.float32([margin, margin, margin + side, margin + side])
+    tile[rim : rim + side, rim : rim + side] = pixels
+    crop_box = box_geometry.enlarge(np.float32([rim, rim, rim + side, rim + side]), 1 / margin)  # the square
     if kind in kinds.WITH_OFFSETS:
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_geometry.decode(crop_box, offsets))
         cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), visualize.BOX_COLOUR)

@@ -16,18 +16,21 @@ from keras import ops
 from mtcnn_tf import (
     anchor_labels,
     anchors,
+    colours,
     graph_cutting,
     image_store,
     images,
     picture_records,
     prefetching,
     stages,
+    warping,
     windows,
 )
 
 VALIDATION_SIZE = 640
 """Side of the windows that the RPN is measured on, in pixels: a whole image at two thirds of its scale or less."""
 VALIDATION_SCALE = 2 / 3
+_VALIDATION_BATCHES = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +113,55 @@ def _label_on_host(label: Callable, drawn: dict) -> dict:
         own = {name: drawn[name][row : row + 1, :count] for name in ("boxes", "face_mask")}
         parts.append(label(np, {**own, "complete_mask": drawn["complete_mask"][row : row + 1]}))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def of_crops(
+    draw: Callable[[np.random.Generator], dict],
+    store: image_store.ImageStore,
+    size: int,
+    validation: tuple[Callable[[np.random.Generator], dict], image_store.ImageStore] | None,
+) -> ImageBatches:
+    """Batches of crops for P-, R- and O-Net.
+
+    Args:
+        draw: Draws a batch: `image_index`, `to_image`, `colours`, `noise`, `pattern` and targets.
+        store: The images.
+        size: Side of the crops.
+        validation: What draws from the images that were held out, and these; None where there are none.
+    """
+    on_jax = keras.backend.backend() == "jax"
+
+    def drawn(seed: int, step: int) -> dict[str, np.ndarray]:
+        return draw(np.random.default_rng([seed, step]))
+
+    def batch(seed: int, step: int) -> dict[str, np.ndarray]:
+        return _cut_crops(store, drawn(seed, step), size)
+
+    return ImageBatches(
+        train=lambda seed: prefetching.Steps(functools.partial(drawn if on_jax else batch, seed)),
+        validation=validation and _validation_crops(*validation, size),
+        prepare=graph_cutting.OnAccelerator(store, size, _targets) if on_jax else None,
+    )
+
+
+def _targets(drawn: dict) -> dict:
+    return {name: x for name, x in drawn.items() if name not in graph_cutting.HOW_IT_IS_CUT}
+
+
+def _cut_crops(store: image_store.ImageStore, drawn: dict, size: int) -> dict[str, np.ndarray]:
+    """The drawn batch with `image` uint8 [B, size, size, 3] in place of what tells how it is cut."""
+    pixels = np.empty((len(drawn["image_index"]), size, size, 3), np.uint8)
+    for row, index in enumerate(drawn["image_index"]):
+        crop = warping.warp(store.levels(index), drawn["to_image"][row : row + 1], size)[0, :, :, :3]
+        changes = (drawn[name][row] for name in ("colours", "noise", "pattern"))
+        pixels[row] = colours.apply(np.ascontiguousarray(crop), *changes)
+    return {"image": pixels, **_targets(drawn)}
+
+
+def _validation_crops(draw: Callable, store: image_store.ImageStore, size: int) -> Callable:
+    """The same crops in every epoch."""
+    batches = [_cut_crops(store, draw(np.random.default_rng(step)), size) for step in range(_VALIDATION_BATCHES)]
+    return lambda: batches
 
 
 def _validation_windows(records_dir: str) -> Callable | None:

@@ -96,7 +96,9 @@ def _check_layout(path: files.Path, stage: stages.Stage) -> None:
 
 def _mixed(shards, mix, stage, batch_size, seed) -> tf.data.Dataset:
     """Endless batches of records, uint8 [B, L], with each kind's exact share of the rows."""
-    streams = [_stream(shards[name], stage, count, seed) for name, count in rows_per_kind(mix, batch_size).items()]
+    streams = [
+        _stream(shards[name], stage, count, seed) for name, count in kinds.rows_per_kind(mix, batch_size).items()
+    ]
     return tf.data.Dataset.zip(tuple(streams)).map(lambda *parts: tf.concat(parts, axis=0))
 
 
@@ -138,23 +140,3 @@ def _read(shards, stage, seed: int | None = None) -> tf.data.Dataset:
         cycle_length=1 if seed is None else min(4, len(spans)),
     )
     return blocks.map(lambda block: tf.reshape(tf.io.decode_raw(block, tf.uint8), [-1, row_bytes]))
-
-
-def rows_per_kind(mix: dict[str, int], batch_size: int) -> dict[str, int]:
-    """How many rows of a batch each kind gets: `batch_size` in all, in proportion to the mix, at least one each.
-
-    Raises:
-        ValueError: The batch has fewer rows than the mix has kinds.
-    """
-    if batch_size < len(mix):
-        raise ValueError(
-            f"expected a batch of at least {len(mix)} rows, one for each kind of the mix, got {batch_size}"
-        )
-    total, given, counts = sum(mix.values()), 0, {}
-    remaining = len(mix)
-    for name, share in mix.items():
-        remaining -= 1
-        wanted = round(batch_size * share / total)
-        counts[name] = min(max(1, wanted), batch_size - given - remaining) if remaining else batch_size - given
-        given += counts[name]
-    return counts

@@ -12,3 +12,23 @@ NAMES = ("negative", "positive", "part", "landmark")
 WITH_FACE_LABEL = (NEGATIVE, POSITIVE)
 WITH_OFFSETS = (POSITIVE, PART)
 WITH_LANDMARKS = (LANDMARK,)
+
+
+def rows_per_kind(mix: dict[str, int], batch_size: int) -> dict[str, int]:
+    """How many rows of a batch each kind gets: `batch_size` in all, in proportion to the mix, at least one each.
+
+    Raises:
+        ValueError: The batch has fewer rows than the mix has kinds.
+    """
+    if batch_size < len(mix):
+        raise ValueError(
+            f"expected a batch of at least {len(mix)} rows, one for each kind of the mix, got {batch_size}"
+        )
+    total, given, counts = sum(mix.values()), 0, {}
+    remaining = len(mix)
+    for name, share in mix.items():
+        remaining -= 1
+        wanted = round(batch_size * share / total)
+        counts[name] = min(max(1, wanted), batch_size - given - remaining) if remaining else batch_size - given
+        given += counts[name]
+    return counts

@@ -88,3 +88,8 @@ def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None
             f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
             f"the command that built them, given again, mends them (python -m data_prep.build --stage={stage_dir.name})"
         )
+
+
+def margin(manifest: dict) -> float:
+    """How many times their squares the crops of a manifest show; once where records are older than margins."""
+    return manifest["settings"]["recipe"].get("margin", 1.0)

@@ -52,7 +52,7 @@ def rotated(boxes: np.ndarray, angles: np.ndarray, pivots: np.ndarray, size: int
 
 
 def warp(levels: list[np.ndarray], to_picture: np.ndarray, size: int) -> np.ndarray:
-    """Crops uint8 [N, size, size, 3] by bilinear interpolation; what lies outside of the picture is black.
+    """Crops uint8 [N, size, size, C] by bilinear interpolation; what lies outside of the picture is black.
 
     Args:
         levels: What `halvings` returns.
@@ -65,10 +65,11 @@ def warp(levels: list[np.ndarray], to_picture: np.ndarray, size: int) -> np.ndar
     places = to_picture.astype(np.float32) @ centres  # [N, 2, S · S], of the crops' pixels in the picture
     shrinkages = np.linalg.norm(to_picture[:, :, :2], axis=1).max(axis=1, initial=0)
     halving = np.minimum(np.log2(np.maximum(shrinkages, 1)) + 1e-6, NUM_HALVINGS - 1).astype(int)
-    crops = np.empty((len(to_picture), size, size, 3), np.uint8)
+    channels = levels[0].shape[2]
+    crops = np.empty((len(to_picture), size, size, channels), np.uint8)
     for k in np.unique(halving):
         rows = np.flatnonzero(halving == k)
-        crops[rows] = _sample(levels[k], places[rows] / np.float32(2**k)).reshape(-1, size, size, 3)
+        crops[rows] = _sample(levels[k], places[rows] / np.float32(2**k)).reshape(-1, size, size, channels)
     return crops
 
 

@@ -14,21 +14,22 @@ _LABEL_COLOURS = {1: (60, 200, 60), 0: (90, 90, 200)}
 """Of the centres of positive and negative anchors."""
 
 
-def draw_samples(samples: dict, predictions: dict) -> np.ndarray:
+def draw_samples(samples: dict, predictions: dict, margin: float = 1.0) -> np.ndarray:
     """A sheet of crops with true (green) and predicted (orange) boxes and points, uint8 [H, W, 3].
 
     Args:
         samples: At least one: `image` [N, S, S, 3] in 0–255, `kind`, `offsets`, `landmarks` as in a batch.
         predictions: `offsets` [N, 4] and, if the network finds them, `landmarks` [N, 10].
+        margin: The crops show so many times the squares that offsets and landmarks are relative to.
     """
     tiles = []
     for row in range(len(samples["image"])):
         tile = _enlarge(samples["image"][row])
         for targets, colour in ((samples, _TRUE), (predictions, _PREDICTED)):
             if samples["kind"][row] != kinds.LANDMARK:
-                _draw_box(tile, targets["offsets"][row], colour)
+                _draw_box(tile, targets["offsets"][row], colour, margin)
             elif "landmarks" in targets:
-                _draw_points(tile, targets["landmarks"][row], colour)
+                _draw_points(tile, targets["landmarks"][row], colour, margin)
         tiles.append(tile)
     while len(tiles) % NUM_COLUMNS:
         tiles.append(np.zeros_like(tiles[0]))
@@ -44,19 +45,19 @@ def _enlarge(crop: np.ndarray) -> np.ndarray:
     return cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=(40, 40, 40))
 
 
-def _to_pixels(points: np.ndarray) -> list[tuple[int, int]]:
-    """Points [P, 2], relative to the crop, in pixels of its enlarged picture, kept within sight of it."""
-    points = np.clip(np.nan_to_num(points), -9, 9)
+def _to_pixels(points: np.ndarray, margin: float) -> list[tuple[int, int]]:
+    """Points [P, 2], relative to the square in a crop's middle, in pixels of the enlarged crop, kept within sight."""
+    points = np.clip((np.nan_to_num(points) - 0.5) / margin + 0.5, -9, 9)
     return [tuple(int(x) for x in point) for point in np.round((points + _RIM) * _ZOOM)]
 
 
-def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple):
+def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple, margin: float):
     corners = offsets.reshape(2, 2) + np.array([[0, 0], [1, 1]])
-    cv2.rectangle(tile, *_to_pixels(corners), colour)
+    cv2.rectangle(tile, *_to_pixels(corners, margin), colour)
 
 
-def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple):
-    for point in _to_pixels(landmarks.reshape(5, 2)):
+def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple, margin: float):
+    for point in _to_pixels(landmarks.reshape(5, 2), margin):
         cv2.circle(tile, point, 2, colour, -1, cv2.LINE_AA)
 
 

@@ -37,6 +37,7 @@ class Config:
         clip_norm: Longest gradient over all weights together; 0 clips nothing.
         loss_weights: Weights of the three losses; None stands for the stage's own.
         hard_share: The share of the face rows that the loss sees, the hardest ones.
+        margin: R-Net and O-Net: the crops show so many times the square that they tell of, see `networks.build`.
         ema: The weights that are measured and kept are exponential moving averages, of which a step changes 1 − `ema`;
             0 keeps the last weights. A mean over steps is better than each of them (Polyak and Juditsky 1992).
         window: The RPN: side of the windows in pixels.
@@ -69,6 +70,7 @@ class Config:
     clip_norm: float = 5.0
     loss_weights: stages.LossWeights | None = None
     hard_share: float = losses.HARD_SHARE
+    margin: float = 1.0
     ema: float = 0.0
     window: int = 512
     anchors: tuple[float, ...] = ()

@@ -88,7 +88,7 @@ def _precision(policy: str) -> Iterator[None]:
 def _untrained(config: settings.Config, stage: stages.Stage, has_own_landmark_layers: bool) -> keras.Model:
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
-    return networks.build(stage, config.shared_slopes, config.landmarks, has_own_landmark_layers)
+    return networks.build(stage, config.shared_slopes, config.landmarks, has_own_landmark_layers, config.margin)
 
 
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:

@@ -36,6 +36,7 @@ class Validator:
         self._weights, self._hard_share = weights, hard_share
         self.scores, self.is_face, self.samples = np.zeros(0, np.float32), np.zeros(0, bool), {}
         self._predict = learners.predictor(network)
+        self._margin = networks.margin_of(network)
 
     @staticmethod
     def badness(row: dict) -> float:
@@ -78,7 +79,11 @@ class Validator:
         if not len(self.samples["kind"]):
             return {}
         predictions = losses.one_row_each(self._predict(self.samples["image"]))
-        return {"samples": drawing.draw_samples(self.samples, {k: np.asarray(x) for k, x in predictions.items()})}
+        return {
+            "samples": drawing.draw_samples(
+                self.samples, {k: np.asarray(x) for k, x in predictions.items()}, self._margin
+            )
+        }
 
     def _collect_samples(self, batch: dict):
         held = self.samples.get("kind", np.zeros(0, np.int32))

@@ -93,7 +93,7 @@ def test_a_kind_without_records_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [4, 5, 7, 10, 384, 1000])
 def test_rows_per_kind(batch_size):
-    rows = input_pipeline.rows_per_kind(input_pipeline.DEFAULT_MIX, batch_size)
+    rows = kinds.rows_per_kind(input_pipeline.DEFAULT_MIX, batch_size)
     assert sum(rows.values()) == batch_size and min(rows.values()) >= 1
     for name, share in input_pipeline.DEFAULT_MIX.items():
         assert abs(rows[name] - batch_size * share / 7) < 2.5
@@ -101,7 +101,7 @@ def test_rows_per_kind(batch_size):
 
 def test_a_batch_smaller_than_the_mix_is_refused():
     with pytest.raises(ValueError, match="at least 4 rows"):
-        input_pipeline.rows_per_kind(input_pipeline.DEFAULT_MIX, 3)
+        kinds.rows_per_kind(input_pipeline.DEFAULT_MIX, 3)
 
 
 def test_records_of_another_stage_or_none(tmp_path):
