@@ -162,6 +162,12 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
     return image
 
 
+def size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height in the header of a picture file, before it is turned upright; None where it can't be read."""
+    header = _header(encoded)
+    return None if header is None else header.size
+
+
 def is_plain(encoded: bytes) -> bool:
     """Whether this is a JPEG or PNG, grey or RGB, that stands upright: every decoder takes it alike."""
     header = _header(encoded)
