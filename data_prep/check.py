@@ -4,17 +4,20 @@
     python -m data_prep.check --records_dir=records --stage=pnet --out_dir=sheets
 
 The first prints an integrity report. The second compares every shard with its SHA-256 and writes, for each kind of
-example, a contact sheet of crops with their targets drawn in, as they are and as augmented for the training.
+example, a contact sheet of crops with their targets drawn in, as they are and as augmented for the training. Of
+records of whole pictures it is one sheet of pictures with their faces (green), ignored regions (grey) and the best
+proposals (orange).
 """
 
 import os
 import pathlib
 import sys
 
+import numpy as np
 from absl import app, flags
 
-from data_prep import inspection, shards, sheets
-from mtcnn_tf import cli, datasets, images, input_pipeline, kinds, manifests, stages
+from data_prep import inspection, picture_sheets, shards, sheets
+from mtcnn_tf import cli, datasets, images, kinds, manifests, stages
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -32,14 +35,18 @@ _NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Pictures rea
 _RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.")
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose records to look at.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Contact sheets go here.")
-_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops on each contact sheet.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Chooses the crops.", lower_bound=0)
+_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops, or whole pictures, on each contact sheet.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Chooses them.", lower_bound=0)
 flags.mark_flags_as_mutual_exclusive(["dataset", "records_dir"], required=True)
 
 _RECORDS_SPLITS = {"train": "train", "val": "validation"}
 _QUANTILES = {"smallest": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "largest": 1}
 _SIZE_NAMES = ("< 12", "12-20", "20-40", "40-80", ">= 80")
 _BAR = 40
+_SQUARE_IOU = 0.65
+"""What makes a square a positive example."""
+_SQUARE_SIZE = 16
+"""Smaller faces are often annotated to the pixel only."""
 
 
 def main(argv: list[str]) -> None:
@@ -99,6 +106,10 @@ def _print_sizes(report: inspection.Report) -> None:
     for name, count in zip(_SIZE_NAMES, report.size_counts, strict=True):
         share = count / report.num_faces
         print(f"  {name:>5} {count:>9,} {share:>6.1%} {'#' * round(_BAR * share)}".rstrip())
+    print(f"\nso oblong that no square has an IoU of {_SQUARE_IOU} with them")
+    for name, min_size in (("of all faces", 0), (f"of those of {_SQUARE_SIZE} pixels and more", _SQUARE_SIZE)):
+        share = report.out_of_reach(_SQUARE_IOU, min_size)
+        print(f"  {name:<32} {'–' if np.isnan(share) else f'{share:.1%}':>6}")
 
 
 def _print_figure(name: str, count: int) -> None:
@@ -111,9 +122,12 @@ def _check_records() -> None:
     if _SPLIT.value not in _RECORDS_SPLITS:
         raise app.UsageError(f"records have --split=train and --split=val, got {_SPLIT.value}")
     stage = stages.BY_NAME[_STAGE.value]
-    input_pipeline.check_shards(_RECORDS_DIR.value, stage)
+    manifests.check_shards(_RECORDS_DIR.value, stage)
     print(f"every shard of {stage.name} is whole")
     os.makedirs(_OUT_DIR.value, exist_ok=True)
+    if manifests.kind_of(manifests.read(_RECORDS_DIR.value, stage)) == manifests.PICTURES:
+        _write_picture_sheet(stage)
+        return
     for kind in range(len(kinds.NAMES)):
         _write_sheets(stage, kind)
 
@@ -129,6 +143,17 @@ def _write_sheets(stage: stages.Stage, kind: int) -> None:
         path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
         images.write(path, sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage))))
         print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
+
+
+def _write_picture_sheet(stage: stages.Stage) -> None:
+    split = _RECORDS_SPLITS[_SPLIT.value]
+    chosen = picture_sheets.choose(_RECORDS_DIR.value, stage, split, _NUM_CROPS.value, _SEED.value)
+    if not chosen:
+        print(f"no {split} pictures")
+        return
+    path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-pictures.png")
+    images.write(path, picture_sheets.sheet(chosen))
+    print(f"{len(chosen)} pictures: {path}")
 
 
 def run() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import tqdm
 
 from data_prep import examples
+from mtcnn_tf import anchors, faces, files, images
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import faces, files, images
 from mtcnn_tf.datasets import sizes
 
 UNREADABLE = "unreadable picture"
@@ -41,6 +41,7 @@ class Report:
         num_cut: Faces cut by the picture's edge.
         num_outside: Faces of which more than half lies outside of the picture; they are not learnt from.
         shorter_sides: The faces' shorter sides in pixels, float32 [num_faces].
+        best_ious: The largest IoU that any square can have with each face's box, in 0–1, [num_faces].
         problems: Everything that is wrong, the readers' problems first.
     """
 
@@ -53,6 +54,7 @@ class Report:
     num_cut: int
     num_outside: int
     shorter_sides: np.ndarray
+    best_ious: np.ndarray
     problems: list[faces.Problem]
 
     @property
@@ -70,6 +72,11 @@ class Report:
         if not self.num_faces:
             return np.full(len(shares), np.nan)
         return np.quantile(self.shorter_sides, shares)
+
+    def out_of_reach(self, min_iou: float, min_size: float = 0) -> float:
+        """The share, in 0–1, of the faces from `min_size` pixels on that no square overlaps with `min_iou`; or NaN."""
+        best_ious = self.best_ious[self.shorter_sides >= min_size]
+        return float(np.mean(best_ious < min_iou)) if len(best_ious) else np.nan
 
 
 def report(annotations: list[faces.Annotation], reader_problems: list[faces.Problem], num_threads: int = 4) -> Report:
@@ -107,6 +114,7 @@ def report(annotations: list[faces.Annotation], reader_problems: list[faces.Prob
         num_cut=num_reported_outside - num_outside,
         num_outside=num_outside,
         shorter_sides=(boxes[:, 2:] - boxes[:, :2]).min(axis=1),
+        best_ious=anchors.best_iou_of_squares(boxes),
         problems=problems,
     )
 

@@ -230,7 +230,8 @@ def _make_pictures(job, settings, propose, on_picture) -> dict:
     def serialized() -> Iterator[bytes]:
         nonlocal num_faces
         for _, annotation in job.pictures:
-            picture, found = pictures.of_file(annotation, settings.max_pixels, settings.longest_side, propose)
+            how = (settings.max_pixels, settings.longest_side, propose, settings.recipe.scale_boxes)
+            picture, found = pictures.of_file(annotation, *how)
             problems.extend(found)
             if picture is not None:
                 num_faces += len(picture.boxes)

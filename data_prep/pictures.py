@@ -18,6 +18,7 @@ def of_file(
     max_pixels: int = images.MAX_PIXELS,
     longest_side: int | None = None,
     propose: mining.Propose | None = None,
+    scale_boxes: bool = False,
 ) -> tuple[picture_records.Picture | None, list[faces.Problem]]:
     """What is to be recorded of a picture, and its problems; None where it can't be read or teaches nothing.
 
@@ -29,6 +30,7 @@ def of_file(
         max_pixels: A picture file of more pixels is not decoded.
         longest_side: Larger pictures are shrunk so that their longer side has so many pixels.
         propose: The cascade so far, whose proposals are kept.
+        scale_boxes: See `examples.fit_to_picture`.
     """
     try:
         encoded = images.read_bytes(annotation.image_path)
@@ -38,7 +40,9 @@ def of_file(
             encoded = images.encode_jpeg(shrunk)
     except (ValueError, OSError) as error:
         return None, [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
-    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0])
+    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0], scale_boxes)
+    if fitted is None:
+        return None, problems
     if not (len(fitted.boxes) or fitted.is_complete):
         return None, problems
     fitted = scaled(fitted, *(np.array(shrunk.shape[1::-1]) / image.shape[1::-1]))

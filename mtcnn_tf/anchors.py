@@ -20,6 +20,7 @@ LARGEST_STRIDE = STRIDES[-1]
 _LARGEST_SIZES = (40, 112, np.inf)
 """Up to these sizes an anchor belongs to each of `STRIDES`: it moves by at most a half of itself, about."""
 NUM_ANCHORS = 9
+_MAX_SIZES = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,30 +89,47 @@ def write(path: str | pathlib.Path, anchors: Anchors) -> None:
 def choose(sides: np.ndarray, num_anchors: int = NUM_ANCHORS) -> Anchors:
     """Anchors for faces with these longer `sides` [N] in pixels: the centres of k-means with 1 − IoU as the distance.
 
-    The IoU is that of two squares round the same centre. Clusters of sorted numbers are intervals, so that the means
-    start from quantiles and nothing is drawn by chance; a centre is the geometric mean of its sides, which is the
-    size with the largest mean IoU but for a few percent.
+    The IoU is that of two squares round the same centre. k-means usually starts by chance and stops at the next local
+    optimum; clusters of sorted numbers are intervals, so that the best of all are found by dynamic programming. A
+    centre is one of the sides: between two of them the mean IoU is never larger than at the better one.
 
     Raises:
         ValueError: There are fewer different sides than anchors.
     """
-    sides = np.sort(np.asarray(sides, np.float64))
-    if len(np.unique(sides)) < num_anchors:
+    sides, counts = np.unique(np.round(np.asarray(sides, np.float64), 2), return_counts=True)
+    if len(sides) > _MAX_SIZES:  # sides that differ by less than a percent count as one
+        _, rows = np.unique(np.round(np.log(sides) / 0.01), return_inverse=True)
+        counts, weighted = np.bincount(rows, counts), np.bincount(rows, counts * sides)
+        sides = np.round(weighted / counts, 2)
+    if len(sides) < num_anchors:
         raise ValueError(
-            f"expected faces of at least {num_anchors} different sizes for {num_anchors} anchors, got "
-            f"{len(np.unique(sides))}; ask for fewer anchors or take more images"
+            f"expected faces of at least {num_anchors} different sizes for {num_anchors} anchors, got {len(sides)}; "
+            "ask for fewer anchors or take more images"
         )
-    logs = np.log(sides)
-    centres = np.quantile(np.unique(logs), (np.arange(num_anchors) + 0.5) / num_anchors)
-    while True:
-        # The IoU of concentric squares falls with the difference of their logarithms.
-        cluster = np.abs(logs[:, None] - centres).argmin(axis=1)
-        means = np.array(
-            [logs[cluster == k].mean() if np.any(cluster == k) else centres[k] for k in range(num_anchors)]
-        )
-        if np.allclose(means, centres, atol=1e-6):
-            return Anchors(tuple(np.round(np.exp(np.sort(means)), 1).tolist()))
-        centres = means
+    gain, centres = _best_centres(concentric_iou(sides, sides) * counts)
+    total, starts = gain[0], []  # of the sides up to each, with one anchor; where the last cluster starts, with more
+    for _ in range(num_anchors - 1):
+        with_one_more = np.concatenate([[-np.inf], total[:-1]])[:, None] + gain
+        starts.append(with_one_more.argmax(axis=0))
+        total = with_one_more.max(axis=0)
+    chosen, last = [], len(sides) - 1
+    for of_cluster in [*starts[::-1], np.zeros(len(sides), int)]:
+        chosen.append(sides[centres[of_cluster[last], last]])
+        last = of_cluster[last] - 1
+    return Anchors(tuple(chosen[::-1]))
+
+
+def _best_centres(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The largest sum of the IoU of sides i to j with one centre, and which it is: both [M, M]; −∞ where j < i.
+
+    Args:
+        iou: [M, M], of each centre with each side.
+    """
+    gain, centres = np.full(iou.shape, -np.inf), np.zeros(iou.shape, int)
+    for i in range(len(iou)):
+        sums = np.cumsum(iou[i:, i:], axis=1)
+        centres[i, i:], gain[i, i:] = i + sums.argmax(axis=0), sums.max(axis=0)
+    return gain, centres
 
 
 def concentric_iou(sides: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
     "train": "python train.py --",
     "export": "python export.py --",
+    "data_prep.anchors": "python -m data_prep.anchors --",
     "data_prep.build": "python -m data_prep.build --",
     "data_prep.check": "python -m data_prep.check --",
     "data_prep.sample_set": "python -m data_prep.sample_set --",

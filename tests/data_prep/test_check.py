@@ -9,7 +9,7 @@ import drawn_faces
 import pytest
 import test_sheets
 
-from data_prep import sheets
+from data_prep import building, picture_sheets, sheets
 from mtcnn_tf import images
 from tests import warm_python
 
@@ -56,6 +56,9 @@ def test_report_of_a_data_set(faulty_dir, tmp_path):
     assert found["picture listed more than once"] == 0
     assert "smallest 10, " in printed and "median 40, " in printed and "largest 60\n" in printed
     assert re.findall(r"(\d+) +([\d.]+)% #", printed) == [("1", "20.0"), ("1", "20.0"), ("3", "60.0")]
+    assert re.search(
+        "no square has an IoU of 0.65.*\n  of all faces +0.0%\n  of those of 16 pixels and more +0.0%\n", printed
+    )
     assert len(listed.read_text().splitlines()) == 5 and "damaged.jpg: unreadable picture" in listed.read_text()
 
 
@@ -80,6 +83,21 @@ def test_sheets_of_all_kinds_with_records(tmp_path):
         num_crops = 3 if "positive" in file else 5
         tile = sheets.TILE_SIDE + 2
         assert images.read(tmp_path / "sheets" / file).shape == (tile + 2, num_crops * tile + 2, 3)
+
+
+def test_a_sheet_of_whole_pictures(wider_dir, tmp_path):
+    config = building.Config("rpn", (f"wider_face:{wider_dir}",), num_shards=2)
+    building.build(config, str(tmp_path), num_workers=1)
+    flags = f"--records_dir={tmp_path}", "--stage=rpn", f"--out_dir={tmp_path / 'sheets'}"
+    status, printed, errors = check(*flags, "--num_crops=5")
+    assert status == 0 and "every shard of rpn is whole" in printed and "5 pictures: " in printed, errors
+    assert os.listdir(tmp_path / "sheets") == ["rpn-train-pictures.png"]
+    tile = picture_sheets.TILE_SIDE + 2
+    assert images.read(tmp_path / "sheets" / "rpn-train-pictures.png").shape == (tile + 2, 5 * tile + 2, 3)
+    shard = next((tmp_path / "rpn" / "train").iterdir())
+    shard.write_bytes(shard.read_bytes()[:-1])
+    status, printed, errors = check(*flags)
+    assert status == 1 and re.search("^check: 1 shards of .*cut short", errors, re.MULTILINE)
 
 
 def test_a_damaged_shard_is_named_in_one_sentence(tmp_path):

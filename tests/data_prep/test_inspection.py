@@ -56,6 +56,7 @@ def test_bins_of_sizes_include_their_lower_edge(pictures):
     report = of(faces.Annotation(pictures["a"], sized(*sides)))
     np.testing.assert_array_equal(report.size_counts, [1, 2, 2, 2, 3])
     np.testing.assert_allclose(report.shorter_sides, sides)
+    assert len(report.best_ious) == len(sides)
 
 
 def test_quantiles_are_those_of_the_shorter_side(pictures):
@@ -145,3 +146,14 @@ def test_any_number_of_threads_gives_the_same(pictures):
     annotations = [faces.Annotation(path, sized(30)) for path in pictures.values()]
     one, four = (inspection.report(annotations, [], num_threads) for num_threads in (1, 4))
     assert one.problems == four.problems and one.num_cut == four.num_cut
+
+
+def test_the_share_of_faces_that_no_square_reaches(tmp_path):
+    images.write(tmp_path / "a.png", np.zeros((120, 160, 3), np.uint8))
+    boxes = [[0, 0, 20, 20], [0, 0, 20, 40], [0, 0, 10, 60], [0, 0, 30, 100], [0, 0, 50, 51]]
+    # The best square is of the same area: IoU 1, 0.55, 0.26, 0.38, 0.98.
+    report = inspection.report([faces.Annotation(str(tmp_path / "a.png"), boxes)], [])
+    assert report.out_of_reach(0.65) == pytest.approx(3 / 5)
+    assert report.out_of_reach(0.65, 16) == pytest.approx(2 / 4)
+    assert report.out_of_reach(0.5, 16) == pytest.approx(1 / 4)
+    assert np.isnan(report.out_of_reach(0.65, 60))
