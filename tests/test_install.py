@@ -15,7 +15,8 @@ from data_prep import sample_scenes
 from mtcnn_tf import images
 
 ROOT = pathlib.Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "README.md", "requirements.txt", "requirements-dev.txt", "mtcnn_tf", "data_prep")
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+SOURCES = ("pyproject.toml", "LICENSE", "README.md", "mtcnn_tf", "data_prep", *REQUIREMENTS)
 
 FIND_FACES = """
 import pathlib, sys
