@@ -76,9 +76,6 @@ $(READY): requirements.txt requirements-dev.txt
 	        "brings what it lacks (its own words are in .venv.log)." >&2; exit 1; }; \
 	rm -f .venv.log
 	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
-	@$(RUN) -c 'import cv2' 2>.venv/opencv.log || { \
-	    echo "OpenCV cannot be imported ($$(tail -n 1 .venv/opencv.log)): install the system's libraries it stands on;" \
-	        "on Debian and Ubuntu, 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
 	@$(INSTALL) --no-deps --editable .
 	@touch $(READY)
 
