@@ -18,6 +18,7 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import building, examples, jobs, labels, shards
 from mtcnn_tf import cli, datasets, images, kinds, stages
 

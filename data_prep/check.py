@@ -13,6 +13,7 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import inspection, shards, sheets
 from mtcnn_tf import cli, datasets, images, input_pipeline, kinds, stages
 
