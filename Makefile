@@ -1,5 +1,5 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection
-# make test   lint, layer contract, tests
+# make test   lint, layer contract, the tests that are quick;  make test-all  all of them, the notebooks too
 # make docs   the guides, the notebooks and the modules' reference as a web site in build/site, its links checked
 # make notebooks  runs the notebooks and stores their pictures in them, for instance after weights were replaced
 # make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
@@ -18,7 +18,7 @@ DOCS_READY := .venv/installed_docs
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test docs notebooks lint format setup clean distclean
+.PHONY: demo test test-all docs notebooks lint format setup clean distclean
 .DELETE_ON_ERROR:
 
 SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/sample_set/points
@@ -39,8 +39,13 @@ demo: setup
 	@echo "The faces that were found: $(CURDIR)/demo/group.faces.jpg"
 	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
 
+PYTEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 test: setup lint
-	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: setup lint
+	$(PYTEST)
 
 docs: setup $(DOCS_READY)
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --clean

@@ -16,6 +16,8 @@ from packaging import requirements
 from data_prep import sample_scenes
 from mtcnn_tf import images
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = ("pyproject.toml", "LICENSE", "README.md", "mtcnn_tf", "data_prep")
 

@@ -93,6 +93,7 @@ def errors_of(*arguments):
     return result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module_name", PROGRAMS)
 def test_help_comes_without_tensorflows_lines(module_name):
     assert errors_of("-m", module_name, "--help") == ""
@@ -104,6 +105,7 @@ def test_a_run_comes_without_tensorflows_lines_unless_they_are_asked_for(tmp_pat
     assert "oneDNN" in errors_of(*run, "--verbosity=0")
 
 
+@pytest.mark.slow
 def test_a_build_and_a_training_come_without_tensorflows_lines(tmp_path):
     sample_files.write(tmp_path, 6, 6, 0)
     few = ("--num_workers=2", "--num_shards=2", "--validation_share=0.3")

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 import mtcnn_tf
 from mtcnn_tf import __main__ as about
 
@@ -44,6 +46,7 @@ def test_scores_are_read_from_the_table_of_the_card():
     ]
 
 
+@pytest.mark.slow
 def test_version_devices_weights_and_their_scores():
     result = tell(pathlib.Path(mtcnn_tf.__file__).parents[1])
     assert result.returncode == 0, result.stderr
@@ -56,6 +59,7 @@ def test_version_devices_weights_and_their_scores():
     assert all(any(row[1] in line and line.endswith(row[2]) for line in table) for row in rows)
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_one_sentence_and_a_status(tmp_path):
     package = shutil.copytree(pathlib.Path(mtcnn_tf.__file__).parent, tmp_path / "mtcnn_tf")
     (package / "weights" / "rnet.keras").write_bytes(b"something else")
