@@ -23,6 +23,7 @@ LOWEST = (0.2, 0.1, 0.05)
 """Below these, proposals are countless and hardly one becomes a face."""
 STEPS = 100
 """Thresholds are whole hundredths."""
+_TITLES = {"pnet": "P-Net", "rnet": "R-Net", "onet": "O-Net"}
 
 Find = Callable[[tuple[float, float, float]], list[faces.Detections]]
 """Thresholds → what is found in each picture."""
@@ -106,15 +107,16 @@ def _report(ranking: curves.Ranking, thresholds: tuple[float, float, float]) -> 
     above = curves.Ranking(ranking.scores[above_mask], ranking.hits[above_mask], ranking.num_faces)
     num_hits, num_above = int(above.hits.sum()), len(above.hits)
     figures = {
-        f"threshold of {name}": value for name, value in zip(("P-Net", "R-Net", "O-Net"), thresholds, strict=True)
+        f"threshold_{name}": reports.Figure(value, f"threshold of {title}")
+        for (name, title), value in zip(_TITLES.items(), thresholds, strict=True)
     }
     figures |= {
-        "faces": above.num_faces,
-        "faces found": num_hits,
-        "false alarms": num_above - num_hits,
-        "recall": num_hits / max(above.num_faces, 1),
-        "precision": num_hits / max(num_above, 1),
-        "AP": above.average_precision(),
-        "AP without O-Net's threshold": ranking.average_precision(),
+        "num_faces": reports.Figure(above.num_faces, "faces"),
+        "num_found": reports.Figure(num_hits, "faces found"),
+        "num_fp": reports.Figure(num_above - num_hits, "false alarms"),
+        "recall": reports.Figure(num_hits / max(above.num_faces, 1), "recall"),
+        "precision": reports.Figure(num_hits / max(num_above, 1), "precision"),
+        "ap": reports.Figure(above.average_precision(), "AP"),
+        "ap_without_last": reports.Figure(ranking.average_precision(), "AP without O-Net's threshold"),
     }
     return reports.Report(figures)

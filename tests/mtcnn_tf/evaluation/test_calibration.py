@@ -52,11 +52,11 @@ def test_figures_are_those_of_the_cascade_itself():
     choice = calibration.choose(cascade, cascade.annotations, 20, 0.95)
     figures = choice.reports["all chosen"].figures
     (found,) = cascade(choice.thresholds)
-    assert figures["faces found"] == cascade.num_found(choice.thresholds)
-    assert figures["false alarms"] == len(found) - figures["faces found"]
-    assert figures["recall"] == figures["faces found"] / NUM_FACES
-    assert figures["AP"] <= figures["AP without O-Net's threshold"]
-    assert choice.reports["lowest"].figures["faces found"] == cascade.num_found(calibration.LOWEST)
+    assert figures["num_found"] == cascade.num_found(choice.thresholds)
+    assert figures["num_fp"] == len(found) - figures["num_found"]
+    assert figures["recall"] == figures["num_found"] / NUM_FACES
+    assert figures["ap"] <= figures["ap_without_last"]
+    assert choice.reports["lowest"].figures["num_found"] == cascade.num_found(calibration.LOWEST)
 
 
 def test_a_cascade_that_finds_nothing_is_refused():
