@@ -293,6 +293,7 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
         assert not served["boxes"][[0, 2, 3, 4]].any()
 
 
+@pytest.mark.slow
 def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
     for min_face_size in (1e-3, 0.0, float("nan")):
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):

@@ -148,6 +148,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished_dir, train, 
     assert_same_training(finished_dir, whole_dir)
 
 
+@pytest.mark.slow
 def test_a_finished_training_does_nothing_and_says_so(finished_dir, train, validation, whole_dir):
     before = (finished_dir / "pnet.keras").stat().st_mtime_ns
     lines = []
@@ -174,6 +175,7 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
     assert json.loads((tmp_path / "pnet" / "config.json").read_text())["config"]["learning_rate"] == 0.02
 
 
+@pytest.mark.slow
 def test_a_second_training_of_the_stage_in_the_workdir_is_refused(tmp_path, train):
     def second(seed):
         with pytest.raises(
@@ -210,6 +212,7 @@ def test_a_full_disk_loses_no_more_than_what_came_after_the_checkpoint(
     assert_same_training(tmp_path, whole_dir)
 
 
+@pytest.mark.slow
 def test_settings_that_an_older_version_did_not_know_had_their_defaults(finished_dir, train, validation):
     path = finished_dir / "pnet" / "config.json"
     description = json.loads(path.read_text())
