@@ -1,7 +1,8 @@
 """The thresholds that were chosen for the networks of a folder or address, kept beside them in `weights.json`.
 
 The file holds `thresholds`, `sha256` (file of each network → the sum it had) and, under `calibration`, how they were
-chosen. Thresholds don't carry over between trainings: where a network is another one, they are not given out.
+chosen; of the weights that ship also their `scores` by public protocols. Thresholds don't carry over between trainings:
+where a network is another one, they are not given out.
 """
 
 import json

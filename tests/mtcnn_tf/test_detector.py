@@ -68,6 +68,7 @@ def assert_equal(found, wanted):
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_no_faces_are_empty_arrays_of_the_right_shape(find_faces):
     for until in find_faces.stages:
         found = find_faces(noise(50, 50), thresholds=(1, 1, 1), until=until)
@@ -93,6 +94,7 @@ def test_max_faces_keeps_the_best(find_faces):
     assert len(find_faces(noise(70, 50), thresholds=EVERYTHING, max_faces=0)) == 0
 
 
+@pytest.mark.slow
 def test_several_threads_may_call_one_detector(find_faces):
     pictures = [noise(40 + 7 * (i % 12), 40 + 5 * (i % 7), seed=i) for i in range(60)]
     one_by_one = [find_faces(picture, thresholds=EVERYTHING) for picture in pictures]
@@ -140,6 +142,7 @@ def test_tiny_and_very_wide_pictures(find_faces, shape):
     assert np.all(found.boxes <= np.tile(shape[::-1], 2))
 
 
+@pytest.mark.slow
 def test_a_huge_picture(find_faces):
     """108 million pixels: a face is found where it is, and the rest is black."""
     image = np.zeros((9000, 12000, 3), np.uint8)
@@ -166,6 +169,7 @@ def test_bad_arguments_are_refused(find_faces, argument, message):
         find_faces(noise(20, 20), **argument)
 
 
+@pytest.mark.slow
 def test_saved_detector_is_the_same(find_faces, export_dir):
     assert sorted(os.listdir(export_dir / "cascade")) == ["1"]
     for path in (export_dir, export_dir / "cascade", export_dir / "cascade" / "1"):
@@ -181,6 +185,7 @@ def test_saved_detector_is_the_same(find_faces, export_dir):
                 assert_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_detector_of_a_workdir(workdir, find_faces):
     assert_equal(
         mtcnn_tf.load(workdir)(noise(50, 50), thresholds=EVERYTHING), find_faces(noise(50, 50), thresholds=EVERYTHING)
@@ -220,6 +225,7 @@ def test_a_failed_check_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path / "cascade") == []
 
 
+@pytest.mark.slow
 def test_signatures_agree_with_the_detector(find_faces, saved):
     image = noise(60, 80)
     wanted = find_faces(image, 24, EVERYTHING)
@@ -255,6 +261,7 @@ def run_apart(program, model_dir, folder):
     )
 
 
+@pytest.mark.slow
 def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_path):
     """So has TensorFlow Serving it: without Python functions of anybody, and with files of every sort."""
     np.save(tmp_path / "image.npy", noise(60, 80))
@@ -286,6 +293,7 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
         assert not served["boxes"][[0, 2, 3, 4]].any()
 
 
+@pytest.mark.slow
 def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
     for min_face_size in (1e-3, 0.0, float("nan")):
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):

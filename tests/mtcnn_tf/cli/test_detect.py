@@ -69,6 +69,7 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     assert np.shape(entries[0]["landmarks"]) == (4, 5, 2) and np.shape(entries[0]["scores"]) == (4,)
 
 
+@pytest.mark.slow
 def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir):
     rng = np.random.default_rng(0)
     folder = tmp_path / "folder"
