@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import crops, files, inference, mirroring, networks, stages
+from mtcnn_tf import arguments, crops, files, inference, mirroring, networks, stages
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Scores that a box must exceed after P-Net, R-Net and O-Net, where none were calibrated."""
@@ -80,8 +80,7 @@ class Cascade(tf.Module):
             ValueError: `thresholds` are not three numbers in 0–1, or a network is not as `networks` builds it.
         """
         super().__init__(name="cascade")
-        if len(thresholds) != 3 or not all(0 <= threshold <= 1 for threshold in thresholds):
-            raise ValueError(f"expected three thresholds in 0–1, one for each network, got {tuple(thresholds)}")
+        thresholds = arguments.thresholds(thresholds)
         self.networks = {name: inference.Network(network) for name, network in networks.items()}
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
         self._max_per_scale = max_proposals_per_scale

@@ -5,16 +5,17 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import calibrated, cascade, decoding, faces, files, images, stages
+from mtcnn_tf import arguments, calibrated, cascade, decoding, faces, files, images, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
 
 _BATCH_THREADS = 3
 """Pictures of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
+_MAX_SCALE_FACTOR = 0.99
+"""Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
 _SAVED_MODEL_FILE = "saved_model.pb"
 _WEIGHTS_DIR = os.path.join(os.path.dirname(__file__), "weights")
 
@@ -55,7 +56,7 @@ class Detector:
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
             thresholds: Scores in 0–1 that a box must exceed after each of the three networks; by default those that
                 were calibrated for them.
-            scale_factor: Ratio of neighbouring scales of the pyramid, in (0, 1).
+            scale_factor: Ratio of neighbouring scales of the pyramid, above 0 and at most 0.99.
             max_faces: At most that many.
             until: "pnet" or "rnet" stops there. Their boxes have no landmarks (NaN) and may reach out of the picture;
                 those of "onet" are clipped to it, and have landmarks unless it was trained without.
@@ -65,18 +66,16 @@ class Detector:
             FileNotFoundError: There is no picture at this path.
             ValueError: An argument is not as described.
         """
-        image = images.as_rgb(image, color)
-        thresholds = _checked_thresholds(self.thresholds if thresholds is None else thresholds)
-        if not 0 < min_face_size < np.inf:
-            raise ValueError(f"min_face_size must be a number of pixels above 0, got {min_face_size}")
-        if not 0 < scale_factor < 1:
-            raise ValueError(f"scale_factor must lie between 0 and 1, got {scale_factor}")
-        if max_faces is not None and max_faces < 0:
-            raise ValueError(f"max_faces must be None or at least 0, got {max_faces}")
-        if until not in stages.BY_NAME:
-            raise ValueError(f"until must be one of {', '.join(stages.BY_NAME)}, got {until!r}")
-        search = (image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
-        found = getattr(self.cascade, f"until_{until}")(*map(tf.constant, search))
+        search = (
+            images.as_rgb(image, color),
+            arguments.number("min_face_size", min_face_size, "one number of pixels above 0, such as 20", above=0),
+            arguments.thresholds(self.thresholds if thresholds is None else thresholds),
+            _scale_factor(scale_factor),
+        )
+        if max_faces is not None:
+            max_faces = arguments.whole_number("max_faces", max_faces, "None or a whole number from 0 on", at_least=0)
+        find = getattr(self.cascade, f"until_{self._stage(until)}")
+        found = find(*(tf.constant(value) for value in search))
         found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
@@ -94,19 +93,34 @@ class Detector:
         Raises:
             FileNotFoundError, ValueError: As a call does, for the first picture concerned.
         """
+        pictures = _several(images)
         with concurrent.futures.ThreadPoolExecutor(_BATCH_THREADS) as pool:
-            return list(pool.map(lambda image: self(image, **arguments), images))
+            return list(pool.map(lambda picture: self(picture, **arguments), pictures))
+
+    def _stage(self, until: str) -> str:
+        """The name of the stage at which a search ends, if this cascade has it."""
+        is_built_here = isinstance(self.cascade, cascade.Cascade)
+        return arguments.choice("until", until, list(self.cascade.networks if is_built_here else stages.BY_NAME))
 
 
-def _checked_thresholds(thresholds) -> np.ndarray:
-    thresholds = np.asarray(thresholds, np.float32)
-    if thresholds.shape != (3,) or not np.all((thresholds >= 0) & (thresholds <= 1)):
-        raise ValueError(f"thresholds must be three numbers in 0–1, one for each network, got {thresholds.tolist()}")
-    return thresholds
+def _scale_factor(value: Any) -> float:
+    wanted = f"one number above 0 and at most {_MAX_SCALE_FACTOR}, such as {cascade.SCALE_FACTOR}"
+    return arguments.number("scale_factor", value, wanted, above=0, up_to=_MAX_SCALE_FACTOR)
+
+
+def _several(pictures: Iterable[images.Picture]) -> Iterable[images.Picture]:
+    """The pictures of a batch; a single one, of which rows or letters would be taken for pictures, is refused."""
+    shape = getattr(pictures, "shape", ())
+    is_one = isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | images.Image.Image)
+    if is_one or not isinstance(pictures, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        raise ValueError(f"a batch takes several pictures, such as a list, got {arguments.shown(pictures)}; see a call")
+    return pictures
 
 
 def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
     """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
+    workdir = arguments.path("workdir", workdir, "the path of a folder with trained networks")
+    arguments.choice("until", until, list(stages.BY_NAME))
     return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
 
 
@@ -124,7 +138,7 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     """
     if path is None:
         return _load_shipped()
-    path = os.fspath(path)
+    path = arguments.path("path", path, "None or the path of a folder with a detector")
     for model_dir in (os.path.join(path, MODEL_NAME), path):
         versions = _versions(model_dir)
         if versions:

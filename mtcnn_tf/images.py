@@ -21,7 +21,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from mtcnn_tf import files
+from mtcnn_tf import arguments, files
 
 Picture = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | npt.ArrayLike
 """Whatever a picture may come as; see `as_rgb`."""
@@ -65,21 +65,29 @@ def as_rgb(image: Picture, color: str = "rgb") -> np.ndarray:
         FileNotFoundError: There is no such file.
         ValueError: It is no picture, or has no pixels.
     """
-    if color not in COLORS:
-        raise ValueError(f"color must be one of {', '.join(COLORS)}, got {color!r}")
+    arguments.choice("color", color, COLORS)
     if isinstance(image, str | os.PathLike):
         return read(image)
     if isinstance(image, bytes | bytearray | memoryview):
         return decode(image)
     if isinstance(image, Image.Image):
         image, color = _pixels(image), "rgb"
-    image = np.asarray(image)
+    image = _as_array(image)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ValueError(f"expected a picture [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return _as_uint8(image if color == "rgb" else image[..., ::-1])
+
+
+def _as_array(image: npt.ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(image)
+    except Exception as error:  # rows of different lengths, tensors without values: each raises something else
+        raise ValueError(
+            f"expected a picture, an array [H, W, 3], a path, bytes or Pillow's, got {arguments.shown(image)}"
+        ) from error
 
 
 def _pixels(picture: Image.Image) -> np.ndarray:
