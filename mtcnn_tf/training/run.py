@@ -1,6 +1,7 @@
 """One training from its start, or from where it stopped, to its end."""
 
 import contextlib
+import math
 import os
 import pathlib
 import shutil
@@ -217,6 +218,7 @@ class _Run:
         checkpoints.check_finite(self.model)
         if validator:
             row |= {f"val_{name}": value for name, value in validator.measure().items()}
+            _check_validation(row)
         best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
         is_best = row.get("val_loss", 0.0) <= best.get("val_loss", 0.0)
         self.progress.rows.append(row)
@@ -243,6 +245,16 @@ class _Run:
         if validator:
             self.board.write_validation(validator, step)
         self.board.flush()
+
+
+def _check_validation(row: Mapping[str, float]) -> None:
+    """Raises `FloatingPointError` where `val_loss` isn't finite: no epoch would be the best, and none would be kept."""
+    if not math.isfinite(row["val_loss"]):
+        names = [name for name, value in row.items() if not math.isfinite(value)]
+        raise FloatingPointError(
+            f"val_loss became {row['val_loss']} in epoch {row['epoch']} ({', '.join(names)}), from these weights or "
+            "from damaged numbers in the validation's examples"
+        )
 
 
 def _line(row: dict, num_epochs: int, is_best: bool) -> str:

@@ -225,7 +225,7 @@ def test_caps_keep_the_best(models):
 
 @pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.5, 0.5, 1.5), (0.5, 0.5, float("nan"))])
 def test_bad_thresholds_are_refused(models, thresholds):
-    with pytest.raises(ValueError, match="three thresholds"):
+    with pytest.raises(ValueError, match="thresholds must be three"):
         cascade.Cascade(models, thresholds)
 
 
