@@ -22,7 +22,7 @@ import zipfile
 import keras
 from keras import layers
 
-from mtcnn_tf import files, stages
+from mtcnn_tf import files, keras_settings, stages
 
 PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
@@ -34,6 +34,7 @@ _OWN = "landmark_"
 """How the names of layers begin that the landmarks have for themselves."""
 
 
+@keras_settings.ours()
 def build(
     stage: stages.Stage, shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False
 ) -> keras.Model:
@@ -82,6 +83,7 @@ def with_own_landmark_layers(network: keras.Model) -> keras.Model:
     return copy
 
 
+@keras_settings.ours(policy="float32")
 def load(path: str | os.PathLike) -> keras.Model:
     """The trained network in the .keras file at `path`, which may be an address, see `files`.
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import files, losses, metrics, networks, stages
+from mtcnn_tf import files, keras_settings, losses, metrics, networks, stages
 from mtcnn_tf.training import settings
 
 _LAST_RATE = 0.01
@@ -16,6 +16,7 @@ _NOT_DECAYED = ("bias", "alpha")
 """Weight decay would pull a PReLU's slope (alpha) towards plain ReLU, and a bias towards nothing in particular."""
 
 
+@keras_settings.ours()
 def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, keras.Model]:
     """The network of `stage`, and the compiled model that trains it.
 
@@ -42,19 +43,10 @@ def _suit_strategies(model: keras.Model):
     it does; and it averages figures over workers along their first axis, which scalars don't have.
     """
     model._maybe_symbolic_build = lambda iterator=None, data_batch=None: None
-    if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+    is_multi_worker = isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if is_multi_worker and model.distribute_strategy.num_replicas_in_sync > 1:  # nothing is averaged over one
         train_step = model.train_step
         model.train_step = lambda batch: {name: tf.reshape(x, [1]) for name, x in train_step(batch).items()}
-
-
-def is_writer(strategy: str) -> bool:
-    """Whether this process is the one that writes: the only one, or the first of several workers (see TF_CONFIG)."""
-    if strategy != "multi_worker":
-        return True
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return resolver.task_type in (None, "chief") or (
-        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
-    )
 
 
 def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:

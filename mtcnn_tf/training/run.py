@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtcnn_tf import files, locks, stages
-from mtcnn_tf.training import board, callbacks, checkpoints, history, learner, settings, validators
+from mtcnn_tf.training import board, callbacks, checkpoints, cluster, history, learner, settings, validators
 
 SECONDS_BETWEEN_PLOTS = 60
 """At least; to draw one takes a second, which short epochs would spend on little else. The last epoch is drawn, too."""
@@ -83,7 +83,7 @@ class _Run:
         self.progress = checkpoints.Progress()
         self.num_profiled = config.profile_steps
         self.plotted_at = time.monotonic()
-        self.is_writer = learner.is_writer(config.strategy)
+        self.is_writer = cluster.is_writer(config.strategy)
         if not self.is_writer:
             self.report = lambda line: None
 
