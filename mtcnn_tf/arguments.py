@@ -84,6 +84,11 @@ def shown(value: Any) -> str:
     return " ".join(reprlib.repr(value).split())
 
 
+def shown_path(value: str) -> str:
+    """A path in an error's single line; of what is too long for one, its beginning."""
+    return repr(value) if len(value) <= 500 else f"{value[:100]!r}… ({len(value):,} letters)"
+
+
 def _array(value: Any) -> np.ndarray | None:
     """`value` as an array, None where NumPy makes none of it."""
     try:
