@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -131,6 +132,9 @@ def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
     wanted = find_faces(image, thresholds=EVERYTHING)
     for same in (tf.constant(image), image / 255, tmp_path / "photo.png", encoded, PIL.Image.fromarray(image)):
         assert_equal(find_faces(same, thresholds=EVERYTHING), wanted)
+    with open(tmp_path / "photo.png", "rb") as file:
+        assert_equal(find_faces(file, thresholds=EVERYTHING), wanted)
+    assert_equal(find_faces(io.BytesIO(encoded), thresholds=EVERYTHING), wanted)
     assert_equal(find_faces(image[..., ::-1], thresholds=EVERYTHING, color="bgr"), wanted)
 
 
@@ -206,6 +210,33 @@ def test_numbers_may_be_those_of_any_library(find_faces):
     for number in (np.float64, np.array, tf.constant):
         found = find_faces(noise(60, 50), number(24.0), number(EVERYTHING), number(0.7), max_faces=np.int64(3))
         assert_equal(found, wanted)
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_no_more_pixels_are_searched_than_allowed(find_faces, export_dir, is_saved, monkeypatch):
+    find = mtcnn_tf.load(export_dir) if is_saved else find_faces
+    with pytest.raises(
+        ValueError, match="at most 89,478,485 pixels, got 1,728,000,000, which 4000 × 3000 pixels for"
+    ) as e:
+        find(np.zeros((3000, 4000, 3), np.uint8), min_face_size=1)
+    assert "enlarge min_face_size" in str(e.value) and "\n" not in str(e.value)
+    assert len(find(noise(60, 80), 12, EVERYTHING, max_pixels=4800)) > 0
+    with pytest.raises(ValueError, match="at most 4,799 pixels, got 4,800"):
+        find(noise(60, 80), 12, EVERYTHING, max_pixels=4799)
+    assert len(find(noise(20, 100), 4000, EVERYTHING, max_pixels=720)) > 0  # at the scale at which a face fills it
+    with pytest.raises(ValueError, match="at most 719 pixels, got 720"):
+        find(noise(20, 100), 4000, EVERYTHING, max_pixels=719)
+    with pytest.raises(ValueError, match="at most 99 pixels, got 10 × 10"):
+        find(cv2.imencode(".png", noise(10, 10))[1].tobytes(), max_pixels=99)
+    with pytest.raises(ValueError, match="max_pixels must be a whole number from 1 on, got 1000.0"):
+        find(noise(20, 20), max_pixels=1e3)
+
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany\nlines")
+
+    monkeypatch.setattr(find.cascade, "until_onet", exhausted)
+    with pytest.raises(MemoryError, match="expected memory to search 30 × 20 pixels .* it did not suffice; enlarge"):
+        find(noise(20, 30))
 
 
 @pytest.mark.parametrize("picture", [None, 5, "", [[1, 2], [3]], np.array([None]), noise(2, 2)[None], [b"x"]])
