@@ -218,11 +218,32 @@ def test_a_full_disk_loses_no_more_than_what_came_after_the_checkpoint(
 def test_settings_that_an_older_version_did_not_know_had_their_defaults(finished_dir, train, validation):
     path = finished_dir / "pnet" / "config.json"
     description = json.loads(path.read_text())
-    del description["config"]["landmarks"]
+    given = ("epochs", "steps_per_epoch", "batch_size", "learning_rate")
+    description["config"] = {name: description["config"][name] for name in given}
     path.write_text(json.dumps(description))
     training.fit(CONFIG, stages.PNET, train, validation, finished_dir)
     with pytest.raises(training.OtherRunError, match="landmarks was True and is now False"):
         training.fit(dataclasses.replace(CONFIG, landmarks=False), stages.PNET, train, validation, finished_dir)
+
+
+@pytest.mark.parametrize("bad_epoch", [1, 2])
+def test_a_validation_loss_of_nan_stops_the_training_with_a_word(tmp_path, train, validation, bad_epoch):
+    num_measured = 0
+
+    def measure_nan_at(batch):
+        return {**batch, "offsets": batch["offsets"] * tf.where(tf.py_function(is_bad, [], tf.bool), np.nan, 1.0)}
+
+    def is_bad():
+        nonlocal num_measured
+        num_measured += 1
+        return num_measured > 4 * (bad_epoch - 1)  # an epoch's validation has four batches
+
+    with pytest.raises(FloatingPointError) as error:
+        training.fit(CONFIG, stages.PNET, train, lambda: validation().map(measure_nan_at), tmp_path)
+    told = str(error.value)
+    assert f"val_loss became nan in epoch {bad_epoch} (" in told and "val_box_loss" in told
+    assert "restart with a lower learning rate" in told and "\n" not in told
+    assert (tmp_path / "pnet.keras").is_file() == ("the best network so far is" in told) == (bad_epoch == 2)
 
 
 @pytest.mark.slow
