@@ -237,7 +237,7 @@ def test_no_more_pixels_are_searched_than_allowed(find_faces, export_dir, is_sav
     def exhausted(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany\nlines")
 
-    monkeypatch.setattr(find.cascade, "until_onet", exhausted)
+    monkeypatch.setitem(find._searches, "onet", exhausted)
     with pytest.raises(MemoryError, match="expected memory to search 30 × 20 pixels .* it did not suffice; enlarge"):
         find(noise(20, 30))
 
