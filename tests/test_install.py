@@ -15,7 +15,10 @@ from data_prep import sample_scenes
 from mtcnn_tf import images
 
 ROOT = pathlib.Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "README.md", "requirements.txt", "requirements-dev.txt", "mtcnn_tf", "data_prep")
+SOURCES = (
+    *("pyproject.toml", "README.md", "requirements.txt", "requirements-dev.txt", "requirements-heif.txt"),
+    *("mtcnn_tf", "data_prep"),
+)
 
 FIND_FACES = """
 import pathlib, sys
