@@ -182,6 +182,7 @@ WRONG_ARGUMENTS = [
     ({"max_faces": True}, "max_faces must be"),
     ({"color": "gbr"}, "color must be one of rgb, bgr"),
     ({"color": None}, "color must be one of rgb, bgr"),
+    ({"try_rotations": "yes"}, "try_rotations must be True or False, got 'yes'"),
     ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
     ({"until": ["onet"]}, "until must be one of pnet, rnet, onet"),
 ]
