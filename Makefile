@@ -1,8 +1,9 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection
-# make test   lint, layer contract, tests
+# make test   lint, layer contract, the tests that are quick;  make test-all  all of them, the notebooks too
+# make docs   the guides, the notebooks and the modules' reference as a web site in build/site, its links checked
 # make notebooks  runs the notebooks and stores their pictures in them, for instance after weights were replaced
 # make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
-# make clean  removes what `make demo` made;  make distclean  removes .venv too
+# make clean  removes what these made;  make distclean  removes .venv too
 #
 # All set up .venv first, with the first of python3, python3.13 … python3.10 that is suitable, or with PYTHON=…
 
@@ -12,11 +13,12 @@ RUN := .venv/bin/python
 # Modules are compiled when they are first imported, and kept; most never are, and to compile all takes a minute.
 INSTALL = $(RUN) -m pip install --disable-pip-version-check --quiet --no-compile
 READY := .venv/installed
+DOCS_READY := .venv/installed_docs
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test notebooks lint format setup clean distclean
+.PHONY: demo test test-all docs notebooks lint format setup clean distclean
 .DELETE_ON_ERROR:
 
 SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/sample_set/points
@@ -37,8 +39,16 @@ demo: setup
 	@echo "The faces that were found: $(CURDIR)/demo/group.faces.jpg"
 	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
 
+PYTEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
 test: setup lint
-	$(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not slow"
+
+test-all: setup lint
+	$(PYTEST)
+
+docs: setup $(DOCS_READY)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --clean
 
 # What C++ libraries write to the kernel's error output goes to the terminal and not into the notebooks.
 notebooks: setup
@@ -71,16 +81,17 @@ $(READY): requirements.txt requirements-dev.txt
 	        "brings what it lacks (its own words are in .venv.log)." >&2; exit 1; }; \
 	rm -f .venv.log
 	@$(INSTALL) -r requirements.txt -r requirements-dev.txt
-	@$(RUN) -c 'import cv2' 2>.venv/opencv.log || { \
-	    echo "OpenCV cannot be imported ($$(tail -n 1 .venv/opencv.log)): install the system's libraries it stands on;" \
-	        "on Debian and Ubuntu, 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
 	@$(INSTALL) --no-deps --editable .
 	@touch $(READY)
+
+$(DOCS_READY): $(READY) requirements-docs.txt
+	@$(INSTALL) -r requirements-docs.txt
+	@touch $(DOCS_READY)
 
 include reproduce.mk
 
 clean:
-	rm -rf demo
+	rm -rf demo build
 
 distclean: clean
 	rm -rf .venv .venv.log

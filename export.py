@@ -14,6 +14,7 @@ import sys
 
 from absl import app, flags, logging
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import calibrated, cascade, cli, exporting, images, original_weights, stages
 
 _WORKDIR = flags.DEFINE_string(

@@ -23,7 +23,7 @@ HELD_OUT := $(WORK)/records/onet/held_out.txt
 
 # The recipe: what each build and each training is told beside its stage and folders. P-Net is trained twice, the second
 # time with its own first proposals as negatives. The R-Net and O-Net that ship were trained in several starts, each from
-# the one before, and O-Net is the mean of three of them (mtcnn_tf/weights/README.md); here every training is one, as long
+# the one before, and O-Net is the mean of three of them (docs/experiments.md); here every training is one, as long
 # as theirs together. Last, O-Net's landmarks get layers of their own, from crops as close as those that the cascade cuts.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16

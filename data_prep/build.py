@@ -22,6 +22,7 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import building, examples, jobs, labels
 from mtcnn_tf import cli, datasets, images, manifests, stages
 

@@ -16,6 +16,7 @@ import sys
 import numpy as np
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import inspection, picture_sheets, shards, sheets
 from mtcnn_tf import cli, datasets, images, kinds, manifests, stages
 

@@ -157,7 +157,7 @@ def _context() -> multiprocessing.context.BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["mtcnn_tf.cli", __name__])  # the first has TensorFlow loaded in silence
     return context
 
 

@@ -10,6 +10,7 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import sample_files
 from mtcnn_tf import cli
 

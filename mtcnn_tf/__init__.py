@@ -15,7 +15,7 @@ Importing the package alone is light: TensorFlow is loaded together with the det
 import importlib
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Detections", "Face", "align", "crop", "load"]
 
 _HOMES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mtcnn_tf import boxes, faces, images, warping
+from mtcnn_tf import arguments, boxes, faces, images, warping
 
 SIZE = 112
 """Side of the crops that face recognition networks commonly take."""
@@ -28,8 +28,9 @@ def align(image: images.Picture, detections: faces.Detections, size: int = SIZE)
         size: Side of the crops; the template grows with it.
 
     Raises:
-        ValueError: A face lacks landmarks, or all of them are one point.
+        ValueError: A face lacks landmarks, or all of them are one point; or an argument is not as described.
     """
+    size = _checked(detections, size)
     template = (TEMPLATE + 0.5) * size / SIZE  # counted from the corner, as everywhere here
     if not np.all(np.isfinite(detections.landmarks)) or np.any(np.ptp(detections.landmarks, axis=1).max(axis=1) <= 0):
         raise ValueError(
@@ -54,14 +55,22 @@ def crop(image: images.Picture, detections: faces.Detections, margin: float = 0.
         size: Side of the crops.
 
     Raises:
-        ValueError: Nothing would be left with this margin.
+        ValueError: Nothing would be left with this margin, or an argument is not as described.
     """
-    if not -0.5 < margin < np.inf:
-        raise ValueError(f"margin must be above -0.5, at which nothing is left, got {margin}")
+    size = _checked(detections, size)
+    margin = arguments.number("margin", margin, "one number above -0.5, at which nothing is left", above=-0.5)
     squares = boxes.square(detections.boxes)
     added = margin * (squares[:, 2:] - squares[:, :2])
     squares = np.concatenate([squares[:, :2] - added, squares[:, 2:] + added], axis=1).astype(np.float32)
     return warping.warp(warping.halvings(images.as_rgb(image)), warping.upright(squares, size), size)
+
+
+def _checked(detections: faces.Detections, size: int) -> int:
+    """The size, after both were found to be what they should be."""
+    if not isinstance(detections, faces.Detections):
+        what = "one Face" if isinstance(detections, faces.Face) else f"a {type(detections).__name__}"
+        raise ValueError(f"expected Detections, such as found[i : i + 1] for one face of them, got {what}")
+    return arguments.whole_number("size", size, "a whole number of pixels from 1 on, such as 112", at_least=1)
 
 
 def similarities(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

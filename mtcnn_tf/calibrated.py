@@ -1,13 +1,14 @@
 """The thresholds that were chosen for the networks of a folder or address, kept beside them in `weights.json`.
 
 The file holds `thresholds`, `sha256` (file of each network → the sum it had) and, under `calibration`, how they were
-chosen. Thresholds don't carry over between trainings: where a network is another one, they are not given out.
+chosen; of the weights that ship also their `scores` by public protocols. Thresholds don't carry over between trainings:
+where a network is another one, they are not given out.
 """
 
 import json
 import os
 
-from mtcnn_tf import files, stages
+from mtcnn_tf import arguments, files, stages
 
 FILE_NAME = "weights.json"
 
@@ -46,13 +47,21 @@ def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
     Raises:
         OtherNetworksError: A network is not the one they were chosen for.
         FileNotFoundError: A network is missing.
-        ValueError: See `stages.in_folder`.
+        ValueError: The file isn't what `write` wrote, or see `stages.in_folder`.
     """
     path = files.as_path(workdir) / FILE_NAME
     if not path.is_file():
         return None
-    held = json.loads(path.read_text(encoding="utf-8"))
-    others = [name for name, found in _sums(workdir).items() if held["sha256"].get(name) != found]
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        arguments.thresholds(held["thresholds"], len(held["sha256"]))
+        sums = dict(held["sha256"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"expected thresholds and the SHA-256 of their networks in {os.fspath(path)!r}, got something else "
+            f"({repr(error)[:200]}); choose again with mtcnn-calibrate, or remove the file"
+        ) from error
+    others = [name for name, found in _sums(workdir).items() if sums.get(name) != found]
     if others:
         raise OtherNetworksError(path, others)
     return tuple(held["thresholds"])

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtcnn_tf import crops, files, first_stages, graph_boxes, inference, mirroring, networks, stages
+from mtcnn_tf import arguments, crops, files, first_stages, graph_boxes, inference, mirroring, networks, stages
 
 MIN_FACE_SIZE = 20.0
 SCALE_FACTOR = 0.709
@@ -76,10 +76,8 @@ class Cascade(tf.Module):
         """
         super().__init__(name="cascade")
         order = _order(networks)
-        thresholds = tuple(stage.threshold for stage in order) if thresholds is None else tuple(thresholds)
-        if len(thresholds) != len(order) or not all(0 <= threshold <= 1 for threshold in thresholds):
-            names = ", ".join(stage.name for stage in order)
-            raise ValueError(f"expected {len(order)} thresholds in 0–1, one for each of {names}, got {thresholds}")
+        thresholds = [stage.threshold for stage in order] if thresholds is None else thresholds
+        thresholds = arguments.thresholds(thresholds, len(order))
         self.networks = {stage.name: inference.frozen(networks[stage.name]) for stage in order}
         self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)

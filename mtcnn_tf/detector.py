@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import calibrated, cascade, decoding, faces, files, images, stages
+from mtcnn_tf import arguments, calibrated, cascade, decoding, faces, files, images, rotations, stages
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
 
 _BATCH_THREADS = 3
 """Pictures of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
+_MAX_SCALE_FACTOR = 0.99
+"""Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
+_TO_DO = "enlarge min_face_size or make the picture smaller"
 _SAVED_MODEL_FILE = "saved_model.pb"
 _WEIGHTS_DIR = os.path.join(os.path.dirname(__file__), "weights")
 
@@ -36,6 +39,8 @@ class Detector:
         Args:
             cascade_functions: A `cascade.Cascade`, or one that was saved and loaded again.
         """
+        global _is_at_work
+        _is_at_work = True
         self.cascade = cascade_functions
         self.thresholds = tuple(float(threshold) for threshold in cascade_functions.thresholds.numpy())
         self._searches = cascade.searches(cascade_functions)
@@ -50,6 +55,8 @@ class Detector:
         max_faces: int | None = None,
         until: str = "onet",
         color: str = "rgb",
+        max_pixels: int = images.MAX_PIXELS,
+        try_rotations: bool = False,
     ) -> faces.Detections:
         """The faces in a picture, best score first.
 
@@ -62,30 +69,46 @@ class Detector:
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
             thresholds: Scores in 0–1 that a box must exceed after each of the networks; by default those that were
                 calibrated for them.
-            scale_factor: Ratio of neighbouring scales of P-Net's pyramid, in (0, 1).
+            scale_factor: Ratio of neighbouring scales of P-Net's pyramid, above 0 and at most 0.99.
             max_faces: At most that many.
             until: "rpn" or "pnet", whichever the cascade begins with, and "rnet", where it has one, stop there. Their
                 boxes have no landmarks (NaN) and may reach out of the picture; those of "onet" are clipped to it, and
                 have landmarks unless it was trained without.
             color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
+            max_pixels: A picture file of more is not decoded, and no more are searched: below 12 pixels `min_face_size`
+                has the picture enlarged. Each takes about 250 bytes of memory.
+            try_rotations: Whether the picture is also searched turned by 90°, 180° and 270°, for faces that lie or
+                stand on their heads; see `rotations.search`. Takes four times as long, and finds more that is no face.
 
         Raises:
             FileNotFoundError: There is no picture at this path.
             ValueError: An argument is not as described.
+            MemoryError: The memory doesn't suffice for so many pixels.
+            RuntimeError: This process was forked from one that had made a detector, or eager mode is off.
         """
-        image = images.as_rgb(image, color)
-        thresholds = _checked_thresholds(self.thresholds if thresholds is None else thresholds, len(self.thresholds))
-        if not 0 < min_face_size < np.inf:
-            raise ValueError(f"min_face_size must be a number of pixels above 0, got {min_face_size}")
-        if not 0 < scale_factor < 1:
-            raise ValueError(f"scale_factor must lie between 0 and 1, got {scale_factor}")
-        if max_faces is not None and max_faces < 0:
-            raise ValueError(f"max_faces must be None or at least 0, got {max_faces}")
-        if until not in self._searches:
-            raise ValueError(f"until must be one of {', '.join(self._searches)}, got {until!r}")
-        search = (image, np.float32(min_face_size), thresholds, np.float32(scale_factor))
-        found = self._searches[until](*map(tf.constant, search))
-        found = {name: tensor.numpy()[:max_faces] for name, tensor in found.items()}
+        _check_process()
+        max_pixels = arguments.whole_number("max_pixels", max_pixels, "a whole number from 1 on", at_least=1)
+        image = images.as_rgb(image, color, max_pixels)
+        search = (
+            arguments.number("min_face_size", min_face_size, "one number of pixels above 0, such as 20", above=0),
+            arguments.thresholds(self.thresholds if thresholds is None else thresholds, len(self.stages)),
+            _scale_factor(scale_factor),
+        )
+        if max_faces is not None:
+            max_faces = arguments.whole_number("max_faces", max_faces, "None or a whole number from 0 on", at_least=0)
+        if not isinstance(try_rotations, bool | np.bool_):
+            raise ValueError(f"try_rotations must be True or False, got {arguments.shown(try_rotations)}")
+        until, what = arguments.choice("until", until, self.stages), _checked_search(image.shape, search[0], max_pixels)
+        try:
+            if try_rotations:
+                return rotations.search(lambda turned: self._find(until, turned, *search), image)[:max_faces]
+            return self._find(until, image, *search)[:max_faces]
+        except tf.errors.ResourceExhaustedError:  # which says on many lines by which operation
+            raise MemoryError(f"expected memory to search {what}, it did not suffice; {_TO_DO}") from None
+
+    def _find(self, until: str, *search: Any) -> faces.Detections:
+        found = self._searches[until](*(tf.constant(value) for value in search))
+        found = {name: tensor.numpy() for name, tensor in found.items()}
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
 
@@ -102,21 +125,73 @@ class Detector:
         Raises:
             FileNotFoundError, ValueError: As a call does, for the first picture concerned.
         """
+        pictures = _several(images)
         with concurrent.futures.ThreadPoolExecutor(_BATCH_THREADS) as pool:
-            return list(pool.map(lambda image: self(image, **arguments), images))
+            return list(pool.map(lambda picture: self(picture, **arguments), pictures))
 
 
-def _checked_thresholds(thresholds, num_networks: int) -> np.ndarray:
-    thresholds = np.asarray(thresholds, np.float32)
-    if thresholds.shape != (num_networks,) or not np.all((thresholds >= 0) & (thresholds <= 1)):
+def _checked_search(shape: tuple[int, ...], min_face_size: float, max_pixels: int) -> str:
+    """What is searched, in words; raises ValueError where the pyramid's first scale has more than `max_pixels`."""
+    height, width = shape[:2]
+    wanted = stages.PNET.size / min_face_size
+    scale = min(max(wanted, stages.PNET.size / min(height, width)), max(wanted, 1))
+    what = f"{width} × {height} pixels for faces from {min_face_size:g} pixels on"
+    if width * height * scale**2 > max_pixels:
         raise ValueError(
-            f"thresholds must be {num_networks} numbers in 0–1, one for each network, got {thresholds.tolist()}"
+            f"expected to search at most {max_pixels:,} pixels, got {width * height * scale**2:,.0f}, which {what} "
+            f"take; {_TO_DO}, or allow more with max_pixels"
         )
-    return thresholds
+    return what
+
+
+def _scale_factor(value: Any) -> float:
+    wanted = f"one number above 0 and at most {_MAX_SCALE_FACTOR}, such as {cascade.SCALE_FACTOR}"
+    return arguments.number("scale_factor", value, wanted, above=0, up_to=_MAX_SCALE_FACTOR)
+
+
+def _several(pictures: Iterable[images.Picture]) -> Iterable[images.Picture]:
+    """The pictures of a batch; a single one, of which rows or letters would be taken for pictures, is refused."""
+    shape = getattr(pictures, "shape", ())
+    is_one = isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | images.Image.Image)
+    if is_one or not isinstance(pictures, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        raise ValueError(f"a batch takes several pictures, such as a list, got {arguments.shown(pictures)}; see a call")
+    return pictures
+
+
+_is_at_work = False
+"""Whether this process, or the one it was forked from, has made a detector: then TensorFlow's threads are running."""
+_is_forked = False
+"""Whether they were running when this process was forked: it has none of them, and would wait for them for ever."""
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = _is_at_work
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _check_process() -> None:
+    """Raises `RuntimeError` where TensorFlow would wait for ever, or give no numbers."""
+    if _is_forked:
+        raise RuntimeError(
+            "a detector works in the process that made it and not in forks of it, which lack TensorFlow's threads; "
+            'load it after the fork, in each process anew (gunicorn without --preload, multiprocessing with "spawn")'
+        )
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "a detector needs TensorFlow's eager mode, which is off here (tf.compat.v1.disable_eager_execution, or a "
+            "tf.function round this call); leave it on, or detect in a process of its own"
+        )
 
 
 def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
     """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
+    workdir = arguments.path("workdir", workdir, "the path of a folder with trained networks")
+    arguments.choice("until", until, list(stages.BY_NAME))
+    _check_process()
     return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
 
 
@@ -134,7 +209,8 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     """
     if path is None:
         return _load_shipped()
-    path = os.fspath(path)
+    _check_process()
+    path = arguments.path("path", path, "None or the path of a folder with a detector")
     for model_dir in (os.path.join(path, MODEL_NAME), path):
         versions = _versions(model_dir)
         if versions:

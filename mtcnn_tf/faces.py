@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mtcnn_tf import files
+from mtcnn_tf import arguments, files
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 MIRROR_ORDER = (1, 0, 2, 4, 3)
@@ -111,7 +111,7 @@ class Detections:
 
     def with_score(self, min_score: float) -> "Detections":
         """The faces whose score is at least `min_score`."""
-        return self[self.scores >= min_score]
+        return self[self.scores >= arguments.number("min_score", min_score, "one number, such as 0.9")]
 
     def largest(self) -> "Detections":
         """The face whose box has the largest area, alone; none if there is none."""
@@ -120,8 +120,9 @@ class Detections:
 
     def most_central(self, width: float, height: float) -> "Detections":
         """The face whose centre lies nearest to that of a picture of `width` × `height` pixels, alone; or none."""
+        size = [arguments.number(n, x, "one number of pixels") for n, x in (("width", width), ("height", height))]
         centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
-        distances = np.linalg.norm(centres - (width / 2, height / 2), axis=1)
+        distances = np.linalg.norm(centres - np.divide(size, 2), axis=1)
         return self[np.argsort(distances, kind="stable")[:1]]
 
     def to_dict(self) -> dict:

@@ -3,6 +3,8 @@
 import contextlib
 import io
 import os
+import re
+from typing import IO
 
 import cv2
 import numpy as np
@@ -22,9 +24,14 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from mtcnn_tf import files
+from mtcnn_tf import arguments, files
 
-Picture = str | os.PathLike | bytes | bytearray | memoryview | Image.Image | npt.ArrayLike
+try:
+    from pillow_heif import HeifImageFile
+except ImportError:  # an extra: pip install mtcnn_tf[heif]
+    HeifImageFile = None
+
+Picture = str | os.PathLike | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.ArrayLike
 """Whatever a picture may come as; see `as_rgb`."""
 
 MAX_PIXELS = 2**28 // 3
@@ -41,14 +48,19 @@ _HEADERS = (
     PpmImagePlugin.PpmImageFile,
     AvifImagePlugin.AvifImageFile,
     Jpeg2KImagePlugin.Jpeg2KImageFile,
+    *filter(None, [HeifImageFile]),
 )
 """What reads a header without decoding. Other formats that OpenCV knows are not taken, for nobody looks at theirs."""
+_BY_PILLOW = (AvifImagePlugin.AvifImageFile, *filter(None, [HeifImageFile]))
+"""Formats with an orientation of their own, beside EXIF's, that OpenCV passes over, or which it can't read."""
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+NEEDS_HEIF = "HEIC is read where pillow-heif is installed (pip install pillow-heif)"
 
 COLORS = ("rgb", "bgr")
 """Orders that an array's channels may come in; the second is OpenCV's."""
 
 
-def as_rgb(image: Picture, color: str = "rgb") -> np.ndarray:
+def as_rgb(image: Picture, color: str = "rgb", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The picture as RGB pixels, uint8 [H, W, 3], whatever it comes as.
 
     Args:
@@ -56,31 +68,52 @@ def as_rgb(image: Picture, color: str = "rgb") -> np.ndarray:
 
             * an array or tensor: [H, W, 3], grey [H, W] or [H, W, 1], or with alpha [H, W, 4]; uint8, uint16, or float
               in 0–1;
-            * the path of a picture file, or the bytes of one, see `read`;
+            * the path of a picture file, the bytes of one, or one that is open for reading bytes, see `read`;
             * a Pillow picture.
 
             Alpha is dropped. EXIF orientation is respected where there is one: in files, bytes and Pillow pictures.
         color: Order of an array's channels, "rgb" or "bgr" (OpenCV). All others know their own.
+        max_pixels: A file of more is not decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no picture, or has no pixels.
     """
-    if color not in COLORS:
-        raise ValueError(f"color must be one of {', '.join(COLORS)}, got {color!r}")
+    arguments.choice("color", color, COLORS)
     if isinstance(image, str | os.PathLike):
-        return read(image)
+        return read(image, max_pixels)
+    if isinstance(image, io.IOBase) or hasattr(image, "read"):
+        image = _contents(image)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode(image)
+        return decode(image, max_pixels=max_pixels)
     if isinstance(image, Image.Image):
         image, color = _pixels(image), "rgb"
-    image = np.asarray(image)
+    image = _as_array(image)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
         raise ValueError(f"expected a picture [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return _as_uint8(image if color == "rgb" else image[..., ::-1])
+
+
+def _contents(file: IO[bytes]) -> bytes:
+    """What is left to read of an open file."""
+    contents = file.read()
+    if not isinstance(contents, bytes):
+        raise ValueError(
+            f"expected a picture file opened for bytes, such as open(path, 'rb'), got {type(contents).__name__} of it"
+        )
+    return contents
+
+
+def _as_array(image: npt.ArrayLike) -> np.ndarray:
+    try:
+        return np.asarray(image)
+    except Exception as error:  # rows of different lengths, tensors without values: each raises something else
+        raise ValueError(
+            f"expected a picture, an array [H, W, 3], a path, bytes or Pillow's, got {arguments.shown(image)}"
+        ) from error
 
 
 def _pixels(picture: Image.Image) -> np.ndarray:
@@ -118,7 +151,8 @@ def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     an animation it is the first frame.
 
     Args:
-        path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or JPEG 2000; or the address of one, see `files`.
+        path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000, or HEIC where pillow-heif is installed;
+            or the address of one, see `files`.
         max_pixels: A picture of more is not decoded.
 
     Raises:
@@ -129,9 +163,17 @@ def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The contents of the picture file at `path`; raises FileNotFoundError if there is none."""
+    """The contents of the picture file at `path`; see `read` for what is raised."""
+    name = os.fspath(path)
+    if re.match("https?://", name):
+        raise ValueError(f"expected a picture's path, got the address {name[:200]!r}; fetch it and give its bytes")
     if not files.is_file(path):
-        raise FileNotFoundError(f"expected a picture at {os.fspath(path)!r}, found no file; check the path")
+        if name.startswith("data:") or (len(name) > 200 and re.fullmatch(r"[\w+/=\s-]*", name)):
+            raise ValueError(
+                f"expected a picture's path, got what looks like Base64, {name[:20]!r}… of {len(name):,} letters; "
+                "give base64.b64decode of it"
+            )
+        raise FileNotFoundError(f"expected a picture at {arguments.shown_path(name)}, found no file; check the path")
     with files.open(path, "rb") as file:
         return file.read()
 
@@ -153,12 +195,11 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
                 "make it smaller, or read it with a higher max_pixels"
             )
         with contextlib.suppress(cv2.error, ValueError):
-            if header.format == "AVIF":  # is turned by a property of its own, which OpenCV doesn't know
-                image = _pixels(header)
-            else:
-                image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+            image = _pixels(header) if isinstance(header, _BY_PILLOW) else _by_opencv(encoded)
     if image is None:
-        raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; replace it")
+        is_heif = HeifImageFile is None and encoded[4:8] == b"ftyp" and bytes(encoded[8:12]) in _HEIF_BRANDS
+        to_do = NEEDS_HEIF if is_heif else "replace it"
+        raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; {to_do}")
     return image
 
 
@@ -196,12 +237,16 @@ def _stored(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
     return None, 1
 
 
+def _by_opencv(encoded: bytes) -> np.ndarray | None:
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
 def _header(encoded: bytes) -> Image.Image | None:
-    """A picture file of which the header alone was read, None where it can't be."""
-    for header in _HEADERS:
+    """A picture file of which the header alone has been read, None where it can't be."""
+    for kind in _HEADERS:
         with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
-            picture = header(io.BytesIO(encoded))
-            return picture if header is not PngImagePlugin.PngImageFile or _has_whole_chunks(encoded) else None
+            header = kind(io.BytesIO(encoded))
+            return header if kind is not PngImagePlugin.PngImageFile or _has_whole_chunks(encoded) else None
     return None
 
 

@@ -152,7 +152,9 @@ class OhemLoss(keras.layers.Layer):
     """An endpoint: takes predictions and targets, adds their loss to the model's, and keeps the `FIGURES`.
 
     Args:
-        face, box, landmarks: Weights of the three losses.
+        face: Weight of the face loss.
+        box: Weight of the box loss.
+        landmarks: Weight of the landmark loss.
         hard_share: The share of the rows with a face label that counts.
     """
 

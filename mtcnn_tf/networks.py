@@ -33,7 +33,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mtcnn_tf import anchors, files, stages
+from mtcnn_tf import anchors, files, keras_settings, stages
 
 PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
@@ -45,6 +45,7 @@ _OWN = "landmark_"
 """How the names of layers begin that the landmarks have for themselves."""
 
 
+@keras_settings.ours()
 def build(
     stage: stages.Stage,
     shared_slopes: bool = True,
@@ -111,6 +112,7 @@ def with_own_landmark_layers(network: keras.Model) -> keras.Model:
     return copy
 
 
+@keras_settings.ours(policy="float32")
 def load(path: str | os.PathLike) -> keras.Model:
     """The trained network in the .keras file at `path`, which may be an address, see `files`.
 

@@ -7,8 +7,19 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
+_MOST_MISSING = 0.01
+"""Some formats tell how long they are and not how many frames they have: the number may be wrong by one, or by this."""
 FRAMES_PER_SECOND = 25.0
 """Of a video that doesn't say."""
+
+
+STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "srt", "mms")
+"""What addresses of streams begin with, beside http and https."""
+
+
+def is_address(source: str) -> bool:
+    """Whether `source` is an address that OpenCV may read a video from."""
+    return source.partition("://")[0].lower() in (*STREAMS, "http", "https") and "://" in source
 
 
 class Reader:
@@ -17,21 +28,25 @@ class Reader:
     Attributes:
         frames_per_second: As the video says.
         num_frames: As the video says, which may be wrong by some; None if it doesn't.
+        num_read: How many frames were given up to now.
+        num_lost: How many of those announced could not be read up to now.
     """
 
     def __init__(self, source: str | os.PathLike | int):
         """Opens a video.
 
         Args:
-            source: Path of a file, or number of a camera, of which 0 is the first.
+            source: Path of a file or a device, address of a stream, or number of a camera, of which 0 is the first.
 
         Raises:
             FileNotFoundError: There is no such file.
             ValueError: The file is no video that OpenCV reads, or there is no such camera.
         """
         is_camera = isinstance(source, int)
-        if not is_camera and not os.path.isfile(source):
+        if not is_camera and not is_address(os.fspath(source)) and not _is_there(source):
             raise FileNotFoundError(f"expected a video at {os.fspath(source)!r}, found no file; check the path")
+        self._name = source if is_camera else os.fspath(source)
+        self.num_read = self.num_lost = self._num_bad = 0
         self._capture = cv2.VideoCapture(source if is_camera else os.fspath(source))
         if not self._capture.isOpened():
             what = f"camera {source}" if is_camera else f"a video that OpenCV reads at {os.fspath(source)!r}"
@@ -43,17 +58,35 @@ class Reader:
         self.num_frames = int(num_frames) if math.isfinite(num_frames) and num_frames > 0 else None
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        """The frames; of a damaged file those behind the bad ones, too, where its format allows it."""
         while True:
             is_read, frame = self._capture.read()
-            if not is_read:
+            if is_read:
+                self.num_read += 1
+                self._num_bad = self.num_lost  # a frame that is followed by a good one was there and is damaged
+                yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            elif self.num_frames is None or self.num_read + self.num_lost >= self.num_frames:
                 return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+            else:
+                self.num_lost += 1
+
+    def check_complete(self) -> None:
+        """Raises `ValueError` where, after the last frame, one was damaged or some that were announced are missing."""
+        if self._num_bad or self.num_lost > max(1, (self.num_frames or 0) * _MOST_MISSING):
+            raise ValueError(
+                f"expected {self.num_frames:,} frames of {self._name!r}, could read {self.num_read:,}; the file is "
+                "damaged or cut short, what was found in the others is written"
+            )
 
     def __enter__(self) -> "Reader":
         return self
 
     def __exit__(self, *_) -> None:
         self._capture.release()
+
+
+def _is_there(path: str | os.PathLike) -> bool:
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 class Writer:

@@ -16,7 +16,10 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items):
-    """What takes longest comes first, with the notebooks."""
+    """What takes longest comes first, with the notebooks, which count as slow."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: item.path.suffix != ".ipynb" and item.path.stem not in LONGEST)
 
 

@@ -31,6 +31,7 @@ def call(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_exports_everything_as_the_next_version(workdir, tmp_path):
     out_dir = tmp_path / "exported"
     (out_dir / "rnet" / "4").mkdir(parents=True)
@@ -50,6 +51,7 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(workdir, tmp_path):
     chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
     calibrated.write(chosen_dir, (0.25, 0.5, 0.75), {})

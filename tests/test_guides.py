@@ -114,6 +114,7 @@ def directory(material_dir, tmp_path):
     return copied
 
 
+@pytest.mark.slow
 def test_own_faces(directory):
     told = run("own_faces.md", directory)
     assert "with all landmarks" in told and "recall" in told
@@ -121,6 +122,7 @@ def test_own_faces(directory):
     assert {"pnet-train-positive.png", "pnet-train-negative.png", "pnet-train-landmark.png"} <= sheets
 
 
+@pytest.mark.slow
 def test_fine_tune(directory):
     shutil.rmtree(directory / "networks")
     told = run("fine_tune.md", directory)
@@ -129,6 +131,7 @@ def test_fine_tune(directory):
     assert (directory / "exported" / "cascade" / "1" / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
 def test_other_objects(directory):
     shutil.rmtree(directory / "networks")
     run("other_objects.md", directory)
@@ -137,6 +140,7 @@ def test_other_objects(directory):
     assert set(np.ravel(entry["landmarks"])) == {None}
 
 
+@pytest.mark.slow
 def test_thresholds(directory):
     told = run("thresholds.md", directory)
     strict, lenient = (
@@ -147,6 +151,7 @@ def test_thresholds(directory):
     assert "AP" in told and (directory / "evaluation" / "wider_face.png").is_file()
 
 
+@pytest.mark.slow
 def test_training_curves(directory):
     assert "recall" in run("training_curves.md", directory)
 
@@ -167,14 +172,3 @@ def test_links_lead_somewhere_and_flags_exist(page):
     for block in re.findall(rf"```sh\n(.*?)```|`(?:{OURS} )?(--[^`]+)`", text, re.DOTALL):
         for flag in re.findall(r"--(?:no(?=augment))?(\w+)", "".join(block)):
             assert flag in known, flag
-
-
-def test_no_sentence_is_said_twice():
-    seen = {}
-    for page in PAGES:
-        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
-        for sentence in re.split(r"(?<=[.:;])\s+|\n\n|\|", text):
-            sentence = " ".join(sentence.split()).lower()
-            if len(sentence) > 45:
-                assert sentence not in seen, f"{page.name} and {seen[sentence].name}: {sentence}"
-                seen[sentence] = page

@@ -13,6 +13,8 @@ from data_prep import examples, jobs
 from mtcnn_tf import cascade, decoding, detector, faces, images, networks, stages
 from tests import mutations
 
+pytestmark = pytest.mark.slow
+
 COUNT = 10_000
 
 

@@ -3,6 +3,7 @@
 Needs pip and the setuptools of requirements-dev.txt, and no network.
 """
 
+import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -10,16 +11,20 @@ import subprocess
 import sys
 
 import pytest
+from packaging import requirements
 
 from data_prep import sample_scenes
 from mtcnn_tf import images
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
-SOURCES = ("pyproject.toml", "README.md", "requirements.txt", "requirements-dev.txt", "mtcnn_tf", "data_prep")
+SOURCES = ("pyproject.toml", "LICENSE", "README.md", "mtcnn_tf", "data_prep")
 
 FIND_FACES = """
 import pathlib, sys
-import mtcnn_tf
+sys.modules.update(dict.fromkeys(("matplotlib", "skimage", "tensorboard"), None))  # as if not installed
+import mtcnn_tf, mtcnn_tf.cli.detect
 found = mtcnn_tf.load()(sys.argv[1]).with_score(0.9)
 homes = [pathlib.Path(module.__file__) for name, module in sys.modules.items() if name.startswith("mtcnn_tf")]
 print(len(found), found.landmarks.shape, all(home.is_relative_to(sys.argv[2]) for home in homes))
@@ -67,6 +72,19 @@ def test_it_brings_its_commands(installed_dir, portrait_path, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"portrait.faces.jpg", "detections.json"}
 
 
+def test_it_asks_for_what_the_repository_does_but_the_sample_set(installed_dir):
+    (metadata,) = installed_dir.glob("*.dist-info")
+    lines = importlib.metadata.PathDistribution(metadata).requires
+    asked = [requirements.Requirement(line) for line in lines]
+    extras = {str(one.marker).split('"')[1] for one in asked if one.marker}
+    assert extras == {"train", "evaluate", "heif"}
+    asked = [one for one in asked if "heif" not in str(one.marker)]  # nothing in the repository needs it
+    listed = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    listed = {(one.name, one.specifier) for one in map(requirements.Requirement, listed)}
+    assert {name for name, _ in listed - {(one.name, one.specifier) for one in asked}} == {"scikit-image"}
+    assert {(one.name, one.specifier) for one in asked} <= listed
+
+
 def test_it_brings_weights_and_type_hints_and_no_tests(installed_dir):
     package = installed_dir / "mtcnn_tf"
     assert (package / "py.typed").is_file()
@@ -77,8 +95,4 @@ def test_it_brings_weights_and_type_hints_and_no_tests(installed_dir):
         "rnet.keras",
         "onet.keras",
     }
-    assert {path.name for path in installed_dir.iterdir() if path.suffix != ".dist-info"} == {
-        "bin",
-        "data_prep",
-        "mtcnn_tf",
-    }
+    assert {path.name for path in installed_dir.iterdir() if path.suffix != ".dist-info"} == {"bin", "mtcnn_tf"}

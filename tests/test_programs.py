@@ -12,7 +12,9 @@ import sys
 
 import pytest
 
+from data_prep import sample_files
 from mtcnn_tf import cli
+from mtcnn_tf.cli import quiet
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -36,7 +38,8 @@ import importlib, os, sys
 class Watch:
     def find_spec(self, name, *_):
         if name == "tensorflow":
-            sys.exit(0 if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == sys.argv[2] else "TensorFlow is loaded too soon")
+            is_ready = os.environ.get("TF_ENABLE_ONEDNN_OPTS") == sys.argv[2] and "TF_CPP_MIN_LOG_LEVEL" in os.environ
+            sys.exit(0 if is_ready else "TensorFlow is loaded too soon")
 
 sys.meta_path.insert(0, Watch())
 importlib.import_module(sys.argv[1])
@@ -72,12 +75,59 @@ def test_programs_help_and_refuse_alike(module_name):
 
 @pytest.mark.parametrize("module_name", PROGRAMS)
 @pytest.mark.parametrize("wanted", [None, "0"])
-def test_onednn_is_switched_on_before_tensorflow_is_loaded_unless_told_otherwise(module_name, wanted):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+def test_onednn_and_silence_are_set_before_tensorflow_is_loaded_unless_told_otherwise(module_name, wanted):
+    unset = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {"TF_ENABLE_ONEDNN_OPTS": wanted} if wanted else {}
     command = [sys.executable, "-c", WATCH, module_name, wanted or "1"]
     result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def errors_of(*arguments):
+    """What a program writes to its error output, in a process of its own that nobody prepared."""
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, *map(str, arguments)]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module_name", PROGRAMS)
+def test_help_comes_without_tensorflows_lines(module_name):
+    assert errors_of("-m", module_name, "--help") == ""
+
+
+def test_a_run_comes_without_tensorflows_lines(tmp_path):
+    assert errors_of("-m", "mtcnn_tf.cli.detect", "docs/images/found.jpg", f"--out_dir={tmp_path}") == ""
+
+
+@pytest.mark.slow
+def test_tensorflows_lines_come_when_they_are_asked_for():
+    assert "oneDNN" in errors_of("-m", "mtcnn_tf.cli.detect", "--help", "--verbosity=0")
+
+
+@pytest.mark.slow
+def test_a_build_and_a_training_come_without_tensorflows_lines(tmp_path):
+    sample_files.write(tmp_path, 6, 6, 0)
+    few = ("--num_workers=2", "--num_shards=2", "--validation_share=0.3")
+    dataset = f"--dataset=wider_face:{tmp_path / 'wider'}"
+    records = tmp_path / "records"
+    assert errors_of("-m", "data_prep.build", "--stage=pnet", dataset, f"--out_dir={records}", *few) == ""
+    short = ("--epochs=1", "--steps_per_epoch=2", "--batch_size=8")
+    run = ("train.py", "--stage=pnet", f"--records_dir={records}", f"--workdir={tmp_path / 'networks'}", *short)
+    assert errors_of(*run) == ""
+
+
+def test_what_was_put_aside_is_shown_when_loading_fails(capfd):
+    with pytest.raises(ImportError), quiet._errors_put_aside():
+        os.write(2, b"no such processor\n")
+        raise ImportError
+    with quiet._errors_put_aside():
+        os.write(2, b"a guess\n")
+    assert capfd.readouterr().err == "no such processor\n"
 
 
 def test_bars_are_drawn_on_terminals_only():

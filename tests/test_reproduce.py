@@ -16,6 +16,8 @@ from data_prep import sample_files
 from mtcnn_tf import calibrated, datasets, images
 from tests import warm_python
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

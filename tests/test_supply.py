@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 from packaging import requirements, utils
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -52,6 +53,7 @@ print(len(list(exporting.export(networks, sys.argv[1] + "/exported"))), "SavedMo
 """
 
 
+@pytest.mark.slow
 def test_detecting_training_and_exporting_ask_nothing_of_the_network(tmp_path):
     command = [sys.executable, "-c", WITHOUT_NETWORK, tmp_path]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -85,6 +85,7 @@ def history(workdir):
     return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
 
 
+@pytest.mark.slow
 def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir, tmp_path):
     flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK]
     status, output, _ = run(*flags, f"--workdir={tmp_path / 'quiet'}")
@@ -121,6 +122,7 @@ def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir
     assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
 
 
+@pytest.mark.slow
 def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, tmp_path, monkeypatch):
     listeners = [socket.create_server(("localhost", 0)) for _ in range(2)]
     cluster = {"worker": [f"localhost:{listener.getsockname()[1]}" for listener in listeners]}
@@ -140,6 +142,22 @@ def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, t
     assert history(tmp_path / "two") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
 
 
+@pytest.mark.slow
+def test_one_worker_trains_like_one_process(records_dir, tmp_path, monkeypatch):
+    with socket.create_server(("localhost", 0)) as listener:
+        cluster = {"worker": [f"localhost:{listener.getsockname()[1]}"]}
+    flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK, "--steps_per_epoch=2", "--batch_size=63"]
+    flags += ["--noaugment", "--mix=2:2:2:2"]
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
+    worker = start(*flags, f"--workdir={tmp_path / 'worker'}", "--strategy=multi_worker")
+    told = worker.communicate(timeout=300)
+    assert worker.returncode == 0, told
+    monkeypatch.delenv("TF_CONFIG")
+    assert run(*flags, f"--workdir={tmp_path / 'one'}")[0] == 0
+    assert history(tmp_path / "worker") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
+
+
+@pytest.mark.slow
 def test_records_may_lie_at_an_address(records_dir, tmp_path):
     """In this process, for no other one sees TensorFlow's file system in memory, which stands for a bucket."""
     address = test_remote.upload(records_dir, "ram://train")
@@ -174,6 +192,7 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
         (["--workdir=gs://bucket/networks"], "--workdir needs a folder, got the address 'gs://bucket/networks'"),
         (["--records_dir=ram://none"], "expected finished pnet records in ram://none/pnet, found no records"),
         (["--landmarks=alone"], "landmarks_alone needs landmarks, and init_from, which says what stays as it is"),
+        (["--strategy=multi_worker"], "the strategy multi_worker needs TF_CONFIG, and it is not set"),
         (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )

@@ -1,18 +1,20 @@
-"""Programs that come with the package, and what all programs share."""
+"""Programs that come with the package, and what all programs share.
 
-import os
+A program imports this package before anything that loads TensorFlow, so that it is loaded in silence.
+"""
+
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
 
 from mtcnn_tf import files
+from mtcnn_tf.cli import quiet
 
 _QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
 _HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
-# TensorFlow is loaded after this, and tells at length what it found and guessed.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+quiet.prepare(sys.argv[1:])
 
 
 def run(main: Callable[[list[str]], None]) -> None:

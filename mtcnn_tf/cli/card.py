@@ -15,31 +15,27 @@ _SCORES = (
         "wider_face.json",
         "WIDER FACE, {pictures} validation pictures",
         {
-            "official AP, easy / medium / hard": [f"official AP, {setting}" for setting in ("easy", "medium", "hard")],
-            "AP, {faces ≥ 20 px: number} faces ≥ 20 px": ["faces ≥ 20 px: AP"],
-            "recall at 10 / 50 / 100 false positives": [f"faces ≥ 20 px: recall at {n} false positives" for n in _AT],
-            "AP, all {all faces: number} faces": ["all faces: AP"],
+            "official AP, easy / medium / hard": [f"official_ap_{setting}" for setting in ("easy", "medium", "hard")],
+            "AP, {num_faces_min20} faces ≥ 20 px": ["ap_min20"],
+            "recall at 10 / 50 / 100 false positives": [f"recall_at_fp_{n}_min20" for n in _AT],
+            "AP, all {num_faces} faces": ["ap"],
         },
     ),
     (
         "fddb.json",
         "FDDB, {pictures} pictures, upright boxes",
         {
-            "AP, {faces} faces": ["upright boxes: AP"],
-            "recall at 10 / 50 / 100 / 500 false positives": [
-                f"upright boxes: recall at {n} false positives" for n in (*_AT, 500)
-            ],
+            "AP, {num_faces} faces": ["ap"],
+            "recall at 10 / 50 / 100 / 500 false positives": [f"recall_at_fp_{n}" for n in (*_AT, 500)],
         },
     ),
     *(
         (
             f"{name}/landmarks.json",
-            f"{title} test list, {{faces}} faces",
+            f"{title} test list, {{num_faces}} faces",
             {
-                "landmark error of found faces, %": ["found: mean error, %"],
-                "over 10 %, of found / of all": [
-                    f"{which}: failures (error > 10 %), share" for which in ("found", "all faces")
-                ],
+                "landmark error of found faces, %": ["error_of_found"],
+                "over 10 %, of found / of all": ["failure_rate_of_found", "failure_rate"],
             },
         )
         for name, title in (("lfpw", "LFPW"), ("lfw_points", "`net_7876`"))
@@ -47,13 +43,12 @@ _SCORES = (
     (
         "false_positives.json",
         "{pictures} held-out pictures without faces",
-        {"false alarms at score ≥ .5 / .7 / .9": [f"score ≥ {score}: false positives" for score in (0.5, 0.7, 0.9)]},
+        {"false alarms at score ≥ .5 / .7 / .9": [f"num_fp_score_{score}" for score in (50, 70, 90)]},
     ),
 )
 """File → what was looked at, and a row's name → its figures. Words in braces are figures that all detectors share."""
 
 _WEAK_SPOTS = (("weak_spots.json", ""), ("masks/weak_spots.json", "people with and without masks: "))
-_RECALL, _NUM = ": recall", ": faces"
 
 
 def main(argv: list[str]) -> None:
@@ -84,15 +79,20 @@ def weak_spots(directory: str) -> list[str]:
     """Lines of Markdown: a row for each sort of groups of faces, with their sizes and a column of recall a detector."""
     lines = []
     for name, prefix in _WEAK_SPOTS:
-        results = _read(directory, name)["results"]
+        held = _read(directory, name)
+        results, titles = held["results"], {key: figure["title"] for key, figure in held["figures"].items()}
         lines = lines or _head("recall of", "faces", *results)
         first = next(iter(results.values()))
-        groups = [figure.removesuffix(_RECALL) for figure in first if figure.endswith(_RECALL)]
-        groups = [group.rpartition(" ")[::2] for group in groups if first[group + _NUM]]
+        ends = [key.removeprefix("recall_") for key in titles if key.startswith("recall_")]
+        groups = [
+            (*titles[f"recall_{end}"].rpartition(":")[0].rpartition(" ")[::2], end)
+            for end in ends
+            if first[f"num_faces_{end}"]
+        ]
         for sort, of_sort in itertools.groupby(groups, key=lambda group: group[0]):
-            words = [word for _, word in of_sort]
-            nums = " / ".join(_text(first[f"{sort} {word}{_NUM}"]) for word in words)
-            recalls = [" / ".join(_text(of[f"{sort} {word}{_RECALL}"]) for word in words) for of in results.values()]
+            _, words, those = zip(*of_sort, strict=True)
+            nums = " / ".join(_text(first[f"num_faces_{end}"]) for end in those)
+            recalls = [" / ".join(_text(of[f"recall_{end}"]) for end in those) for of in results.values()]
             lines.append(_row(f"{prefix}{sort} {' / '.join(words)}", nums, *recalls))
     return lines
 

@@ -3,8 +3,9 @@
     mtcnn-detect SOURCE… --out_dir=found
     mtcnn-detect holiday/ film.mp4 --model=exported --every=3 --write=drawings,csv,crops
 
-A SOURCE is a picture, a folder of pictures, a quoted pattern such as '**/*.jpg', a video file, or the number of a
-camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
+A SOURCE is a picture, a folder of pictures, a quoted pattern such as '**/*.jpg', a video file, the http address of one
+of these, or a camera: its number (0 is the first), its device, the address of its stream (Ctrl-C ends it). Into
+--out_dir go, as --write says,
 
 * `drawings`: each picture with its faces drawn in, as NAME.faces.jpg, each video as NAME.faces.mp4;
 * `json`: one detections.json, a list with an entry for each picture that could be read: its `picture` (the path as
@@ -15,7 +16,7 @@ camera (0 is the first; Ctrl-C ends it). Into --out_dir go, as --write says,
 * `crops`: each face turned upright (as it stands, of a detector without landmarks), 112 × 112 pixels, as
   crops/NAME.face-1.png.
 
-What can't be read is reported and the rest goes on; the exit status is then 1.
+Lists are written while it looks. What can't be read is reported and the rest goes on; the exit status is then 1.
 """
 
 import functools
@@ -43,7 +44,13 @@ _THRESHOLDS = flags.DEFINE_list(
 )
 _MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", images.MAX_PIXELS, "A picture file of more pixels is not decoded.", lower_bound=1
+    "max_pixels",
+    images.MAX_PIXELS,
+    "A picture file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
+    lower_bound=1,
+)
+_TRY_ROTATIONS = flags.DEFINE_bool(
+    "try_rotations", False, "Search also turned by 90°, 180° and 270°; takes four times as long."
 )
 _EVERY = flags.DEFINE_integer(
     "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
@@ -68,6 +75,8 @@ def main(argv: list[str]) -> None:
             min_face_size=_MIN_FACE_SIZE.value,
             thresholds=thresholds,
             max_faces=_MAX_FACES.value,
+            max_pixels=_MAX_PIXELS.value,
+            try_rotations=_TRY_ROTATIONS.value,
         )
         out = results.Results(_OUT_DIR.value, _WRITE.value)
     except (OSError, ValueError) as error:
@@ -92,11 +101,11 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
         for source in tqdm.tqdm(found, unit="source", disable=True if len(found) == 1 else None):
             try:
                 if source.kind == "picture":
-                    image = images.read(source.name, _MAX_PIXELS.value)
+                    image = images.as_rgb(sources.fetch(source.name), max_pixels=_MAX_PIXELS.value)
                     out.add_picture(source.name, source.stem, image, find_faces(image))
                 else:
                     _watch(source, find_faces, out)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 problems.append(str(error))
                 tqdm.tqdm.write(f"mtcnn-detect: {error}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -107,15 +116,15 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
 def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -> None:
     """Looks at the frames of a video or camera."""
     is_camera = source.kind == "camera"
-    num_frames, tracker = 0, tracking.Tracker()
+    tracker, found = tracking.Tracker(), None
     with (
-        videos.Reader(int(source.name) if is_camera else source.name) as video,
+        videos.Reader(int(source.name) if source.name.isdecimal() and is_camera else source.name) as video,
         out.video_drawing(source.stem, video.frames_per_second) as draw,
     ):
         try:
-            for index, image in enumerate(tqdm.tqdm(video, total=video.num_frames, unit="frame", disable=None)):
-                num_frames += 1
-                is_reused = index % _EVERY.value != 0
+            for image in tqdm.tqdm(video, total=video.num_frames, unit="frame", disable=None):
+                index = video.num_read + video.num_lost - 1
+                is_reused = index % _EVERY.value != 0 and found is not None
                 if not is_reused:
                     found = find_faces(image)
                     identities = tracker.update(found).tolist()
@@ -126,8 +135,10 @@ def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -
         except KeyboardInterrupt:
             if not is_camera:
                 raise
-    if not num_frames:
+    if not video.num_read:
         raise ValueError(f"expected at least one frame, got none of {source.kind} {source.name!r}; check it")
+    if not is_camera:
+        video.check_complete()
 
 
 def _check_write(kinds: list[str]) -> None:

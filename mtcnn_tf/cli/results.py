@@ -5,10 +5,11 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 import numpy as np
 
-from mtcnn_tf import alignment, faces, files, images, videos, visualize
+from mtcnn_tf import alignment, faces, images, videos, visualize
 
 LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detections.csv"}
 KINDS = ("drawings", *LISTS, "crops")
@@ -23,7 +24,7 @@ CSV_COLUMNS = (
 class Results:
     """A folder of results; a context manager.
 
-    The lists appear when the context ends, however it ends: they hold what was found up to then.
+    The lists hold at any moment what was found up to then, even if the process is killed.
     """
 
     def __init__(self, out_dir: str, kinds: list[str]):
@@ -36,11 +37,12 @@ class Results:
         os.makedirs(out_dir, exist_ok=True)
         self._out_dir = out_dir
         self._kinds = kinds
-        self._entries: list[dict] = []
         self._counts = {"faces": 0, "pictures": 0, "frames": 0}
         self._open_files = contextlib.ExitStack()
-        self._lines = self._open("jsonl") if "jsonl" in kinds else None
-        self._rows = csv.writer(self._open("csv"), lineterminator="\n") if "csv" in kinds else None
+        self._lists = {kind: self._open(kind) for kind in LISTS if kind in kinds}
+        self._json = _JsonList(self._lists["json"]) if "json" in kinds else None
+        self._lines = self._lists.get("jsonl")
+        self._rows = csv.writer(self._lists["csv"], lineterminator="\n") if "csv" in kinds else None
         if self._rows:
             self._rows.writerow(CSV_COLUMNS)
         if "crops" in kinds:
@@ -50,8 +52,6 @@ class Results:
         return self
 
     def __exit__(self, *_) -> None:
-        if "json" in self._kinds:
-            json.dump(self._entries, self._open("json"), indent=1, ensure_ascii=False, allow_nan=False)
         self._open_files.close()
 
     def summary(self) -> str:
@@ -97,8 +97,8 @@ class Results:
         self._counts["faces"] += len(found)
         self._counts["frames" if "frame" in entry else "pictures"] += 1
         entry |= found.to_dict()
-        if "json" in self._kinds:
-            self._entries.append(entry)
+        if self._json:
+            self._json.add(entry)
         if self._lines:
             self._lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
         if self._rows:
@@ -108,13 +108,31 @@ class Results:
                 texts = ("" if np.isnan(number) else f"{number:.6g}" for number in numbers)
                 row = [source, entry.get("frame", ""), identity, *texts]
                 self._rows.writerow(row)
+        for file in self._lists.values():
+            file.flush()
 
     def _open(self, kind: str):
         """A list's file, that stays open as long as the context."""
-        partial = self._open_files.enter_context(files.whole(os.path.join(self._out_dir, LISTS[kind])))
+        path = os.path.join(self._out_dir, LISTS[kind])
         # File names that aren't UTF-8 are escaped, in JSON so that reading gives the same name.
         options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-        return self._open_files.enter_context(open(partial, "w", **options))
+        return self._open_files.enter_context(open(path, "w", **options))
+
+
+class _JsonList:
+    """A list in a JSON file that is closed again after each entry."""
+
+    def __init__(self, file: TextIO):
+        self._file, self._end, self._begin = file, file.tell(), "["
+        file.write("[]")
+
+    def add(self, entry: dict) -> None:
+        """Writes an entry over the list's end, and a new end."""
+        self._file.seek(self._end)
+        written = json.dumps([entry], indent=1, ensure_ascii=False, allow_nan=False)
+        self._file.write(self._begin + written.removeprefix("[").removesuffix("\n]"))
+        self._end, self._begin = self._file.tell(), ","
+        self._file.write("\n]")
 
 
 def _crops(image: np.ndarray, found: faces.Detections) -> np.ndarray:

@@ -3,11 +3,18 @@
 import glob
 import os
 import pathlib
+import stat
+import urllib.parse
+import urllib.request
 from typing import NamedTuple
 
-from mtcnn_tf.datasets import folder
+from mtcnn_tf import images, videos
+from mtcnn_tf.datasets import folder, listing
 
-VIDEO_ENDINGS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+VIDEO_ENDINGS = (".avi", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+_MOST_BYTES = 1 << 28
+"""Of a picture at an address."""
+_SECONDS = 30
 
 
 class Source(NamedTuple):
@@ -16,7 +23,7 @@ class Source(NamedTuple):
     kind: str
     """"picture", "video" or "camera"."""
     name: str
-    """Its path, or the camera's number, as given."""
+    """Its path or address, or the camera's number, as given."""
     stem: str
     """How the names of its results begin; another one for each source."""
 
@@ -26,19 +33,72 @@ def find(arguments: list[str], passed_over_dir: str) -> tuple[list[Source], list
 
     Args:
         arguments: Each a picture, a folder (all pictures in it and in its folders), a pattern (such as `*.jpg`, or
-            `**/*.jpg` with all folders), a video file, which its ending tells, or the number of a camera.
+            `**/*.jpg` with all folders), a video file, which its ending tells, the address of a picture, a video or a
+            stream, or the number or the device of a camera.
         passed_over_dir: Of folders, pictures in here are left out: what was drawn before is no picture to look at.
     """
     named, problems = [], []
     for argument in arguments:
         found = _named_by(argument, os.path.realpath(passed_over_dir))
         named += found
+        unread = [problem.where for problem in folder.read(argument)[1]] if os.path.isdir(argument) else []
+        if unread:
+            problems.append(
+                f"passed over {len(unread)} pictures of {argument!r} that can't be read, the first {unread[0]!r}; "
+                f"{images.NEEDS_HEIF}"
+            )
         if not found:
             what = "folder" if os.path.isdir(argument) else "pattern"
             problems.append(f"expected pictures, found none by the {what} {argument!r}; check it")
     return [
         Source(*pair, stem) for pair, stem in zip(named, _stems([name for _, name in named]), strict=True)
     ], problems
+
+
+def fetch(name: str) -> str | bytes:
+    """A picture's path; of one at an http address its contents.
+
+    Raises:
+        OSError: The address doesn't answer.
+        ValueError: There is more than a picture has.
+    """
+    if not videos.is_address(name):
+        return name
+    with _opened(name) as answer:
+        contents = answer.read(_MOST_BYTES + 1)
+    if len(contents) > _MOST_BYTES:
+        raise ValueError(f"expected a picture of at most {_MOST_BYTES:,} bytes, got more from {name!r}")
+    return contents
+
+
+def _opened(address: str):
+    """The answer of the server at an http address."""
+    try:
+        return urllib.request.urlopen(
+            urllib.request.Request(address, headers={"User-Agent": "mtcnn-detect"}), timeout=_SECONDS
+        )
+    except (OSError, ValueError) as error:
+        raise OSError(f"expected an answer from {address!r}, got none ({error}); check the address") from error
+
+
+def _kind_at(address: str) -> str:
+    """What an address leads to: its ending tells, or else what the server says of it."""
+    path = urllib.parse.urlsplit(address).path.lower()
+    if not address.lower().startswith("http"):
+        return "camera"
+    if listing.is_picture(path) or path.endswith(VIDEO_ENDINGS):
+        return "picture" if listing.is_picture(path) else "video"
+    try:
+        with _opened(address) as answer:
+            sort = answer.headers.get_content_maintype()
+    except OSError:
+        return "picture"  # that it can't be read is told when it is read
+    return {"image": "picture", "multipart": "camera"}.get(sort, "video")
+
+
+def _is_device(path: str) -> bool:
+    """Whether a path is that of a camera, such as /dev/video0."""
+    return os.path.exists(path) and stat.S_ISCHR(os.stat(path).st_mode)
 
 
 def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
@@ -49,7 +109,9 @@ def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
         return [("picture", p) for p, at in zip(paths, real, strict=True) if not at.is_relative_to(passed_over_dir)]
     if os.path.isfile(argument):
         return [("video" if argument.lower().endswith(VIDEO_ENDINGS) else "picture", argument)]
-    if argument.isdecimal():
+    if videos.is_address(argument):
+        return [(_kind_at(argument), argument)]
+    if argument.isdecimal() or _is_device(argument):
         return [("camera", argument)]
     if glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
@@ -62,7 +124,8 @@ def _stems(names: list[str]) -> list[str]:
     """A file name without ending for each, all different even where letters' case is not: a second `a` becomes a-2."""
     stems, taken = [], set()
     for name in names:
-        first = stem = os.path.splitext(os.path.basename(name))[0]
+        path = urllib.parse.urlsplit(name).path.rstrip("/") if videos.is_address(name) else name
+        first = stem = os.path.splitext(os.path.basename(path))[0] or "stream"
         number = 1
         while stem.casefold() in taken:
             number += 1

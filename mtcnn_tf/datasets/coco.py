@@ -77,11 +77,11 @@ def _find_file(directory: str, split: str) -> str:
         raise ValueError(f"COCO's splits are {', '.join(SPLITS)}, got {split!r}; choose one")
     listed = files.glob(directory, "annotations/*.json")
     found = listed + files.glob(directory, "*.json")
-    fitting = [path for path in listed if split in os.path.basename(path)]
+    fitting = [path for path in listed if _names_split(path, split)]
     for folder in places.SPLIT_FOLDERS[split] if not fitting else ():  # as Roboflow has it, with the pictures
         fitting += files.glob(directory, f"{folder}/*.coco.json")
     if not fitting and len(found) == 1:
-        names_other_split = any(s in os.path.basename(found[0]) for s in SPLITS if s != split)
+        names_other_split = any(_names_split(found[0], other) for other in SPLITS if other != split)
         fitting = [] if names_other_split else found
     there = ", ".join(files.relative(path, directory) for path in found) or "none"
     if not fitting:
@@ -91,6 +91,12 @@ def _find_file(directory: str, split: str) -> str:
     if len(fitting) > 1:
         raise ValueError(f"the split {split!r} of {directory} needs one file, several fit: {there}; keep one of them")
     return fitting[0]
+
+
+def _names_split(path: str, split: str) -> bool:
+    """Whether a word of the file's name begins with the split: `test2017` and `myTest`, but not `latest`."""
+    words = re.findall("[A-Z]?[a-z]+|[A-Z]+", os.path.basename(path))
+    return any(word.lower().startswith(split) for word in words)
 
 
 def _load(path: str) -> dict[str, list[dict]]:

@@ -6,9 +6,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_tf import faces, files
+from mtcnn_tf import faces, files, images
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif")
+PICTURE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"),
+    *(".webp", ".avif"),
+    *((".heic", ".heif") if images.HeifImageFile else ()),
+)
+_UNREAD_SUFFIXES = (
+    ".heic",
+    ".heif",
+    ".jxl",
+    ".psd",
+    ".svg",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".orf",
+    ".raf",
+    ".rw2",
+)
+"""Of pictures, too, which nothing here reads, or not without an extra."""
 
 MOST_PIXELS = 1e6
 """A coordinate beyond this is a damaged number and no place in a picture."""
@@ -24,6 +44,11 @@ Line = tuple[int, str]
 def is_picture(path: str) -> bool:
     """Whether a path ends like a picture's."""
     return path.lower().endswith(PICTURE_SUFFIXES)
+
+
+def is_unread_picture(path: str) -> bool:
+    """Whether a path ends like that of a picture that can't be read here."""
+    return path.lower().endswith(_UNREAD_SUFFIXES) and not is_picture(path)
 
 
 def check_directory(directory: str) -> None:

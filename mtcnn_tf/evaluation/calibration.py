@@ -114,15 +114,16 @@ def _report(ranking: curves.Ranking, names: Sequence[str], thresholds: tuple[flo
     above = curves.Ranking(ranking.scores[above_mask], ranking.hits[above_mask], ranking.num_faces)
     num_hits, num_above = int(above.hits.sum()), len(above.hits)
     figures = {
-        f"threshold of {stages.BY_NAME[name].title}": value for name, value in zip(names, thresholds, strict=True)
+        f"threshold_{name}": reports.Figure(value, f"threshold of {stages.BY_NAME[name].title}")
+        for name, value in zip(names, thresholds, strict=True)
     }
     figures |= {
-        "faces": above.num_faces,
-        "faces found": num_hits,
-        "false alarms": num_above - num_hits,
-        "recall": num_hits / max(above.num_faces, 1),
-        "precision": num_hits / max(num_above, 1),
-        "AP": above.average_precision(),
-        "AP without O-Net's threshold": ranking.average_precision(),
+        "num_faces": reports.Figure(above.num_faces, "faces"),
+        "num_found": reports.Figure(num_hits, "faces found"),
+        "num_fp": reports.Figure(num_above - num_hits, "false alarms"),
+        "recall": reports.Figure(num_hits / max(above.num_faces, 1), "recall"),
+        "precision": reports.Figure(num_hits / max(num_above, 1), "precision"),
+        "ap": reports.Figure(above.average_precision(), "AP"),
+        "ap_without_last": reports.Figure(ranking.average_precision(), "AP without O-Net's threshold"),
     }
     return reports.Report(figures)

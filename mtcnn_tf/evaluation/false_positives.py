@@ -21,8 +21,10 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
     highest = np.array([found.scores.max(initial=-np.inf) for found in detections], np.float32)
     figures = {}
     for score in MIN_SCORES:
-        figures[f"score ≥ {score}: false positives"] = int(np.sum(scores >= score))
-        figures[f"score ≥ {score}: pictures with any"] = int(np.sum(highest >= score))
+        which, title = f"score_{score:.0%}".rstrip("%"), f"score ≥ {score}"
+        figures[f"num_fp_{which}"] = reports.Figure(int(np.sum(scores >= score)), f"{title}: false positives")
+        num_pictures = int(np.sum(highest >= score))
+        figures[f"num_pictures_with_fp_{which}"] = reports.Figure(num_pictures, f"{title}: pictures with any")
     steps = np.linspace(0, 1, 201)
     counts = np.array([np.sum(scores >= step) for step in steps])
     curve = reports.Curve(steps, counts, "score threshold", "false positives", y_scale="symlog")

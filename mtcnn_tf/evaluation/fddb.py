@@ -33,15 +33,19 @@ def report(
     """
     discrete, continuous = rank(pictures, detections, sizes)
     upright = rank_upright(pictures, detections, sizes)
-    figures = {"faces": upright.num_faces, "upright boxes: AP": upright.average_precision()}
+    figures = {
+        "num_faces": reports.Figure(upright.num_faces, "faces"),
+        "ap": reports.Figure(upright.average_precision(), "upright boxes: AP"),
+    }
     lines = {}
-    for title, ranking, share in (
-        ("upright boxes", upright, "recall"),
-        ("discrete", discrete, "score"),
-        ("continuous", continuous, "score"),
+    for name, title, ranking, share in (
+        ("recall", "upright boxes", upright, "recall"),
+        ("discrete_score", "discrete", discrete, "score"),
+        ("continuous_score", "continuous", continuous, "score"),
     ):
         for num in NUM_FALSE_ALARMS:
-            figures[f"{title}: {share} at {num} false positives"] = ranking.recall_at(num)
+            text = f"{title}: {share} at {num} false positives"
+            figures[f"{name}_at_fp_{num}"] = reports.Figure(ranking.recall_at(num), text)
         false_alarms, _ = ranking.totals()
         # A logarithmic axis has no 0: the best recall without a false alarm is drawn at 1.
         lines[title] = reports.Curve(np.maximum(false_alarms, 1), ranking.recall(), "false positives", share, "log")

@@ -21,16 +21,19 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
     errors = find_errors(annotations, detections)  # [F, 5]
     found = errors[np.isfinite(errors).all(axis=1)]
     overall = errors.mean(axis=1)
+    area = _mean(np.maximum(1 - overall / MAX_ERROR, 0))
+    failures = "failures (error > 10 %), share"
     figures = {
-        "faces": len(errors),
-        "faces found": len(found),
-        "all faces: failures (error > 10 %), share": _mean(overall > MAX_ERROR),
-        "all faces: area under the curve up to 10 %": _mean(np.maximum(1 - overall / MAX_ERROR, 0)),
-        "found: failures (error > 10 %), share": _mean(found.mean(axis=1) > MAX_ERROR),
-        "found: mean error, %": 100 * _mean(found),
+        "num_faces": reports.Figure(len(errors), "faces"),
+        "num_found": reports.Figure(len(found), "faces found"),
+        "failure_rate": reports.Figure(_mean(overall > MAX_ERROR), f"all faces: {failures}"),
+        "auc": reports.Figure(area, "all faces: area under the curve up to 10 %"),
+        "failure_rate_of_found": reports.Figure(_mean(found.mean(axis=1) > MAX_ERROR), f"found: {failures}"),
+        "error_of_found": reports.Figure(100 * _mean(found), "found: mean error", "%"),
     }
     for name, column in zip(faces.LANDMARK_NAMES, found.T, strict=True):
-        figures[f"found: mean error of {name.replace('_', ' ')}, %"] = 100 * _mean(column)
+        title = f"found: mean error of {name.replace('_', ' ')}"
+        figures[f"error_of_found_{name}"] = reports.Figure(100 * _mean(column), title, "%")
     labels = ("error, % of the distance of the eyes", "share of faces")
     return reports.Report(
         figures, {"all faces": _cumulative(overall, labels), "faces found": _cumulative(found.mean(axis=1), labels)}

@@ -26,23 +26,35 @@ def report(
     counted = sizes >= SIZES[0]
     sizes, ranks, scores = sizes[counted], ranks[counted], scores[counted]
     mean_num = float(np.mean([len(found) for found in detections]))
-    figures, lines = {"faces": len(sizes), "proposals in a picture, mean": mean_num}, {}
-    for num in NUM_PROPOSALS:
-        figures[f"recall at {num}"] = _share(ranks <= num)
+    figures, lines = (
+        {
+            "num_faces": reports.Figure(len(sizes), "faces"),
+            "num_proposals": reports.Figure(mean_num, "proposals in a picture, mean"),
+            **_recalls(ranks),
+        },
+        {},
+    )
     lines[f"faces ≥ {SIZES[0]} px"] = _curve(ranks)
     for low, high in itertools.pairwise(SIZES):
         band_mask = (sizes >= low) & (sizes < high)
-        band = f"{low}–{high} px" if np.isfinite(high) else f"≥ {low} px"
-        figures[f"{band}: faces"] = int(band_mask.sum())
-        for num in NUM_PROPOSALS:
-            figures[f"{band}: recall at {num}"] = _share(ranks[band_mask] <= num)
+        band, name = (f"{low}–{high} px", f"_{low}to{high}") if np.isfinite(high) else (f"≥ {low} px", f"_min{low}")
+        figures[f"num_faces{name}"] = reports.Figure(int(band_mask.sum()), f"{band}: faces")
+        figures |= _recalls(ranks[band_mask], name, f"{band}: ")
         lines[band] = _curve(ranks[band_mask])
     if keep_recall is not None:
         threshold = threshold_at(scores, keep_recall)
         num_left = [np.sum(found.scores >= threshold) for found in detections]
-        figures[f"score that keeps {keep_recall:.1%}"] = threshold
-        figures["proposals above it in a picture, mean"] = float("nan") if np.isnan(threshold) else np.mean(num_left)
+        mean_left = float("nan") if np.isnan(threshold) else np.mean(num_left)
+        figures["score_that_keeps"] = reports.Figure(threshold, f"score that keeps {keep_recall:.1%}")
+        figures["num_proposals_above"] = reports.Figure(mean_left, "proposals above it in a picture, mean")
     return reports.Report(figures, lines)
+
+
+def _recalls(ranks: np.ndarray, of: str = "", title: str = "") -> dict[str, reports.Figure]:
+    """Recall at each of `NUM_PROPOSALS`; how their names end and their titles begin."""
+    return {
+        f"recall_at_{num}{of}": reports.Figure(_share(ranks <= num), f"{title}recall at {num}") for num in NUM_PROPOSALS
+    }
 
 
 def find(

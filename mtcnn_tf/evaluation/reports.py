@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+from typing import NamedTuple
 
 import matplotlib.figure
 import numpy as np
@@ -23,25 +24,44 @@ class Curve:
     y_scale: str = "linear"
 
 
+class Figure(NamedTuple):
+    """A figure as it was measured."""
+
+    value: float
+    """An int is a count. NaN where there was nothing to measure."""
+    title: str
+    """What it is, for people."""
+    unit: str = ""
+
+    @property
+    def text(self) -> str:
+        """Title and unit."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What a protocol says of one detector.
 
     Attributes:
-        figures: What is measured → its value; an int is a count. NaN where there was nothing to measure.
+        measured: Name → figure. Names are for programs, such as `ap_min20` or `recall_at_fp_50`, and stay as they are.
         curves: Title of a panel → the detector's line in it.
     """
 
-    figures: dict[str, float]
+    measured: dict[str, Figure]
     curves: dict[str, Curve] = dataclasses.field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Name → value."""
+        return {name: figure.value for name, figure in self.measured.items()}
 
 
 def table(reports: dict[str, Report]) -> str:
     """The figures as lines of text: a row for each figure, a column for each detector."""
-    names = list(reports)
-    rows = [["", *names]]
-    for figure in next(iter(reports.values())).figures:
-        rows.append([figure, *(_text(reports[name].figures[figure]) for name in names)])
+    rows = [["", *reports]]
+    for name, figure in next(iter(reports.values())).measured.items():
+        rows.append([figure.text, *(_text(report.measured[name].value) for report in reports.values())])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
@@ -59,13 +79,17 @@ def _text(value: float) -> str:
 
 
 def write_json(path: str | os.PathLike, about: dict, reports: dict[str, Report]) -> None:
-    """Writes `about` and, as `results`, the figures of each detector; unmeasured figures are null."""
+    """Writes `about`, as `figures` their titles and units, as `results` those of each detector; unmeasured are null."""
+    figures = {
+        name: {"title": figure.title, "unit": figure.unit}
+        for name, figure in next(iter(reports.values())).measured.items()
+    }
     results = {
-        name: {figure: None if math.isnan(value) else value for figure, value in report.figures.items()}
-        for name, report in reports.items()
+        detector: {name: None if math.isnan(value) else value for name, value in report.figures.items()}
+        for detector, report in reports.items()
     }
     with files.whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        json.dump({**about, "results": results}, file, indent=1, ensure_ascii=False)
+        json.dump({**about, "figures": figures, "results": results}, file, indent=1, ensure_ascii=False)
 
 
 def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import numpy as np
 
@@ -91,10 +92,17 @@ def report(views: list[View], detections: list[faces.Detections]) -> reports.Rep
             ignored_mask = np.arange(len(both)) >= len(annotation.boxes)
             outcomes = curves.match(boxes.iou(found.boxes, both), ignored_mask)
             num_false_alarms += int(np.sum(outcomes == curves.FALSE_ALARM))
-    figures = {"false alarms in an upright picture, mean": num_false_alarms / num_upright}
+    title = "false alarms in an upright picture, mean"
+    figures = {"num_fp_upright": reports.Figure(num_false_alarms / num_upright, title)}
     for name in views[0].groups:
         masks = [view.groups[name] for view in views]
         found = np.concatenate([mask[group] for mask, group in zip(found_masks, masks, strict=True)])
-        figures[f"{name}: faces"] = len(found)
-        figures[f"{name}: recall"] = float(np.mean(found)) if len(found) else float("nan")
+        recall = float(np.mean(found)) if len(found) else float("nan")
+        figures[f"num_faces_{figure_name(name)}"] = reports.Figure(len(found), f"{name}: faces")
+        figures[f"recall_{figure_name(name)}"] = reports.Figure(recall, f"{name}: recall")
     return reports.Report(figures)
+
+
+def figure_name(group: str) -> str:
+    """How the names of a group's figures end: "blur clear" gives "blur_clear"."""
+    return re.sub(r"\W+", "_", group).strip("_").lower()

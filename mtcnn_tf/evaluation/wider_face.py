@@ -49,15 +49,17 @@ def report(
     figures, lines = {}, {}
     for setting, listed in (official or {}).items():
         precision, recall = official_curve(listed, by_name(annotations, detections))
-        figures[f"official AP, {setting}"] = curves.average_precision(recall, precision)
+        ap = curves.average_precision(recall, precision)
+        figures[f"official_ap_{setting}"] = reports.Figure(ap, f"official AP, {setting}")
         lines[f"official, {setting}"] = reports.Curve(recall, precision, "recall", "precision")
     for min_size in MIN_SIZES:
         ranking = rank(annotations, detections, min_size)
-        which = f"faces ≥ {min_size} px" if min_size else "all faces"
-        figures[f"{which}: number"] = ranking.num_faces
-        figures[f"{which}: AP"] = ranking.average_precision()
+        which, of = (f"faces ≥ {min_size} px", f"_min{min_size}") if min_size else ("all faces", "")
+        figures[f"num_faces{of}"] = reports.Figure(ranking.num_faces, f"{which}: number")
+        figures[f"ap{of}"] = reports.Figure(ranking.average_precision(), f"{which}: AP")
         for num in NUM_FALSE_ALARMS:
-            figures[f"{which}: recall at {num} false positives"] = ranking.recall_at(num)
+            title = f"{which}: recall at {num} false positives"
+            figures[f"recall_at_fp_{num}{of}"] = reports.Figure(ranking.recall_at(num), title)
         lines[which] = reports.Curve(ranking.recall(), ranking.precision(), "recall", "precision")
     return reports.Report(figures, lines)
 

@@ -13,7 +13,18 @@ from typing import Any
 import tqdm
 
 from mtcnn_tf import files, locks, stages
-from mtcnn_tf.training import board, checkpoints, history, learners, settings, stopping, strategies, tasks, validators
+from mtcnn_tf.training import (
+    board,
+    checkpoints,
+    cluster,
+    history,
+    learners,
+    settings,
+    stopping,
+    strategies,
+    tasks,
+    validators,
+)
 
 SECONDS_BETWEEN_PLOTS = 60
 """At least; to draw one takes a second, which short epochs would spend on little else. The last epoch is drawn, too."""
@@ -89,7 +100,7 @@ class _Run:
         self.num_profiled = config.profile_steps
         self.plotted_at = self.saved_at = time.monotonic()
         self.unchecked: list[tuple[int, Any]] = []
-        self.is_writer = strategies.is_writer(config.strategy)
+        self.is_writer = cluster.is_writer(config.strategy)
         if not self.is_writer:
             self.report = lambda line: None
 
@@ -246,6 +257,7 @@ class _Run:
         with self.learner.shown() as network:
             if validator:
                 row |= {f"val_{name}": value for name, value in validator.measure().items()}
+                _check_validation(row)
             best = self.progress.rows[self.progress.best_epoch - 1] if self.progress.best_epoch else row
             is_best = not validator or validator.badness(row) <= validator.badness(best)
             self.progress.rows.append(row)
@@ -290,6 +302,16 @@ class _Seconds:
             if item is missing:
                 return
             yield item
+
+
+def _check_validation(row: Mapping[str, float]) -> None:
+    """Raises `FloatingPointError` where `val_loss` isn't finite: no epoch would be the best, and none would be kept."""
+    if not math.isfinite(row.get("val_loss", 0.0)):
+        names = [name for name, value in row.items() if not math.isfinite(value)]
+        raise FloatingPointError(
+            f"val_loss became {row['val_loss']} in epoch {row['epoch']} ({', '.join(names)}), from these weights or "
+            "from damaged numbers in the validation's examples"
+        )
 
 
 def _line(row: dict, num_epochs: int, is_best: bool) -> str:

@@ -159,6 +159,7 @@ def write(description: dict, path: pathlib.Path) -> None:
 def _essential(description: dict) -> dict:
     free = {field.name for field in dataclasses.fields(Config) if field.metadata.get("free")}
     # A setting that is newer than the training had its default.
-    settings = {**json.loads(json.dumps(dataclasses.asdict(Config()))), **description["config"]}
+    defaults = describe(Config(), stages.BY_NAME[description["stage"]], {})["config"]
+    settings = {**defaults, **description["config"]}
     kept = {name: value for name, value in settings.items() if name not in free}
     return {**kept, **description["facts"]}

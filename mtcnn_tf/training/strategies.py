@@ -33,18 +33,6 @@ def scope(strategy: Any) -> contextlib.AbstractContextManager:
     return contextlib.nullcontext() if strategy is None else strategy.scope()
 
 
-def is_writer(name: str) -> bool:
-    """Whether this process is the one that writes: the only one, or the first of several workers (see TF_CONFIG)."""
-    if name != "multi_worker":
-        return True
-    import tensorflow as tf
-
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    return resolver.task_type in (None, "chief") or (
-        resolver.task_id == 0 and "chief" not in resolver.cluster_spec().as_dict()
-    )
-
-
 def spread(strategy: Any, name: str, batches: Callable[..., Iterable]) -> Iterable:
     """What `batches()` gives, for the devices of `strategy`; of several workers each gets its `part` of every batch."""
     if name == "one_device":

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from mtcnn_tf import anchor_loss, anchors, files, losses, networks, stages
+from mtcnn_tf import anchor_loss, anchors, files, keras_settings, losses, networks, stages
 from mtcnn_tf.training import settings
 
 _LAST_RATE = 0.01
@@ -19,6 +19,7 @@ _NOT_DECAYED = ("bias", "alpha")
 """Weight decay would pull a PReLU's slope (alpha) towards plain ReLU, and a bias towards nothing in particular."""
 
 
+@keras_settings.ours()
 def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, keras.Model]:
     """The network of `stage` to begin with, and the model of it that ends in its loss.
 

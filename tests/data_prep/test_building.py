@@ -90,6 +90,7 @@ def test_any_number_of_workers_gives_the_same_bytes(built, specs, tmp_path):
     assert contents(tmp_path) == contents(built[0])
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     flags = [f"--dataset={specs[1]}", "--num_workers=1"]
     process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
@@ -111,6 +112,7 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     assert contents(tmp_path) == contents(built[0])
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_once_says_how_to_go_on_and_loses_nothing(built, specs, tmp_path):
     flags = [f"--dataset={specs[1]}", "--num_workers=2"]
     process = subprocess.Popen(
@@ -219,6 +221,7 @@ def test_mining_wants_the_networks_before(specs, tmp_path):
         building.build(config_of(*specs, stage="rnet", networks=str(tmp_path)), str(tmp_path / "out"), num_workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
 def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, tmp_path):
     for earlier in stages.proposers(stage):
@@ -234,6 +237,7 @@ def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, 
     assert batch["image"].shape[1:] == (stage.size, stage.size, 3)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(specs, tmp_path):
     """A limit on file size stands for a full disk: writing fails in the middle of a shard."""
     limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash"]

@@ -27,6 +27,7 @@ def test_beam_gives_the_bytes_that_this_machine_gives(wider_dir, tmp_path):
     assert test_building.contents(tmp_path / "beam") == test_building.contents(tmp_path / "local")
 
 
+@pytest.mark.slow
 def test_without_beam_one_sentence_tells_where_it_is(tmp_path):
     (tmp_path / "apache_beam.py").write_text("raise ImportError('not here')")
     command = test_building.command("wider_face:none", tmp_path / "records", "--runner=DirectRunner")

@@ -73,6 +73,7 @@ def test_portraits_are_read_as_point_lists(sample_dir, split):
         assert boxes.iou(annotation.boxes, np.float32([[left, top, right, bottom]]))[0, 0] > 0.7
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(sample_dir, tmp_path):
     _write(tmp_path / "same", seed=0)
     _write(tmp_path / "other", seed=1)

@@ -113,6 +113,18 @@ def test_what_cannot_be_cut_is_told():
         with pytest.raises(ValueError, match="five landmarks of each face"):
             alignment.align(image, faces_at(landmarks))
     for margin in (-0.5, float("nan")):
-        with pytest.raises(ValueError, match="margin must be above"):
+        with pytest.raises(ValueError, match="margin must be one number above -0.5"):
             alignment.crop(image, without, margin)
     assert alignment.crop(image, without).shape == (1, 112, 112, 3)
+
+
+@pytest.mark.parametrize("cut", [alignment.align, alignment.crop])
+def test_wrong_arguments_are_one_sentence(cut):
+    image, found = ramp(60, 50), faces_at([placed_template(0.3, 0, (5, 5))])
+    for size in (0, -1, 2.5, "112", None, True):
+        with pytest.raises(ValueError, match="size must be a whole number of pixels from 1 on, such as 112, got"):
+            cut(image, found, size=size)
+    for other, what in ((found[0], "one Face"), ([found[0]], "a list"), (found.boxes, "a ndarray")):
+        with pytest.raises(ValueError, match=f"expected Detections, such as found.* got {what}$"):
+            cut(image, other)
+    assert cut(image, found[0:1], size=np.int64(8)).shape == (1, 8, 8, 3)

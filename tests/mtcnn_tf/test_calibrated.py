@@ -24,6 +24,20 @@ def test_thresholds_come_back_for_the_same_networks_only(workdir):
         calibrated.read(workdir)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "{}", "[]", "7", '{"thresholds": [0.5, 0.5, 0.5]}', '{"sha256": {}, "thresholds": [0.5, 2, 0.5]}']
+    + ['{"thresholds": [0.5, 0.5, 0.5], "sha256": 7}'],
+)
+def test_what_is_no_such_file_is_one_sentence(workdir, text):
+    (workdir / "weights.json").write_text(text)
+    with pytest.raises(
+        ValueError, match="^expected thresholds and the SHA-256 of .*weights.json'.*; choose again"
+    ) as e:
+        calibrated.read(workdir)
+    assert "\n" not in str(e.value)
+
+
 def test_the_weights_that_ship_have_thresholds():
     shipped = f"{mtcnn_tf.__path__[0]}/weights"
     assert calibrated.read(shipped) == pytest.approx(mtcnn_tf.load().thresholds)

@@ -134,6 +134,7 @@ def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, fi
     assert_same_faces(found, *reference_cascade.detect(models, image, 20, thresholds, 0.9, "pnet"))
 
 
+@pytest.mark.slow
 def test_slopes_for_each_channel_agree_too():
     models = some(random_networks(shared_slopes=False), CASCADES[0])
     image, thresholds = noise(60, 60), (0.0, 0.0, 0.0)
@@ -145,6 +146,7 @@ def test_slopes_for_each_channel_agree_too():
 SHAPES = [(1, 1), (1, 50), (11, 11), (12, 12), (13, 12), (5, 300), (20, 900), (900, 20), (64, 64), (37, 211), (128, 96)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", CASCADES[::2], ids="-".join)
 def test_one_trace_serves_all_sizes(names, all_models):
     whole = cascade.Cascade(some(all_models, names))
@@ -287,7 +289,7 @@ def test_so_many_of_the_anchors_compete(all_models):
 
 @pytest.mark.parametrize("thresholds", [(0.5, 0.5), (0.5, 0.5, 1.5), (0.5, 0.5, float("nan"))])
 def test_bad_thresholds_are_refused(models, thresholds):
-    with pytest.raises(ValueError, match="expected 3 thresholds in 0–1, one for each of pnet, rnet, onet, got"):
+    with pytest.raises(ValueError, match="thresholds must be 3 numbers"):
         cascade.Cascade(models, thresholds)
 
 

@@ -2,12 +2,14 @@
 
 import concurrent.futures
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import cv2
 import numpy as np
@@ -68,6 +70,7 @@ def assert_equal(found, wanted):
         np.testing.assert_allclose(getattr(found, name), getattr(wanted, name), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_no_faces_are_empty_arrays_of_the_right_shape(find_faces):
     for until in find_faces.stages:
         found = find_faces(noise(50, 50), thresholds=(1, 1, 1), until=until)
@@ -93,6 +96,7 @@ def test_max_faces_keeps_the_best(find_faces):
     assert len(find_faces(noise(70, 50), thresholds=EVERYTHING, max_faces=0)) == 0
 
 
+@pytest.mark.slow
 def test_several_threads_may_call_one_detector(find_faces):
     pictures = [noise(40 + 7 * (i % 12), 40 + 5 * (i % 7), seed=i) for i in range(60)]
     one_by_one = [find_faces(picture, thresholds=EVERYTHING) for picture in pictures]
@@ -130,6 +134,9 @@ def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
     wanted = find_faces(image, thresholds=EVERYTHING)
     for same in (tf.constant(image), image / 255, tmp_path / "photo.png", encoded, PIL.Image.fromarray(image)):
         assert_equal(find_faces(same, thresholds=EVERYTHING), wanted)
+    with open(tmp_path / "photo.png", "rb") as file:
+        assert_equal(find_faces(file, thresholds=EVERYTHING), wanted)
+    assert_equal(find_faces(io.BytesIO(encoded), thresholds=EVERYTHING), wanted)
     assert_equal(find_faces(image[..., ::-1], thresholds=EVERYTHING, color="bgr"), wanted)
 
 
@@ -140,6 +147,7 @@ def test_tiny_and_very_wide_pictures(find_faces, shape):
     assert np.all(found.boxes <= np.tile(shape[::-1], 2))
 
 
+@pytest.mark.slow
 def test_a_huge_picture(find_faces):
     """108 million pixels: a face is found where it is, and the rest is black."""
     image = np.zeros((9000, 12000, 3), np.uint8)
@@ -148,24 +156,121 @@ def test_a_huge_picture(find_faces):
     assert len(found) > 0 and np.all(found.boxes <= (12000, 9000, 12000, 9000))
 
 
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ({"min_face_size": 0}, "min_face_size must be"),
-        ({"min_face_size": float("nan")}, "min_face_size must be"),
-        ({"scale_factor": 1.0}, "scale_factor must lie"),
-        ({"thresholds": (0.5, 0.5)}, "thresholds must be 3"),
-        ({"thresholds": (0.5, 0.5, 2)}, "thresholds must be 3"),
-        ({"max_faces": -1}, "max_faces must be"),
-        ({"color": "gbr"}, "color must be one of rgb, bgr"),
-        ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
-    ],
-)
-def test_bad_arguments_are_refused(find_faces, argument, message):
-    with pytest.raises(ValueError, match=message):
-        find_faces(noise(20, 20), **argument)
+WRONG_ARGUMENTS = [
+    ({"min_face_size": 0}, "min_face_size must be one number of pixels above 0, such as 20, got 0"),
+    ({"min_face_size": float("nan")}, "min_face_size must be .* got nan"),
+    ({"min_face_size": "30"}, "min_face_size must be .* got '30'"),
+    ({"min_face_size": None}, "min_face_size must be .* got None"),
+    ({"min_face_size": True}, "min_face_size must be .* got True"),
+    ({"min_face_size": np.array([40.0])}, r"min_face_size must be .* got an array of shape \(1,\)"),
+    ({"min_face_size": 1e39}, "min_face_size must be"),
+    ({"min_face_size": 1e-60}, "min_face_size must be"),
+    ({"min_face_size": 10**400}, "min_face_size must be"),
+    ({"scale_factor": 1.0}, "scale_factor must be one number above 0 and at most 0.99, such as 0.709, got 1.0"),
+    ({"scale_factor": 0.999999999}, "scale_factor must be"),
+    ({"scale_factor": np.array([0.7])}, r"scale_factor must be .* got an array of shape \(1,\)"),
+    ({"scale_factor": [0.7]}, "scale_factor must be"),
+    ({"thresholds": (0.5, 0.5)}, "thresholds must be 3"),
+    ({"thresholds": (0.5, 0.5, 2)}, "thresholds must be 3"),
+    ({"thresholds": (0.5, 0.5, float("nan"))}, "thresholds must be 3"),
+    ({"thresholds": 0.5}, "thresholds must be 3"),
+    ({"thresholds": ("0.5", "0.5", "0.5")}, "thresholds must be 3"),
+    ({"thresholds": ((0.5,), (0.5, 0.5), 1)}, "thresholds must be 3"),
+    ({"max_faces": -1}, "max_faces must be None or a whole number from 0 on, got -1"),
+    ({"max_faces": 2.0}, "max_faces must be None or a whole number from 0 on, got 2.0"),
+    ({"max_faces": "2"}, "max_faces must be"),
+    ({"max_faces": True}, "max_faces must be"),
+    ({"color": "gbr"}, "color must be one of rgb, bgr"),
+    ({"color": None}, "color must be one of rgb, bgr"),
+    ({"try_rotations": "yes"}, "try_rotations must be True or False, got 'yes'"),
+    ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
+    ({"until": ["onet"]}, "until must be one of pnet, rnet, onet"),
+]
 
 
+def assert_answers_other_threads(call):
+    """A refusal from inside a `tf.function` keeps its lock: another thread would wait for ever."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_bad_arguments_are_refused_in_a_sentence_and_stop_no_other_call(find_faces, export_dir, is_saved):
+    find = mtcnn_tf.load(export_dir) if is_saved else find_faces
+    for argument, message in WRONG_ARGUMENTS:
+        with pytest.raises(ValueError, match=message) as error:
+            find(noise(20, 20), **argument)
+        assert "\n" not in str(error.value)
+        with pytest.raises(ValueError, match=message):
+            find.batch([noise(20, 20)], **argument)
+    assert_answers_other_threads(lambda: find(noise(20, 20)))
+    assert_answers_other_threads(lambda: find.batch([noise(20, 20)] * 2, until="pnet"))
+
+
+def test_numbers_may_be_those_of_any_library(find_faces):
+    wanted = find_faces(noise(60, 50), 24, EVERYTHING, 0.7, max_faces=3)
+    for number in (np.float64, np.array, tf.constant):
+        found = find_faces(noise(60, 50), number(24.0), number(EVERYTHING), number(0.7), max_faces=np.int64(3))
+        assert_equal(found, wanted)
+
+
+@pytest.mark.parametrize("is_saved", [False, True])
+def test_no_more_pixels_are_searched_than_allowed(find_faces, export_dir, is_saved, monkeypatch):
+    find = mtcnn_tf.load(export_dir) if is_saved else find_faces
+    with pytest.raises(
+        ValueError, match="at most 89,478,485 pixels, got 1,728,000,000, which 4000 × 3000 pixels for"
+    ) as e:
+        find(np.zeros((3000, 4000, 3), np.uint8), min_face_size=1)
+    assert "enlarge min_face_size" in str(e.value) and "\n" not in str(e.value)
+    assert len(find(noise(60, 80), 12, EVERYTHING, max_pixels=4800)) > 0
+    with pytest.raises(ValueError, match="at most 4,799 pixels, got 4,800"):
+        find(noise(60, 80), 12, EVERYTHING, max_pixels=4799)
+    assert len(find(noise(20, 100), 4000, EVERYTHING, max_pixels=720)) > 0  # at the scale at which a face fills it
+    with pytest.raises(ValueError, match="at most 719 pixels, got 720"):
+        find(noise(20, 100), 4000, EVERYTHING, max_pixels=719)
+    with pytest.raises(ValueError, match="at most 99 pixels, got 10 × 10"):
+        find(cv2.imencode(".png", noise(10, 10))[1].tobytes(), max_pixels=99)
+    with pytest.raises(ValueError, match="max_pixels must be a whole number from 1 on, got 1000.0"):
+        find(noise(20, 20), max_pixels=1e3)
+
+    def exhausted(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmany\nlines")
+
+    monkeypatch.setitem(find._searches, "onet", exhausted)
+    with pytest.raises(MemoryError, match="expected memory to search 30 × 20 pixels .* it did not suffice; enlarge"):
+        find(noise(20, 30))
+
+
+@pytest.mark.parametrize("picture", [None, 5, "", [[1, 2], [3]], np.array([None]), noise(2, 2)[None], [b"x"]])
+def test_what_is_no_picture_is_refused_in_a_sentence(find_faces, picture):
+    with pytest.raises((ValueError, FileNotFoundError), match="^expected a picture") as error:
+        find_faces(picture)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("pictures", [noise(40, 40), noise(40, 40)[..., 0], "photo.jpg", b"photo", None, 7])
+def test_one_picture_is_no_batch(find_faces, pictures):
+    with pytest.raises(ValueError, match="^a batch takes several pictures"):
+        find_faces.batch(pictures)
+    assert len(find_faces.batch(np.stack([noise(30, 30)] * 2))) == 2
+
+
+def test_a_detector_that_lacks_networks_says_so(workdir):
+    until_rnet = detector.from_workdir(workdir, until="rnet")
+    with pytest.raises(ValueError, match="until must be one of pnet, rnet, got 'onet'"):
+        until_rnet(noise(30, 30))
+    assert_answers_other_threads(lambda: until_rnet(noise(30, 30), until="rnet"))
+    with pytest.raises(ValueError, match="until must be one of pnet, rnet, onet, got 'qnet'"):
+        detector.from_workdir(workdir, until="qnet")
+    with pytest.raises(ValueError, match="thresholds must be 3"):
+        detector.from_workdir(workdir, thresholds=0.5)
+    with pytest.raises(ValueError, match="path must be None or the path of a folder with a detector, got 7"):
+        mtcnn_tf.load(7)
+
+
+@pytest.mark.slow
 def test_saved_detector_is_the_same(find_faces, export_dir):
     assert sorted(os.listdir(export_dir / "cascade")) == ["1"]
     for path in (export_dir, export_dir / "cascade", export_dir / "cascade" / "1"):
@@ -181,6 +286,7 @@ def test_saved_detector_is_the_same(find_faces, export_dir):
                 assert_equal(found, wanted)
 
 
+@pytest.mark.slow
 def test_detector_of_a_workdir(workdir, find_faces):
     assert_equal(
         mtcnn_tf.load(workdir)(noise(50, 50), thresholds=EVERYTHING), find_faces(noise(50, 50), thresholds=EVERYTHING)
@@ -220,6 +326,7 @@ def test_a_failed_check_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path / "cascade") == []
 
 
+@pytest.mark.slow
 def test_signatures_agree_with_the_detector(find_faces, saved):
     image = noise(60, 80)
     wanted = find_faces(image, 24, EVERYTHING)
@@ -255,6 +362,7 @@ def run_apart(program, model_dir, folder):
     )
 
 
+@pytest.mark.slow
 def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_path):
     """So has TensorFlow Serving it: without Python functions of anybody, and with files of every sort."""
     np.save(tmp_path / "image.npy", noise(60, 80))
@@ -286,6 +394,7 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
         assert not served["boxes"][[0, 2, 3, 4]].any()
 
 
+@pytest.mark.slow
 def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
     for min_face_size in (1e-3, 0.0, float("nan")):
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):

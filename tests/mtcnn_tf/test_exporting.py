@@ -16,6 +16,7 @@ def models():
     return {stage.name: networks.build(stage) for stage in stages.ON_CROPS}
 
 
+@pytest.mark.slow
 def test_a_saved_model_that_differs_is_refused(models, tmp_path):
     whole = cascade.Cascade(models)
     path = detector.save(whole, tmp_path)
@@ -55,6 +56,7 @@ def test_two_exports_into_one_folder_are_refused(models, tmp_path):
         next(exporting.export(models, tmp_path))
 
 
+@pytest.mark.slow
 def test_without_landmarks_boxes_and_scores_are_the_same_and_nothing_else_is_said(models, tmp_path):
     plain = {}
     for name, model in models.items():

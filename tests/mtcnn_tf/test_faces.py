@@ -84,3 +84,11 @@ def test_other_dictionaries_are_refused(found, change):
 def test_a_problem_is_one_line_whatever_a_list_holds():
     problem = faces.Problem("a\nb\x1b[31m.xml", "a bad line", "x\u2028y\0")
     assert str(problem) == r"a\nb\x1b[31m.xml: a bad line (x\u2028y\x00)"
+
+
+def test_choosing_by_what_is_no_number_is_refused():
+    found = faces.Detections(faces.no_boxes(), np.zeros(0, np.float32), faces.no_landmarks(0))
+    with pytest.raises(ValueError, match="min_score must be one number, such as 0.9, got '0.9'"):
+        found.with_score("0.9")
+    with pytest.raises(ValueError, match=r"height must be one number of pixels, got \(1, 2\)"):
+        found.most_central(640, (1, 2))

@@ -1,3 +1,4 @@
+import base64
 import io
 import struct
 import zlib
@@ -161,6 +162,8 @@ def test_a_png_may_be_followed_by_anything_and_hold_chunks_that_nobody_knows():
 
 def test_every_ending_that_data_sets_take_for_a_picture_is_read(photo):
     for ending in listing.PICTURE_SUFFIXES:
+        if ending in (".heic", ".heif"):  # which Pillow alone doesn't write
+            continue
         mode = "L" if ending == ".pgm" else "RGB"
         file_format = Image.registered_extensions()[ending]
         assert images.decode(encoded(Image.fromarray(photo).convert(mode), file_format)).shape == photo.shape
@@ -267,3 +270,55 @@ def test_a_file_that_is_damaged_in_any_way_in_pillow_is_refused():
     picture = Image.open(io.BytesIO(half + png_chunk(b"m\xfc\xbb\x08", b"no such chunk")))
     with pytest.raises(ValueError, match="whole picture.*broken PNG file"):  # from a SyntaxError
         images.as_rgb(picture)
+
+
+def test_what_is_no_path_is_said_without_being_printed_whole(tmp_path):
+    encoded = base64.b64encode(bytes(range(256)) * 20).decode()
+    for text in (encoded, f"data:image/jpeg;base64,{encoded}"):
+        with pytest.raises(ValueError, match="got what looks like Base64, .* give base64.b64decode of it$") as error:
+            images.as_rgb(text)
+        assert len(str(error.value)) < 200
+    with pytest.raises(ValueError, match="got the address 'https://a.example/b.jpg'; fetch it and give its bytes"):
+        images.as_rgb("https://a.example/b.jpg")
+    with pytest.raises(FileNotFoundError, match="found no file") as error:
+        images.as_rgb("no such.file/" * 2000)
+    assert len(str(error.value)) < 300
+    (tmp_path / "photo.txt").write_text("text")
+    with open(tmp_path / "photo.txt") as file, pytest.raises(ValueError, match="opened for bytes, .* got str of it"):
+        images.as_rgb(file)
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "WEBP", "PNG", "TIFF", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_file_is_turned_as_pillow_turns_it(photo, file_format, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(photo).save(file, file_format, exif=exif)
+    wanted = images.as_rgb(Image.open(io.BytesIO(file.getvalue())))
+    assert wanted.shape == ((90, 60, 3) if orientation > 4 else (60, 90, 3)) or photo.shape[0] == photo.shape[1]
+    (tmp_path / "photo").write_bytes(file.getvalue())
+    for found in (images.as_rgb(file.getvalue()), images.as_rgb(tmp_path / "photo")):
+        assert found.shape == wanted.shape
+        assert np.abs(found.astype(int) - wanted).mean() < 2
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_heic_is_read_where_there_is_something_that_reads_it(photo, is_turned):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6 if is_turned else 1
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(photo)).save(file, exif=exif.tobytes(), quality=95)
+    found = images.decode(file.getvalue())
+    wanted = np.rot90(photo, -1) if is_turned else photo
+    assert found.shape == wanted.shape and np.abs(found.astype(int) - wanted).mean() < 10
+    with pytest.raises(ValueError, match="at most 99 pixels"):
+        images.decode(file.getvalue(), max_pixels=99)
+
+
+def test_without_it_the_error_says_what_is_missing(monkeypatch):
+    monkeypatch.setattr(images, "HeifImageFile", None)
+    monkeypatch.setattr(images, "_HEADERS", images._HEADERS[:9])
+    with pytest.raises(ValueError, match="unreadable one: 'a.heic'; HEIC is read where pillow-heif is installed"):
+        images.decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a.heic")

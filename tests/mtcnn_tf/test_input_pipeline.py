@@ -36,6 +36,7 @@ def count(batch):
     return dict(zip(kinds.NAMES, found.tolist(), strict=True))
 
 
+@pytest.mark.slow
 def test_every_batch_has_the_exact_mix(tmp_path):
     records_dir = write_records(tmp_path)
     for batch in input_pipeline.batches(records_dir, stages.PNET, "train", 14).take(20):
@@ -62,6 +63,7 @@ def test_an_epoch_of_one_kind_sees_each_example_before_any_twice(tmp_path):
     assert counts.min() > 20 and counts.max() < 80  # 50 on average; the shuffle reaches over epochs
 
 
+@pytest.mark.slow
 def test_seeds(tmp_path):
     records_dir = write_records(tmp_path)
 

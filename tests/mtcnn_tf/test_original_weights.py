@@ -40,6 +40,7 @@ def npy_dir(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
 def test_says_what_the_authors_layout_says_of_the_picture_with_x_and_y_swapped(npy_dir, stage):
     layers, names = their_layout(stage), original_weights._THEIR_NAMES[stage.name]

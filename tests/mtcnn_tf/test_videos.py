@@ -77,3 +77,53 @@ def test_a_camera(monkeypatch):
         assert camera.num_frames is None and camera.frames_per_second == 25
         frames = list(camera)
     assert len(frames) == 2 and tuple(frames[0][0, 0]) == (3, 2, 1)
+
+
+def film(path, codec, damage=None):
+    """A film of 40 frames that get brighter, of which a part of the file is zero or missing."""
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (64, 48))
+    for index in range(40):
+        writer.write((rng.integers(0, 90, (48, 64, 3)) + index * 3).astype(np.uint8))
+    writer.release()
+    contents = bytearray(path.read_bytes())
+    if damage == "middle":
+        start, end = len(contents) // 2, len(contents) * 6 // 10
+        contents[start:end] = bytes(end - start)
+    path.write_bytes(contents[: len(contents) // 2] if damage == "cut" else contents)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "damage", "fewest"),
+    [
+        ("film.mp4", "mp4v", "middle", 30),
+        ("film.avi", "MJPG", "middle", 30),
+        ("film.avi", "MJPG", "cut", 15),
+        ("film.mkv", "mp4v", "middle", 25),
+        ("film.mkv", "mp4v", "cut", 12),
+    ],
+)
+def test_a_damaged_film_is_read_on_and_told(tmp_path, name, codec, damage, fewest):
+    with videos.Reader(film(tmp_path / name, codec)) as video:
+        frames = list(video)
+        assert (len(frames), video.num_read, video.num_lost) == (40, 40, 0)
+        video.check_complete()
+    with videos.Reader(film(tmp_path / name, codec, damage)) as video:
+        found = list(video)
+        assert fewest <= len(found) < 40 and video.num_lost == 40 - len(found)
+        told = f"expected 40 frames of .*{name}', could read {len(found)}; the file is damaged or cut short"
+        with pytest.raises(ValueError, match=told):
+            video.check_complete()
+    if damage == "middle":
+        np.testing.assert_allclose(found[-1].mean(), frames[-1].mean(), atol=3)  # the end is there
+
+
+def test_addresses_and_devices_go_to_opencv(monkeypatch):
+    opened = []
+    monkeypatch.setattr(cv2, "VideoCapture", lambda source: opened.append(source) or Camera(0))
+    for source in ("rtsp://10.0.0.1/live", "http://10.0.0.1/mjpg", "/dev/null"):
+        with videos.Reader(source) as camera:
+            assert len(list(camera)) == 2
+            camera.check_complete()
+    assert opened == ["rtsp://10.0.0.1/live", "http://10.0.0.1/mjpg", "/dev/null"]

@@ -17,6 +17,8 @@ import tensorflow as tf
 from mtcnn_tf import cascade, detector, networks, stages
 from serving import client
 
+pytestmark = pytest.mark.slow
+
 CLIENT = os.path.abspath(client.__file__)
 
 

@@ -1,9 +1,11 @@
 """The program `mtcnn-detect`, as it is called."""
 
 import csv
+import http.server
 import json
 import os
 import subprocess
+import threading
 
 import cv2
 import keras
@@ -14,6 +16,7 @@ from absl import flags
 import mtcnn_tf
 from mtcnn_tf import alignment, faces, images, networks, stages, videos
 from mtcnn_tf.cli import detect, results, sources
+from mtcnn_tf.datasets import listing
 from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
@@ -69,6 +72,7 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     assert np.shape(entries[0]["landmarks"]) == (4, 5, 2) and np.shape(entries[0]["scores"]) == (4,)
 
 
+@pytest.mark.slow
 def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir):
     rng = np.random.default_rng(0)
     folder = tmp_path / "folder"
@@ -156,6 +160,16 @@ def test_each_source_has_its_own_stem(tmp_path, monkeypatch):
     ]
 
 
+def test_pictures_that_nothing_reads_are_passed_over_with_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(listing, "PICTURE_SUFFIXES", tuple(e for e in listing.PICTURE_SUFFIXES if "hei" not in e))
+    for name in ("a.jfif", "b.JPE", "c.jp2", "d.mpo", "e.avif", "f.HEIC", "g.nef", "notes.txt", ".hidden.heic"):
+        (tmp_path / name).touch()
+    found, problems = sources.find([str(tmp_path)], "out")
+    assert [os.path.basename(source.name) for source in found] == ["a.jfif", "b.JPE", "c.jp2", "d.mpo", "e.avif"]
+    (problem,) = problems
+    assert problem.startswith("passed over 2 pictures of") and "f.HEIC" in problem and "pillow-heif" in problem
+
+
 class Stopped:
     """OpenCV's view of a video during whose fourth frame somebody presses Ctrl-C."""
 
@@ -193,6 +207,71 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_found(tmp_path, monkeypatch, is
     entries = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert [entry["frame"] for entry in entries] == [0, 1, 2]
     assert out.summary() == "0 faces in 3 frames"
+
+
+def test_lists_hold_at_any_moment_what_was_found(tmp_path):
+    found = faces.Detections(np.float32([[1, 2, 9, 9]]), np.float32([0.5]), faces.no_landmarks(1))
+    out = results.Results(str(tmp_path), ["json", "jsonl", "csv"])
+    names = []
+    for number in range(4):
+        entries = json.loads((tmp_path / "detections.json").read_text() or "[]")
+        assert [entry["picture"] for entry in entries] == names
+        lines = (tmp_path / "detections.jsonl").read_text().splitlines()
+        assert [json.loads(line) for line in lines] == entries
+        if number:
+            assert len((tmp_path / "detections.csv").read_text().splitlines()) == 1 + number
+        names.append(f"Käse {number}.jpg")
+        out.add_picture(names[-1], str(number), np.zeros((10, 10, 3), np.uint8), found)
+    with out:
+        pass
+    written = (tmp_path / "detections.json").read_text()
+    assert written == json.dumps(json.loads(written), indent=1, ensure_ascii=False)
+
+
+def test_too_many_pixels_are_told_and_the_rest_goes_on(tmp_path, workdir):
+    images.write(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
+    images.write(tmp_path / "large.png", np.zeros((200, 200, 3), np.uint8))
+    sources_ = [tmp_path / name for name in ("small.png", "large.png", "small.png")]
+    flags_ = (f"--model={workdir}", f"--out_dir={tmp_path / 'out'}", "--min_face_size=1", "--max_pixels=200000")
+    result = call(*sources_, *flags_)
+    assert result.returncode == 1 and "1 of 3 sources failed" in result.stderr and "Traceback" not in result.stderr
+    assert "at most 200,000 pixels, got 5,760,000, which 200 × 200" in result.stderr
+    assert len(json.loads((tmp_path / "out" / "detections.json").read_text())) == 2
+
+
+class Web(http.server.BaseHTTPRequestHandler):
+    """A picture under three names, and what is none."""
+
+    PICTURE = cv2.imencode(".png", np.full((20, 30, 3), 7, np.uint8))[1].tobytes()
+
+    def do_GET(self):
+        is_there = self.path != "/none.png"
+        self.send_response(200 if is_there else 404)
+        self.send_header("Content-Type", "video/mp4" if "watch" in self.path else "image/png")
+        self.end_headers()
+        self.wfile.write(self.PICTURE if is_there else b"")
+
+    def log_message(self, *_):
+        pass
+
+
+def test_pictures_and_films_may_lie_in_the_web():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        web = f"http://127.0.0.1:{server.server_address[1]}"
+        paths = ["/a.png?size=3", "/photo?id=7", "/none.png", "/watch?v=1", "/b.mp4"]
+        named = [*(web + path for path in paths), "rtsp://cam.example/live/", "/dev/null"]
+        found, problems = sources.find(named, "out")
+        assert not problems and [source.name for source in found] == named
+        kinds = ["picture", "picture", "picture", "video", "video", "camera", "camera"]
+        assert [source.kind for source in found] == kinds
+        assert [source.stem for source in found] == ["a", "photo", "none", "watch", "b", "live", "null"]
+        for path in paths[:2]:
+            assert images.as_rgb(sources.fetch(web + path)).shape == (20, 30, 3)
+        with pytest.raises(OSError, match="expected an answer from .*none.png', got none .*404"):
+            sources.fetch(web + "/none.png")
+        server.shutdown()
+    assert sources.fetch("a.png") == "a.png"
 
 
 def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):

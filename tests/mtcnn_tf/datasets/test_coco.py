@@ -169,3 +169,15 @@ def test_which_file(write, tmp_path):
     (tmp_path / "annotations" / "more_train.json").unlink()
     (tmp_path / "annotations" / "faces_train.json").rename(tmp_path / "all.json")
     assert len(coco.read(directory, "val")[0]) == 2
+
+
+def test_a_split_is_a_word_of_the_name(write, tmp_path):
+    directory = write([a_face()], place="annotations/latest_train.json")
+    assert len(coco.read(directory, "train")[0]) == 2
+    with pytest.raises(FileNotFoundError, match="the split 'test' of .* there are: annotations/latest_train.json"):
+        coco.read(directory, "test")
+    for name in ("facesTest", "person_keypoints_test2017", "TEST-faces", "testing"):
+        listed = tmp_path / "annotations" / f"{name}.json"
+        write([a_face()], place=f"annotations/{name}.json")
+        assert len(coco.read(directory, "test")[0]) == len(coco.read(directory, "train")[0]) == 2
+        listed.unlink()

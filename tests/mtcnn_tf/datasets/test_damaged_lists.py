@@ -94,6 +94,7 @@ def read_or_refuse(spec, directory):
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LISTS)
 def test_faces_and_problems_or_one_sentence(name, tmp_path):
     spec = lay_out(name, tmp_path)
@@ -160,6 +161,7 @@ def cells(*values):
     return array
 
 
+@pytest.mark.slow
 def test_official_lists_of_wider_face_that_are_damaged(tmp_path):
     """Some end the process of SciPy's reader: it is another one than this."""
     buffer = io.BytesIO()

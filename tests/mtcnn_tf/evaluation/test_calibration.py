@@ -58,7 +58,7 @@ def test_without_rnet_the_first_stage_may_lose_all_that_may_be_lost(keep_recall)
     rpn, onet = choice.thresholds
     findable = cascade.num_found((calibration.LOWEST["rpn"], onet))
     assert cascade.num_found((rpn, onet)) >= keep_recall * findable > cascade.num_found((rpn + 0.01, onet))
-    assert choice.reports["all chosen"].figures["threshold of RPN"] == rpn
+    assert choice.reports["all chosen"].figures["threshold_rpn"].value == rpn
 
 
 def test_figures_are_those_of_the_cascade_itself():
@@ -66,11 +66,11 @@ def test_figures_are_those_of_the_cascade_itself():
     choice = calibration.choose(cascade, cascade.annotations, 20, 0.95, NAMES)
     figures = choice.reports["all chosen"].figures
     (found,) = cascade(choice.thresholds)
-    assert figures["faces found"] == cascade.num_found(choice.thresholds)
-    assert figures["false alarms"] == len(found) - figures["faces found"]
-    assert figures["recall"] == figures["faces found"] / NUM_FACES
-    assert figures["AP"] <= figures["AP without O-Net's threshold"]
-    assert choice.reports["lowest"].figures["faces found"] == cascade.num_found(LOWEST)
+    assert figures["num_found"] == cascade.num_found(choice.thresholds)
+    assert figures["num_fp"] == len(found) - figures["num_found"]
+    assert figures["recall"] == figures["num_found"] / NUM_FACES
+    assert figures["ap"] <= figures["ap_without_last"]
+    assert choice.reports["lowest"].figures["num_found"] == cascade.num_found(LOWEST)
 
 
 def test_a_cascade_that_finds_nothing_is_refused():

@@ -118,7 +118,7 @@ def test_order_of_pictures_and_scale_do_not_matter():
         (scaled, [faces.Detections(f.boxes * 2, np.sqrt(f.scores), f.landmarks) for f in found], [(400, 200)] * 6),
     ]
     expected = fddb.report(pictures, found, [SIZE] * 6).figures
-    assert 0 < expected["discrete: score at 50 false positives"] < 1
+    assert 0 < expected["discrete_score_at_fp_50"] < 1
     for other in others:
         assert fddb.report(*other).figures == pytest.approx(expected, rel=1e-6)
 
@@ -128,9 +128,9 @@ def test_perfect_boxes():
     pictures = [picture([30, 20, np.pi / 2, 60, 50], circle(180, 50, 40)), picture(circle(50, 50, 20))]
     found = [detections(ellipse_lists.annotate(p).boxes, np.linspace(0.9, 0.8, len(p.ellipses))) for p in pictures]
     figures = fddb.report(pictures, found, [SIZE] * 2).figures
-    assert figures["faces"] == 3
-    assert figures["upright boxes: AP"] == figures["discrete: score at 10 false positives"] == pytest.approx(1)
-    assert figures["continuous: score at 10 false positives"] == pytest.approx(np.pi / 4, abs=0.02)
+    assert figures["num_faces"] == 3
+    assert figures["ap"] == figures["discrete_score_at_fp_10"] == pytest.approx(1)
+    assert figures["continuous_score_at_fp_10"] == pytest.approx(np.pi / 4, abs=0.02)
 
 
 def test_picture_sizes(tmp_path):

@@ -30,12 +30,12 @@ def test_report_by_hand():
     annotations = [annotation()] * 4
     runs = [found((BOX, POINTS)), found((BOX, POINTS + [2, 0])), found((BOX, POINTS + [0, 8])), NOTHING]
     figures = landmarks.report(annotations, runs).figures
-    assert (figures["faces"], figures["faces found"]) == (4, 3)
-    assert figures["all faces: failures (error > 10 %), share"] == 1 / 2  # an error of 0.2, and the missed face
-    assert figures["found: failures (error > 10 %), share"] == pytest.approx(1 / 3)
-    assert figures["found: mean error, %"] == pytest.approx((0 + 5 + 20) / 3, rel=1e-5)
-    assert figures["found: mean error of nose, %"] == pytest.approx((0 + 5 + 20) / 3, rel=1e-5)
-    assert figures["all faces: area under the curve up to 10 %"] == pytest.approx((1 + 0.5 + 0 + 0) / 4, rel=1e-5)
+    assert (figures["num_faces"], figures["num_found"]) == (4, 3)
+    assert figures["failure_rate"] == 1 / 2  # an error of 0.2, and the missed face
+    assert figures["failure_rate_of_found"] == pytest.approx(1 / 3)
+    assert figures["error_of_found"] == pytest.approx((0 + 5 + 20) / 3, rel=1e-5)
+    assert figures["error_of_found_nose"] == pytest.approx((0 + 5 + 20) / 3, rel=1e-5)
+    assert figures["auc"] == pytest.approx((1 + 0.5 + 0 + 0) / 4, rel=1e-5)
 
 
 def test_curve_is_the_share_of_faces_up_to_an_error():
@@ -56,12 +56,12 @@ def test_perfect_whatever_the_scale_and_other_faces():
     for scale in (0.5, 1, 7):
         run = found((BOX * scale + 500, POINTS), (BOX * scale, POINTS * scale))
         figures = landmarks.report([annotation(POINTS * scale, BOX * scale)], [run]).figures
-        assert figures["found: mean error, %"] == 0
-        assert figures["all faces: area under the curve up to 10 %"] == 1
+        assert figures["error_of_found"] == 0
+        assert figures["auc"] == 1
 
 
 def test_faces_without_all_points_are_left_out():
     points = POINTS.copy()
     points[2] = np.nan
     report = landmarks.report([annotation(points)], [found((BOX, POINTS))])
-    assert report.figures["faces"] == 0 and np.isnan(report.figures["found: mean error, %"])
+    assert report.figures["num_faces"] == 0 and np.isnan(report.figures["error_of_found"])

@@ -41,14 +41,14 @@ def test_report_by_hand():
     scores = np.linspace(0.9, 0.1, 120)
     report = proposals.report([annotation], [run(boxes, scores)], keep_recall=0.6)
     figures = report.figures
-    assert figures["faces"] == 3 and figures["proposals in a picture, mean"] == 120
+    assert figures["num_faces"] == 3 and figures["num_proposals"] == 120
     expected = {40: 0, 80: 1 / 3, 100: 2 / 3, 3000: 2 / 3}
-    assert {num: figures[f"recall at {num}"] for num in expected} == pytest.approx(expected)
-    assert figures["24–32 px: recall at 80"] == 1 and figures["32–64 px: recall at 80"] == 0
-    assert figures["32–64 px: recall at 100"] == 1 and figures["≥ 128 px: recall at 3000"] == 0
-    assert figures["64–128 px: faces"] == 0 and np.isnan(figures["64–128 px: recall at 40"])
-    assert figures["score that keeps 60.0%"] == pytest.approx(scores[99], rel=1e-6)
-    assert figures["proposals above it in a picture, mean"] == 100
+    assert {num: figures[f"recall_at_{num}"] for num in expected} == pytest.approx(expected)
+    assert figures["recall_at_80_24to32"] == 1 and figures["recall_at_80_32to64"] == 0
+    assert figures["recall_at_100_32to64"] == 1 and figures["recall_at_3000_min128"] == 0
+    assert figures["num_faces_64to128"] == 0 and np.isnan(figures["recall_at_40_64to128"])
+    assert figures["score_that_keeps"] == pytest.approx(scores[99], rel=1e-6)
+    assert figures["num_proposals_above"] == 100
     curve = report.curves["faces ≥ 24 px"]
     assert dict(zip(curve.x, curve.y, strict=True)) == pytest.approx({1: 0, 41: 1 / 3, 100: 2 / 3, 3000: 2 / 3})
 
@@ -65,5 +65,5 @@ def test_threshold_at(recall, expected):
 
 def test_nothing_to_find():
     figures = proposals.report([faces.Annotation("a")], [run([], [])], keep_recall=0.97).figures
-    assert np.isnan(figures["recall at 40"]) and np.isnan(figures["score that keeps 97.0%"])
+    assert np.isnan(figures["recall_at_40"]) and np.isnan(figures["score_that_keeps"])
     assert np.isnan(proposals.threshold_at(np.zeros(0), 0.97))

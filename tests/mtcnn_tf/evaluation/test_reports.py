@@ -13,7 +13,7 @@ def report(ap, num):
         "precision": reports.Curve(x, 1 - x, "recall", "precision"),
         "false": reports.Curve(1 + x, 100 * x, "n", "count", "log", "symlog"),
     }
-    return reports.Report({"faces": num, "AP": ap}, lines)
+    return reports.Report({"num": reports.Figure(num, "faces"), "ap": reports.Figure(ap, "AP", "%")}, lines)
 
 
 def test_table_and_json_and_picture(tmp_path):
@@ -21,12 +21,13 @@ def test_table_and_json_and_picture(tmp_path):
     assert reports.table(both).splitlines() == [
         "        ours  a longer name",
         "faces  1,234              7",
-        "AP     0.812              –",
+        "AP, %  0.812              –",
     ]
     reports.write_json(tmp_path / "a.json", {"protocol": "x"}, {name: report(ap, 3) for name, ap in [("n", np.nan)]})
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "protocol": "x",
-        "results": {"n": {"faces": 3, "AP": None}},
+        "figures": {"num": {"title": "faces", "unit": ""}, "ap": {"title": "AP", "unit": "%"}},
+        "results": {"n": {"num": 3, "ap": None}},
     }
     reports.plot(tmp_path / "a.png", "title", both)
     drawing = images.read(tmp_path / "a.png")

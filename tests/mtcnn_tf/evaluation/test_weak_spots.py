@@ -24,21 +24,21 @@ def test_every_face_is_counted_in_its_groups(views):
     upright = [[0, 0, 16, 20], [100, 0, 150, 40], [100, 1, 150, 40], [0, 200, 50, 250], [200, 0, 230, 30]]
     turned = [found(view.annotation.boxes[:2]) for view in views[1:]]
     figures = weak_spots.report(views, [found(upright), *turned]).figures
-    assert figures.pop("false alarms in an upright picture, mean") == 2  # the second on a face, and one on nothing
-    assert {name: recall for name, recall in figures.items() if name.endswith("recall") and "turned" not in name} == {
-        "faces ≥ 20 px: recall": 1 / 3,
-        "shorter side in px 12–20: recall": 1,
-        "shorter side in px 20–32: recall": 0,
-        "shorter side in px 32–64: recall": 1,
-        "shorter side in px 64–128: recall": pytest.approx(np.nan, nan_ok=True),
-        "shorter side in px ≥128: recall": 0,
-        "pose: recall": 0,
-        "blur: recall": 1,
+    assert figures.pop("num_fp_upright") == 2  # the second on a face, and one on nothing
+    assert {name: recall for name, recall in figures.items() if name.startswith("recall") and "turned" not in name} == {
+        "recall_faces_20_px": 1 / 3,
+        "recall_shorter_side_in_px_12_20": 1,
+        "recall_shorter_side_in_px_20_32": 0,
+        "recall_shorter_side_in_px_32_64": 1,
+        "recall_shorter_side_in_px_64_128": pytest.approx(np.nan, nan_ok=True),
+        "recall_shorter_side_in_px_128": 0,
+        "recall_pose": 0,
+        "recall_blur": 1,
     }
-    assert figures["faces ≥ 20 px: faces"] == 3 and figures["blur: faces"] == 1
+    assert figures["num_faces_faces_20_px"] == 3 and figures["num_faces_blur"] == 1
     for degrees in weak_spots.TURNS:
-        assert figures[f"turned by {degrees}°: faces"] == 3
-        assert figures[f"turned by {degrees}°: recall"] == 1 / 3
+        assert figures[f"num_faces_turned_by_{degrees}"] == 3
+        assert figures[f"recall_turned_by_{degrees}"] == 1 / 3
 
 
 def test_views_are_the_pictures_as_they_will_be_turned(views):

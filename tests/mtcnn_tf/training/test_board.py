@@ -92,6 +92,7 @@ def test_samples_show_true_and_predicted_boxes_and_points():
     assert np.any(np.all(box_tile == np.array(drawing._PREDICTED), axis=-1))
 
 
+@pytest.mark.slow
 def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
     network = networks.build(stages.PNET)
 

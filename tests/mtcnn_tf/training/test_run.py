@@ -100,6 +100,7 @@ def test_a_separable_problem_is_learnt_and_everything_is_left_behind(tmp_path, t
     assert not list(tmp_path.rglob("*partial*"))
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_the_one_that_is_kept(tmp_path, train, validation):
     def misleading_later(seed):
         """The first epoch's boxes are right, those of later ones far off."""
@@ -114,6 +115,7 @@ def test_the_best_epoch_is_the_one_that_is_kept(tmp_path, train, validation):
     assert error == pytest.approx(rows[0]["val_box_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_step", [3, 7])
 def test_an_interrupted_training_ends_like_an_uninterrupted_one(tmp_path, train, validation, whole_dir, at_step):
     interrupted = stopping(train, 1, at_step, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -130,12 +132,14 @@ def test_an_interrupted_training_ends_like_an_uninterrupted_one(tmp_path, train,
     assert_same_training(tmp_path, whole_dir)
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_python_s_own_again_afterwards(tmp_path, train):
     before = signal.getsignal(signal.SIGINT)
     training.fit(dataclasses.replace(CONFIG, epochs=1), stages.PNET, train, None, tmp_path)
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished_dir, train, validation, whole_dir):
     file = finished_dir / "pnet" / "checkpoints" / "step-000000024.npz"
     file.write_bytes(file.read_bytes()[:100])
@@ -146,6 +150,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished_dir, train, 
     assert_same_training(finished_dir, whole_dir)
 
 
+@pytest.mark.slow
 def test_a_finished_training_does_nothing_and_says_so(finished_dir, train, validation, whole_dir):
     before = (finished_dir / "pnet.keras").stat().st_mtime_ns
     lines = []
@@ -155,6 +160,7 @@ def test_a_finished_training_does_nothing_and_says_so(finished_dir, train, valid
     assert (finished_dir / "pnet.keras").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, train, validation):
     config = dataclasses.replace(CONFIG, epochs=1)
     training.fit(config, stages.PNET, train, validation, tmp_path, facts={"mix": "3:1:1:2"})
@@ -171,6 +177,7 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
     assert json.loads((tmp_path / "pnet" / "config.json").read_text())["config"]["learning_rate"] == 0.02
 
 
+@pytest.mark.slow
 def test_a_second_training_of_the_stage_in_the_workdir_is_refused(tmp_path, train):
     def second(seed):
         with pytest.raises(
@@ -183,6 +190,7 @@ def test_a_second_training_of_the_stage_in_the_workdir_is_refused(tmp_path, trai
     assert len(rows) == 1 and checkpoints.paths(tmp_path / "pnet" / "checkpoints")
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_no_more_than_what_came_after_the_checkpoint(
     tmp_path, train, validation, whole_dir, file_size_limit
 ):
@@ -206,16 +214,39 @@ def test_a_full_disk_loses_no_more_than_what_came_after_the_checkpoint(
     assert_same_training(tmp_path, whole_dir)
 
 
+@pytest.mark.slow
 def test_settings_that_an_older_version_did_not_know_had_their_defaults(finished_dir, train, validation):
     path = finished_dir / "pnet" / "config.json"
     description = json.loads(path.read_text())
-    del description["config"]["landmarks"]
+    given = ("epochs", "steps_per_epoch", "batch_size", "learning_rate")
+    description["config"] = {name: description["config"][name] for name in given}
     path.write_text(json.dumps(description))
     training.fit(CONFIG, stages.PNET, train, validation, finished_dir)
     with pytest.raises(training.OtherRunError, match="landmarks was True and is now False"):
         training.fit(dataclasses.replace(CONFIG, landmarks=False), stages.PNET, train, validation, finished_dir)
 
 
+@pytest.mark.parametrize("bad_epoch", [1, 2])
+def test_a_validation_loss_of_nan_stops_the_training_with_a_word(tmp_path, train, validation, bad_epoch):
+    num_measured = 0
+
+    def measure_nan_at(batch):
+        return {**batch, "offsets": batch["offsets"] * tf.where(tf.py_function(is_bad, [], tf.bool), np.nan, 1.0)}
+
+    def is_bad():
+        nonlocal num_measured
+        num_measured += 1
+        return num_measured > 4 * (bad_epoch - 1)  # an epoch's validation has four batches
+
+    with pytest.raises(FloatingPointError) as error:
+        training.fit(CONFIG, stages.PNET, train, lambda: validation().map(measure_nan_at), tmp_path)
+    told = str(error.value)
+    assert f"val_loss became nan in epoch {bad_epoch} (" in told and "val_box_loss" in told
+    assert "restart with a lower learning rate" in told and "\n" not in told
+    assert (tmp_path / "pnet.keras").is_file() == ("the best network so far is" in told) == (bad_epoch == 2)
+
+
+@pytest.mark.slow
 def test_nan_stops_the_training_and_keeps_the_last_good_state(tmp_path, train, validation):
     def poisoned(seed):
         if seed != 1:
@@ -235,6 +266,7 @@ def test_nan_stops_the_training_and_keeps_the_last_good_state(tmp_path, train, v
     assert [row["epoch"] for row in rows] == [1, 2, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, train, validation, precision):
     config = dataclasses.replace(CONFIG, precision=precision, epochs=2)
@@ -245,6 +277,7 @@ def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, train, va
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_a_training_can_start_from_another_network(tmp_path, train, validation, whole_dir):
     start = str(whole_dir / "pnet.keras")
     config = dataclasses.replace(CONFIG, epochs=1, learning_rate=1e-9, init_from=(start,))
@@ -256,6 +289,7 @@ def test_a_training_can_start_from_another_network(tmp_path, train, validation, 
         training.fit(other, stages.PNET, train, validation, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_training_can_start_from_the_mean_of_networks(tmp_path, train, validation, whole_dir):
     other = networks.build(stages.PNET)
     other.save(tmp_path / "other.keras")
@@ -266,6 +300,7 @@ def test_a_training_can_start_from_the_mean_of_networks(tmp_path, train, validat
         np.testing.assert_allclose(x, (y + z) / 2, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, validation, whole_dir):
     """Landmark crops in the batches do no harm, and a network with landmarks can be the start."""
     start = str(whole_dir / "pnet.keras")
@@ -281,6 +316,7 @@ def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, val
             np.testing.assert_allclose(x, y, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_landmarks_alone_are_trained_and_all_else_stays(tmp_path):
     def batches(seed):
         examples = conftest.toy_examples(64, seed, stages.ONET.size)
@@ -314,6 +350,7 @@ def test_landmarks_alone_need_a_start():
         training.Config(landmarks_alone=True)
 
 
+@pytest.mark.slow
 def test_steps_are_traced_for_the_profiler(tmp_path, train):
     config = dataclasses.replace(CONFIG, epochs=2, steps_per_epoch=13, profile_steps=2)
     training.fit(config, stages.PNET, train, None, tmp_path)
@@ -321,6 +358,7 @@ def test_steps_are_traced_for_the_profiler(tmp_path, train):
     assert b"step_num" in trace.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds, num_plots", [(0, CONFIG.epochs), (1000, 1)])
 def test_the_history_is_drawn_now_and_then_and_at_the_end(tmp_path, train, monkeypatch, seconds, num_plots):
     drawn = []
@@ -330,6 +368,7 @@ def test_the_history_is_drawn_now_and_then_and_at_the_end(tmp_path, train, monke
     assert len(drawn) == num_plots and drawn[-1] == CONFIG.epochs
 
 
+@pytest.mark.slow
 def test_too_few_batches_are_an_error(tmp_path, train, validation):
     with pytest.raises(ValueError, match="an epoch needs 8 batches, train gave only 5"):
         training.fit(CONFIG, stages.PNET, lambda seed: train(seed).take(5), None, tmp_path)
@@ -337,6 +376,7 @@ def test_too_few_batches_are_an_error(tmp_path, train, validation):
         training.fit(CONFIG, stages.PNET, train, lambda: validation().take(0), tmp_path)
 
 
+@pytest.mark.slow
 def test_mirrored_on_one_device_trains_like_no_strategy(tmp_path, train, validation, whole_dir):
     config = dataclasses.replace(CONFIG, strategy="mirrored")
     training.fit(config, stages.PNET, train, validation, tmp_path)
