@@ -7,11 +7,12 @@ scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN
 Both sample from the same halved copies that training crops are cut from, see `crops`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from mtcnn_tf import anchors, crops, graph_boxes, inference, stages
+from mtcnn_tf import anchors, crops, graph_boxes, inference, stages, warping
 
 NMS_PNET_SCALE, NMS_PNET = 0.5, 0.7
 """Largest intersection over union of two windows: of one scale, and of all scales."""
@@ -47,17 +48,21 @@ class Pyramid:
         self._max_per_scale = max_proposals_per_scale
 
     def __call__(
-        self, levels: list[tf.Tensor], min_face_size: tf.Tensor, threshold: tf.Tensor, scale_factor: tf.Tensor
+        self,
+        levels: Callable[[int], tf.Tensor],
+        min_face_size: tf.Tensor,
+        threshold: tf.Tensor,
+        scale_factor: tf.Tensor,
     ) -> Proposals:
         """P-Net's boxes after regression.
 
         Args:
-            levels: What `crops.halvings` returns.
+            levels: k → the k-th of `crops.halvings`.
             min_face_size: Of `cascade.Cascade`, as the others.
             threshold: Score to exceed.
             scale_factor: Ratio of neighbouring scales.
         """
-        first_scale, num_scales = _scales(tf.shape(levels[0]), min_face_size, scale_factor)
+        first_scale, num_scales = _scales(tf.shape(levels(0)), min_face_size, scale_factor)
 
         def add_scale(i, found):
             scale = first_scale * scale_factor ** tf.cast(i, tf.float32)
@@ -120,10 +125,14 @@ class OneLook:
         self.max_proposals = 1000 if max_proposals is None else max_proposals
 
     def __call__(
-        self, levels: list[tf.Tensor], min_face_size: tf.Tensor, threshold: tf.Tensor, scale_factor: tf.Tensor
+        self,
+        levels: Callable[[int], tf.Tensor],
+        min_face_size: tf.Tensor,
+        threshold: tf.Tensor,
+        scale_factor: tf.Tensor,
     ) -> Proposals:
         """The RPN's boxes after regression; see `Pyramid`, whose scale factor is of no use here."""
-        scale, num_scales = _scales(tf.shape(levels[0]), min_face_size, scale_factor)
+        scale, num_scales = _scales(tf.shape(levels(0)), min_face_size, scale_factor)
         nothing = Proposals(tf.zeros([0, 4]), tf.zeros([0]), tf.zeros([0]))
         return tf.cond(num_scales > 0, lambda: self._look(levels, scale, threshold), lambda: nothing)
 
@@ -175,9 +184,10 @@ def _resize(levels, scale):
         halving = crops.nearest_halving(1 / scale)
         # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
         step = tf.bitwise.left_shift(1, halving)
-        covered = tf.cast((tf.shape(levels[0])[:2] + step - 1) // step * step, tf.float32)
+        covered = tf.cast((tf.shape(levels(0))[:2] + step - 1) // step * step, tf.float32)
         size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
-        resize = [lambda level=level: tf.image.resize(level, tf.cast(size, tf.int32)) for level in levels]
+        pixels = tf.cast(size, tf.int32)
+        resize = [lambda k=k: tf.image.resize(levels(k), pixels) for k in range(warping.NUM_HALVINGS)]
         return tf.switch_case(halving, resize), (covered / size)[::-1]
 
 
