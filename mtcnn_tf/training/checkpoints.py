@@ -49,14 +49,18 @@ class Checkpoints:
     ):
         self._dir, self._learner, self._progress = checkpoints_dir, learner, progress
 
-    def save(self, num_steps: int) -> None:
+    def save(self, num_steps: int, arrays: list[np.ndarray] | None = None) -> None:
         """Writes where the training stands after `num_steps` in total, and removes all but the newest checkpoints.
+
+        Args:
+            num_steps: Names the checkpoint.
+            arrays: What the learner's `arrays` returned; None asks it.
 
         Raises:
             FloatingPointError: A weight isn't finite.
             OSError: The checkpoint could not be written; those before it are untouched.
         """
-        arrays = self._learner.arrays()
+        arrays = self._learner.arrays() if arrays is None else arrays
         check_finite(arrays)
         self._dir.mkdir(parents=True, exist_ok=True)
         path = self._dir / f"step-{num_steps:09d}.npz"

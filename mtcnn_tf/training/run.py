@@ -166,7 +166,7 @@ class _Run:
     def _save(self):
         """Writes a checkpoint; within an epoch several workers can't, since none of them has all the figures."""
         self._check_losses()
-        if self.config.strategy != "multi_worker" or (self.is_writer and not self.progress.step):
+        if self.config.strategy != "multi_worker":
             self.checkpoints.save(self._num_steps())
         self.saved_at = time.monotonic()
 
@@ -253,7 +253,8 @@ class _Run:
 
         The checkpoint comes last: killed before it, the training does this epoch's rest again, with the same results.
         """
-        checkpoints.check_finite(self.learner.arrays())
+        arrays = self.learner.arrays()  # several workers add up their figures for it: all of them must ask
+        checkpoints.check_finite(arrays)
         with self.learner.shown() as network:
             if validator:
                 row |= {f"val_{name}": value for name, value in validator.measure().items()}
@@ -266,7 +267,9 @@ class _Run:
                 self.progress.best_epoch = row["epoch"]
             if self.is_writer:
                 self._write_epoch(row, network, validator, is_best)
-        self._save()
+        if self.is_writer:
+            self.checkpoints.save(self._num_steps(), arrays)
+        self.saved_at = time.monotonic()
         self.report(_line(row, self.config.epochs, is_best))
 
     def _write_epoch(self, row: dict, network, validator: "validators.Validator | None", is_best: bool):
