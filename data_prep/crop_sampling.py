@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import candidates, examples, labels
+from data_prep import candidates, labels, recipes
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import colours, faces, image_store, kinds, picture_records, stages, warping
 
@@ -31,10 +31,10 @@ class _Pool:
         return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
 
 
-def recipe_of(manifest: dict) -> examples.Recipe:
+def recipe_of(manifest: dict) -> recipes.Recipe:
     """The recipe that records were built by."""
     settings = manifest["settings"]["recipe"]
-    return examples.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
+    return recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
 
 
 class Sampler:
@@ -49,7 +49,7 @@ class Sampler:
         pictures: list[picture_records.Picture],
         store: image_store.ImageStore,
         stage: stages.Stage,
-        recipe: examples.Recipe,
+        recipe: recipes.Recipe,
         augment: bool = True,
         seed: int = 0,
     ):
@@ -137,7 +137,7 @@ class Sampler:
         compared = labels.compared(face_boxes, recipe.rules)
         squares = candidates.jittered(rng, compared, how[:2], how[2])
         pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
-        points = box_geometry.encode_points(squares, examples.rotate(self._points[rows], angles, pivots))
+        points = box_geometry.encode_points(squares, box_geometry.rotate_points(self._points[rows], angles, pivots))
         found = labels.of_overlap(box_geometry.paired_iou(squares, compared), recipe.rules)
         if kind == kinds.LANDMARK:
             fits = (found == kinds.POSITIVE) & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
@@ -180,7 +180,7 @@ def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
     return to_image @ mirror
 
 
-def _pools(pictures, stage: stages.Stage, recipe: examples.Recipe, seed: int) -> dict[int, _Pool]:
+def _pools(pictures, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
     """What was proposed, and for P-Net drawn by chance, by kind."""
     found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
     for index, picture in enumerate(pictures):

@@ -430,6 +430,13 @@ def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, workdi
         mtcnn_tf.load()
 
 
+def test_load_refuses_two_first_stages(tmp_path, workdir):
+    for name in ("rpn.keras", "pnet.keras"):
+        (tmp_path / name).write_bytes((workdir / "pnet.keras").read_bytes())
+    with pytest.raises(ValueError, match="expected one first stage in .*, got rpn.keras and pnet.keras"):
+        mtcnn_tf.load(tmp_path)
+
+
 def test_load_refuses_another_saved_model(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(ValueError, match="expected a whole cascade"):
