@@ -12,8 +12,9 @@ from data_prep import candidates, labels, recipes
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import colours, faces, image_store, kinds, picture_records, stages, warping
 
-_TRIES = 3
-"""So many squares are drawn for each one wanted: some are of another kind, or show not all points."""
+_TRIES, _LEAST_TRIES = 3, 64
+"""So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all
+points, and of a few of them it may be all."""
 _CLOSE = (0.85, 1.2, 0.12)
 """Landmark crops: least and largest side over the face's square, and farthest shift. As close as R-Net's boxes lie."""
 _ANYWHERE_PER_IMAGE = 200
@@ -66,6 +67,8 @@ class Sampler:
         Raises:
             ValueError: There is nothing to tell apart: no negatives, or no usable face.
         """
+        if not pictures:
+            raise ValueError("expected images to draw crops from, got none; build the records from more images")
         self._store, self._size, self._recipe = store, stage.size, recipe
         self._augment = augment
         self._pools = _pools(pictures, stage, recipe, seed)
@@ -130,7 +133,7 @@ class Sampler:
 
     def _jittered(self, rng, chosen_faces: np.ndarray, count: int, how: tuple, kind: int) -> dict:
         """`count` squares of one kind round some of the faces, each in an image rotated round its face."""
-        recipe, num_tries = self._recipe, _TRIES * count
+        recipe, num_tries = self._recipe, max(_TRIES * count, _LEAST_TRIES) if count else 0
         rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
         angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, num_tries))
         face_boxes = box_geometry.turn(self._faces[rows], angles)
