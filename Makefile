@@ -1,4 +1,4 @@
-# make demo   the whole line on an embedded sample set: records, training, export, detection
+# make demo   the whole line on an embedded sample set: records, training, export, detection with either first stage
 # make test   lint, layer contract, the tests that are quick;  make test-all  all of them, the notebooks too
 # make docs   the guides, the notebooks and the modules' reference as a web site in build/site, its links checked
 # make notebooks  runs the notebooks and stores their pictures in them, for instance after weights were replaced
@@ -35,8 +35,16 @@ demo: setup
 	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=25
 	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
+	$(BUILD) --stage=rpn
+	$(RUN) train.py --stage=rpn --records_dir=demo/records --workdir=demo/networks_rpn \
+	    --init_from=mtcnn_tf/weights/rpn/rpn.keras --window=256 --batch_size=8 --epochs=1 --steps_per_epoch=60 \
+	    --learning_rate=0.001 --ema=0
+	cp demo/networks/onet.keras demo/networks_rpn
+	$(RUN) export.py --workdir=demo/networks_rpn --out_dir=demo/exported_rpn
+	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported_rpn --out_dir=demo/rpn
 	@echo
-	@echo "The faces that were found: $(CURDIR)/demo/group.faces.jpg"
+	@echo "The faces that were found behind P-Net: $(CURDIR)/demo/group.faces.jpg"
+	@echo "… and behind an RPN: $(CURDIR)/demo/rpn/group.faces.jpg"
 	@echo "The training in TensorBoard: .venv/bin/tensorboard --logdir demo/networks"
 
 PYTEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_prep import candidates, labels, recipes
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import colours, faces, image_store, kinds, picture_records, stages, warping
+from mtcnn_tf import colours, faces, image_batches, image_store, kinds, manifests, picture_records, stages, warping
 
 _TRIES, _LEAST_TRIES = 3, 64
 """So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all
@@ -30,12 +30,6 @@ class _Pool:
 
     def __getitem__(self, rows) -> "_Pool":
         return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
-
-
-def recipe_of(manifest: dict) -> recipes.Recipe:
-    """The recipe that records were built by."""
-    settings = manifest["settings"]["recipe"]
-    return recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
 
 
 class Sampler:
@@ -199,3 +193,23 @@ def _pools(pictures, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> 
             boxes.append(squares[rows])
             of_boxes.append(offsets[rows])
     return {kind: _Pool(*(np.concatenate(column) for column in columns)) for kind, columns in found.items()}
+
+
+def open_records(
+    records_dir: str, stage: stages.Stage, split: str, augment: bool = True
+) -> tuple[Sampler, image_store.ImageStore] | None:
+    """A sampler of the stage's picture records, by the recipe that they were built by, and their images; None if none.
+
+    Args:
+        records_dir: Where `data_prep.build` wrote.
+        stage: Whose records.
+        split: "train" or "validation".
+        augment: See `Sampler`.
+
+    Raises:
+        FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`.
+    """
+    settings = manifests.read(records_dir, stage, manifests.PICTURES)["settings"]["recipe"]
+    recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
+    pictures, store = image_batches.read(records_dir, stage, split)
+    return (Sampler(pictures, store, stage, recipe, augment), store) if pictures else None

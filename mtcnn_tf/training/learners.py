@@ -46,7 +46,7 @@ class _Learner:
     check_every = 1
     """Steps after which losses are looked at: to look at each would have an accelerator wait."""
 
-    def __init__(self, model, network, optimizer, average):
+    def __init__(self, model: keras.Model, network: keras.Model, optimizer: keras.Optimizer, average: float):
         self.model, self.network, self.optimizer = model, network, optimizer
         optimizer.build(model.trainable_variables)
         self._decay = average
@@ -65,7 +65,15 @@ class _Learner:
 class TensorFlowLearner(_Learner):
     """On TensorFlow, on the devices of a `tf.distribute.Strategy`."""
 
-    def __init__(self, model, network, optimizer, strategy, average, prepare):
+    def __init__(
+        self,
+        model: keras.Model,
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        strategy: Any,
+        average: float,
+        prepare: Any,
+    ):
         import tensorflow as tf
 
         super().__init__(model, network, optimizer, average)
@@ -137,7 +145,15 @@ class JaxLearner(_Learner):
 
     check_every = 50
 
-    def __init__(self, model, network, optimizer, strategy, average, prepare):
+    def __init__(
+        self,
+        model: keras.Model,
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        strategy: Any,
+        average: float,
+        prepare: Any,
+    ):
         import jax
 
         super().__init__(model, network, optimizer, average)

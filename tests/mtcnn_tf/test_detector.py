@@ -262,7 +262,7 @@ def test_a_detector_that_lacks_networks_says_so(workdir):
     with pytest.raises(ValueError, match="until must be one of pnet, rnet, got 'onet'"):
         until_rnet(noise(30, 30))
     assert_answers_other_threads(lambda: until_rnet(noise(30, 30), until="rnet"))
-    with pytest.raises(ValueError, match="until must be one of pnet, rnet, onet, got 'qnet'"):
+    with pytest.raises(ValueError, match="until must be one of rpn, pnet, rnet, onet, got 'qnet'"):
         detector.from_workdir(workdir, until="qnet")
     with pytest.raises(ValueError, match="thresholds must be 3"):
         detector.from_workdir(workdir, thresholds=0.5)
