@@ -26,6 +26,8 @@ HELD_OUT := $(WORK)/records/onet/held_out.txt
 # the one before, and O-Net is the mean of three of them (docs/experiments.md); here every training is one, as long
 # as theirs together. Last, O-Net's landmarks get layers of their own, from crops as close as those that the cascade cuts.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
+# They learnt from labels by the IoU with a face's box.
+OVERLAP := --overlap=box
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
 BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
@@ -45,7 +47,7 @@ POINTS := --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw
 SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/face_mask_voc \
     --dataset=folder:$(NO_FACES_TRAIN)
 
-build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(BUILD_FLAGS)
+build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(OVERLAP) $(BUILD_FLAGS)
 train = $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
 WHOLE_CURVE := --thresholds=0.3,0.1,0.01

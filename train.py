@@ -15,6 +15,7 @@ import sys
 
 from absl import app, flags, logging
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import (
     anchor_labels,
     anchor_loss,

@@ -10,6 +10,7 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import anchor_plots
 from mtcnn_tf import anchors, cascade, cli, datasets, first_stages, stages
 
