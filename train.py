@@ -197,8 +197,20 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
     )
 
 
+def _check_pictures(stage: stages.Stage, records_dir: str):
+    """Raises ValueError where whole pictures can't be trained on so, or aren't what was written."""
+    if _STRATEGY.value != "one_device":
+        raise ValueError(
+            f"expected --strategy=one_device for records of whole pictures, got {_STRATEGY.value}: a step's windows or "
+            "crops are cut for one device"
+        )
+    manifests.read(records_dir, stage, manifests.PICTURES)
+    manifests.check_shards(records_dir, stage)
+
+
 def _train_on_windows(records_dir: str):
     """Trains the RPN."""
+    _check_pictures(stages.RPN, records_dir)
     recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
     manifest = manifests.read(records_dir, stages.RPN, manifests.PICTURES)
     config = _config(stages.RPN, manifest["pictures"]["train"], landmarks=False)
@@ -243,6 +255,7 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     """Trains R- or O-Net on crops that each step cuts anew out of whole pictures."""
     from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
 
+    _check_pictures(stage, records_dir)
     sampler, store = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
     landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
     config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifests.margin(manifest))

@@ -21,9 +21,10 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import kinds, manifests, records
+from mtcnn_tf import anchors, kinds, manifests, networks, records
 from tests import warm_python
 from tests.data_prep import test_remote
+from tests.mtcnn_tf.training import easy_pictures
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
@@ -79,8 +80,8 @@ def wait_for_step(process, workdir, step):
         time.sleep(0.005)
 
 
-def history(workdir):
-    with open(workdir / "pnet" / "history.csv") as file:
+def history(workdir, stage="pnet"):
+    with open(workdir / stage / "history.csv") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
 
@@ -231,3 +232,79 @@ def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
     assert status == 1
     assert errors.splitlines()[-1].startswith("train.py: ")
     assert "truncated" in errors.splitlines()[-1] or "corrupted" in errors.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def pictures_dir(tmp_path_factory):
+    """Records of the RPN: easy pictures."""
+    pictures = [easy_pictures.some_picture(seed) for seed in range(7)]
+    return easy_pictures.write(tmp_path_factory.mktemp("pictures"), pictures[:5], pictures[5:])
+
+
+QUICK_RPN = ["--stage=rpn", "--epochs=2", "--steps_per_epoch=12", "--batch_size=4", "--window=64", "--ema=0.5"]
+
+
+def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(pictures_dir, tmp_path):
+    anchors.write(tmp_path / "anchors.json", anchors.Anchors((16.0, 32.0, 60.0)))
+    flags = [*QUICK_RPN, f"--records_dir={pictures_dir}", f"--anchors={tmp_path / 'anchors.json'}"]
+    flags += ["--checkpoint_minutes=0.000001"]
+    status, output, errors = run(*flags, f"--workdir={tmp_path / 'quiet'}")
+    assert status == 0, errors
+    assert [line[:9] for line in output.splitlines()] == ["epoch 1/2", "epoch 2/2"] and "val_recall_at_100" in output
+
+    workdir = tmp_path / "killed"
+    process = start(*flags, f"--workdir={workdir}")
+    wait_for_step(process, workdir, 15)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    status, output, errors = run(*flags, f"--workdir={workdir}")
+    assert status == 0 and output.startswith("Going on in epoch 2 after step"), errors
+
+    quiet = [pytest.approx(row, rel=1e-4, abs=1e-6) for row in history(tmp_path / "quiet", "rpn")]
+    assert history(workdir, "rpn") == quiet
+    there, here = (networks.load(tmp_path / name / "rpn.keras") for name in ("quiet", "killed"))
+    assert networks.anchors_of(here).sizes == (16.0, 32.0, 60.0)
+    for x, y in zip(there.get_weights(), here.get_weights(), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+    facts = json.loads((workdir / "rpn" / "config.json").read_text())["facts"]
+    assert facts["num_images"] == {"train": 5, "validation": 2} and facts["positive_iou"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    [
+        (["--anchors=nowhere.json"], "nowhere.json"),
+        (["--anchors=train.py"], "expected anchors as data_prep.anchors writes them, got something else in 'train.py'"),
+        (["--window=100"], "window must be a multiple of 32 pixels, got 100"),
+        (["--ema=1"], "ema must be at least 0 and below 1, got 1"),
+        (["--positive_iou=0.2"], "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1"),
+        (["--strategy=mirrored"], "expected --strategy=one_device for records of whole pictures, got mirrored"),
+        (["--records_dir=CROPS"], "expected records of whole pictures in .*/rpn, got records of crops"),
+        (["--records_dir=TINY"], "expected faces of at least 10 pixels to draw windows around, found none in 1 images"),
+        (["--records_dir=DAMAGED"], "1 shards of .*/rpn are not what was written"),
+        (["--records_dir=ram://none"], "expected finished rpn records in ram://none/rpn, found no records"),
+        (["--init_from=ANCHORS"], "init_from must be a network like rpn .* differs in"),
+    ],
+)
+def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(pictures_dir, tmp_path, flags, sentence):
+    tiny = easy_pictures.of_pixels(np.zeros((40, 40, 3), np.uint8), [[1, 1, 9, 9]])
+    easy_pictures.write(tmp_path / "TINY", [tiny])
+    shutil.copytree(pictures_dir, tmp_path / "CROPS")
+    manifest = tmp_path / "CROPS" / "rpn" / manifests.MANIFEST
+    manifest.write_text(manifest.read_text().replace('"pictures",', '"crops",', 1))
+    shutil.copytree(pictures_dir, tmp_path / "DAMAGED")
+    shard = next((tmp_path / "DAMAGED" / "rpn" / "train").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    if flags == ["--init_from=ANCHORS"]:
+        networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "ANCHORS.keras")
+        flags = [f"--init_from={tmp_path / 'ANCHORS.keras'}"]
+    flags = [re.sub("=([A-Z]+)$", rf"={tmp_path}/\1", flag) for flag in flags]
+    workdir = tmp_path / "workdir"
+    with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
+        flags_module.FLAGS(["train.py", *QUICK_RPN, f"--records_dir={pictures_dir}", f"--workdir={workdir}", *flags])
+        train.main(["train.py"])
+    assert re.search(sentence, str(error.value)) and "\n" not in str(error.value)
+    assert not list(workdir.glob("*/checkpoints"))

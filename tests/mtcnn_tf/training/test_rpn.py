@@ -163,7 +163,7 @@ def test_labels_belong_to_the_windows(batches):
 
 def test_the_kept_network_is_the_moving_average(tmp_path, batches):
     config = dataclasses.replace(CONFIG, ema=0.9, epochs=1, steps_per_epoch=4, optimizer="sgd", weight_decay=0.0)
-    fit(batches, tmp_path, config)
+    fit(dataclasses.replace(batches, validation=None), tmp_path, config)
     network = networks.load(tmp_path / "rpn.keras")
     with np.load(checkpoints.paths(tmp_path / "rpn" / "checkpoints")[0]) as held:
         arrays = [held[name] for name in sorted(held.files) if name != "progress"]
@@ -223,7 +223,7 @@ def test_other_anchors_in_the_same_workdir_are_another_training(quiet_dir, batch
 
 def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, batches):
     config = dataclasses.replace(CONFIG, precision="mixed_bfloat16", epochs=1, steps_per_epoch=3)
-    (row,) = fit(batches, tmp_path, config)
+    (row,) = fit(dataclasses.replace(batches, validation=None), tmp_path, config)
     assert np.isfinite(row["loss"])
     network = keras.saving.load_model(tmp_path / "rpn.keras")
     assert {layer.compute_dtype for layer in network.layers} == {"float32"}
