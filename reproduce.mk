@@ -12,7 +12,8 @@
 #   fddb/           FDDB: originalPics, FDDB-folds
 # each whole or in part: pictures that lists name and that are not there are left out and counted.
 #
-# Everything is written to WORK, by default reproduced, or reproduced_rpn. Builds and trainings go on where they were stopped; what comes after them is done anew.
+# Everything is written to WORK, reproduced or reproduced_rpn by default. Builds and trainings go on where they were
+# stopped; what comes after them is done anew.
 # BUILD_FLAGS and TRAIN_FLAGS are added to every build and training, and INIT_FROM is a folder of networks to begin with.
 # In short, with trained networks, since new ones find nothing yet after so few steps:
 #   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_pictures=100 \
@@ -30,6 +31,8 @@ HELD_OUT := $(WORK)/records/onet/held_out.txt
 # the one before, and O-Net is the mean of three of them (docs/experiments.md); here every training is one, as long
 # as theirs together. Last, O-Net's landmarks get layers of their own, from crops as close as those that the cascade cuts.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
+# They learnt from labels by the IoU with a face's box.
+OVERLAP := --overlap=box
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
 BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
@@ -59,7 +62,7 @@ POINTS := --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw
 SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/face_mask_voc \
     --dataset=folder:$(NO_FACES_TRAIN)
 
-build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(BUILD_FLAGS)
+build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(OVERLAP) $(BUILD_FLAGS)
 train = $(TRAIN_ENV) $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
 CURVE_OF_PNET := --thresholds=0.3,0.1,0.01
@@ -101,6 +104,7 @@ reproduce: setup lists
 	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)
 
+reproduce-rpn: OVERLAP := --overlap=square
 reproduce-rpn: setup lists
 	$(call build,rpn) --out_dir=$(WORK)/records
 	$(TRAIN_ENV) $(RUN) train.py --stage=rpn $(INIT_RPN) --records_dir=$(WORK)/records --workdir=$(WORK)/networks \

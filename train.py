@@ -15,6 +15,7 @@ import sys
 
 from absl import app, flags, logging
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import (
     anchor_labels,
     anchor_loss,
@@ -242,17 +243,12 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     """Trains R- or O-Net on crops that each step cuts anew out of whole pictures."""
     from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
 
-    margin, recipe = manifests.margin(manifest), crop_sampling.recipe_of(manifest)
-    pictures, store = image_batches.read(records_dir, stage, "train")
-    sampler = crop_sampling.Sampler(pictures, store, stage, recipe, _AUGMENT.value)
+    sampler, store = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
     landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
-    config = _config(stage, sum(sampler.num_examples.values()), landmarks, margin)
+    config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifests.margin(manifest))
     rows = kinds.rows_per_kind({name: share for name, share in mix.items() if share}, config.batch_size)
-    held_out = image_batches.read(records_dir, stage, "validation")
-    validation = None
-    if len(held_out[0]):
-        measured = crop_sampling.Sampler(*held_out, stage, recipe, augment=False)
-        validation = functools.partial(measured.draw, rows=rows), held_out[1]
+    held_out = crop_sampling.open_records(records_dir, stage, "validation", augment=False)
+    validation = held_out and (functools.partial(held_out[0].draw, rows=rows), held_out[1])
     batches = image_batches.of_crops(functools.partial(sampler.draw, rows=rows), store, stage.size, validation)
     training.fit(
         config,

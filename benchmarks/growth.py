@@ -64,7 +64,7 @@ def main(_) -> None:
     annotations = datasets.read(_DATASET.value)[0]
     page = figure.Figure((12, 3.6), layout="constrained")
     pictures, faces, workers = page.subplots(1, 3)
-    for stage in stages.ALL:
+    for stage in stages.ON_CROPS:
         runs = by_workers(spread(annotations, _NUM_PICTURES.value), stage)
         costs = [1000 * ended[-1] / (len(ended) - 1) for _, ended in runs]
         for (number, _), cost in zip(runs, costs, strict=True):

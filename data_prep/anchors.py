@@ -10,8 +10,9 @@ import sys
 
 from absl import app, flags
 
+import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import anchor_plots
-from mtcnn_tf import anchors, cascade, cli, datasets, stages
+from mtcnn_tf import anchors, cascade, cli, datasets, first_stages, stages
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset", None, "NAME:DIR, repeatable, as in data_prep.build; its training part.", required=True
@@ -55,7 +56,7 @@ def _choose() -> None:
     print(f"written to {_OUT.value}")
     if _PLOT.value is not None:
         size = cascade.MIN_FACE_SIZE
-        windows = anchors.pyramid_grids(size, cascade.SCALE_FACTOR, cascade.PNET_STRIDE, stages.PNET.size, 400)
+        windows = anchors.pyramid_grids(size, cascade.SCALE_FACTOR, first_stages.PNET_STRIDE, stages.PNET.size, 400)
         grids = {
             "RPN, chosen anchors": chosen.by_stride(),
             "RPN, default anchors": default.by_stride(),

@@ -23,7 +23,7 @@ import sys
 from absl import app, flags
 
 import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import building, examples, jobs, labels
+from data_prep import building, jobs, labels, recipes
 from mtcnn_tf import cli, datasets, images, manifests, stages
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
@@ -120,12 +120,12 @@ _LONGEST_SIDE = flags.DEFINE_integer(
 )
 
 
-def recipe() -> examples.Recipe:
+def recipe() -> recipes.Recipe:
     """The recipe that the flags describe."""
     trials = _TRIALS_PER_FACE.value
     if trials is None:
         trials = 20 if stages.BY_NAME[_STAGE.value] in stages.FIRST else 5
-    return examples.Recipe(
+    return recipes.Recipe(
         negatives=_NEGATIVES.value,
         negatives_near_face=_NEGATIVES_NEAR_FACE.value,
         trials_per_face=trials,

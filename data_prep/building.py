@@ -13,7 +13,7 @@ import numpy as np
 import tqdm
 
 import mtcnn_tf
-from data_prep import examples, jobs, labels, mining, shards
+from data_prep import jobs, labels, mining, recipes, shards
 from mtcnn_tf import datasets, faces, files, images, locks, manifests, stages
 from mtcnn_tf.datasets import sizes
 
@@ -49,7 +49,7 @@ class Config:
     stage: str
     datasets: tuple[str, ...]
     networks: str | None = None
-    recipe: examples.Recipe = examples.Recipe()
+    recipe: recipes.Recipe = recipes.Recipe()
     seed: int = 0
     num_shards: int = 16
     validation_share: float = 0.05

@@ -8,12 +8,13 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import candidates, examples, labels
+from data_prep import candidates, labels, recipes
 from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import colours, faces, image_store, kinds, picture_records, stages, warping
+from mtcnn_tf import colours, faces, image_batches, image_store, kinds, manifests, picture_records, stages, warping
 
-_TRIES = 3
-"""So many squares are drawn for each one wanted: some are of another kind, or show not all points."""
+_TRIES, _LEAST_TRIES = 3, 64
+"""So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all
+points, and of a few of them it may be all."""
 _CLOSE = (0.85, 1.2, 0.12)
 """Landmark crops: least and largest side over the face's square, and farthest shift. As close as R-Net's boxes lie."""
 _ANYWHERE_PER_IMAGE = 200
@@ -31,12 +32,6 @@ class _Pool:
         return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
 
 
-def recipe_of(manifest: dict) -> examples.Recipe:
-    """The recipe that records were built by."""
-    settings = manifest["settings"]["recipe"]
-    return examples.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
-
-
 class Sampler:
     """Draws batches of crops.
 
@@ -49,7 +44,7 @@ class Sampler:
         pictures: list[picture_records.Picture],
         store: image_store.ImageStore,
         stage: stages.Stage,
-        recipe: examples.Recipe,
+        recipe: recipes.Recipe,
         augment: bool = True,
         seed: int = 0,
     ):
@@ -66,6 +61,8 @@ class Sampler:
         Raises:
             ValueError: There is nothing to tell apart: no negatives, or no usable face.
         """
+        if not pictures:
+            raise ValueError("expected images to draw crops from, got none; build the records from more images")
         self._store, self._size, self._recipe = store, stage.size, recipe
         self._augment = augment
         self._pools = _pools(pictures, stage, recipe, seed)
@@ -130,14 +127,14 @@ class Sampler:
 
     def _jittered(self, rng, chosen_faces: np.ndarray, count: int, how: tuple, kind: int) -> dict:
         """`count` squares of one kind round some of the faces, each in an image rotated round its face."""
-        recipe, num_tries = self._recipe, _TRIES * count
+        recipe, num_tries = self._recipe, max(_TRIES * count, _LEAST_TRIES) if count else 0
         rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
         angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, num_tries))
         face_boxes = box_geometry.turn(self._faces[rows], angles)
         compared = labels.compared(face_boxes, recipe.rules)
         squares = candidates.jittered(rng, compared, how[:2], how[2])
         pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
-        points = box_geometry.encode_points(squares, examples.rotate(self._points[rows], angles, pivots))
+        points = box_geometry.encode_points(squares, box_geometry.rotate_points(self._points[rows], angles, pivots))
         found = labels.of_overlap(box_geometry.paired_iou(squares, compared), recipe.rules)
         if kind == kinds.LANDMARK:
             fits = (found == kinds.POSITIVE) & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
@@ -180,7 +177,7 @@ def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
     return to_image @ mirror
 
 
-def _pools(pictures, stage: stages.Stage, recipe: examples.Recipe, seed: int) -> dict[int, _Pool]:
+def _pools(pictures, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
     """What was proposed, and for P-Net drawn by chance, by kind."""
     found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
     for index, picture in enumerate(pictures):
@@ -196,3 +193,23 @@ def _pools(pictures, stage: stages.Stage, recipe: examples.Recipe, seed: int) ->
             boxes.append(squares[rows])
             of_boxes.append(offsets[rows])
     return {kind: _Pool(*(np.concatenate(column) for column in columns)) for kind, columns in found.items()}
+
+
+def open_records(
+    records_dir: str, stage: stages.Stage, split: str, augment: bool = True
+) -> tuple[Sampler, image_store.ImageStore] | None:
+    """A sampler of the stage's picture records, by the recipe that they were built by, and their images; None if none.
+
+    Args:
+        records_dir: Where `data_prep.build` wrote.
+        stage: Whose records.
+        split: "train" or "validation".
+        augment: See `Sampler`.
+
+    Raises:
+        FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`.
+    """
+    settings = manifests.read(records_dir, stage, manifests.PICTURES)["settings"]["recipe"]
+    recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
+    pictures, store = image_batches.read(records_dir, stage, split)
+    return (Sampler(pictures, store, stage, recipe, augment), store) if pictures else None

@@ -8,52 +8,12 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import candidates, labels, mining
+from data_prep import candidates, labels, mining, recipes
 from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, kinds, records, stages, warping
 from mtcnn_tf.datasets import sizes
 
 OUTSIDE = "box outside the picture"
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """The numbers of the published sampling recipe.
-
-    Attributes:
-        negatives: Random negatives wanted from a picture (P-Net).
-        negatives_near_face: Random squares near each face, of which the negatives are kept (P-Net).
-        trials_per_face: Jittered squares round each face, sorted into positives and parts by their IoU.
-        landmark_trials_per_face: Jittered, turned and mirrored squares round each face with known points.
-        min_scale: The shortest jittered side, as a share of the face's shorter side.
-        max_scale: The longest jittered side, as a share of the face's longer side.
-        max_shift: The farthest move of a jittered square's centre, as a share of the face's sides.
-        max_rotation: The picture round a jittered square is turned by at most this many degrees either way.
-        max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
-        margin: A crop shows so many times its square; targets stay relative to the square. A network learns and is
-            used with one margin, see `networks.build`.
-        rules: What separates the kinds.
-        scale_boxes: Whether boxes drawn on a picture of another size but the same proportions are scaled.
-    """
-
-    negatives: int = 50
-    negatives_near_face: int = 5
-    trials_per_face: int = 20
-    landmark_trials_per_face: int = 20
-    min_scale: float = 0.8
-    max_scale: float = 1.25
-    max_shift: float = 0.2
-    max_rotation: float = 5.0
-    max_mined_negatives: int = 60
-    margin: float = 1.0
-    rules: labels.Rules = labels.Rules()
-    scale_boxes: bool = False
-
-    def __post_init__(self):
-        if self.min_scale > self.max_scale:
-            raise ValueError(
-                f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"
-            )
 
 
 def fit_to_picture(
@@ -92,7 +52,7 @@ def of_picture(
     image: np.ndarray,
     annotation: faces.Annotation,
     stage: stages.Stage,
-    recipe: Recipe,
+    recipe: recipes.Recipe,
     rng: np.random.Generator,
     propose: mining.Propose | None = None,
 ) -> records.Examples:
@@ -176,7 +136,7 @@ class _Jittered:
         return warping.warp(levels, warping.rotated(shown, self.angles, self.pivots, size), size)
 
 
-def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: Recipe) -> _Jittered:
+def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: recipes.Recipe) -> _Jittered:
     """`count` squares round each of the boxes."""
     rows = np.repeat(np.arange(len(boxes)), count)
     angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
@@ -210,7 +170,7 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     known_mask = np.isfinite(annotation.landmarks).all(axis=(1, 2))
     rows = np.flatnonzero(known_mask & labels.usable_mask(annotation, recipe.rules.min_face_size))
     jittered = _jitter(rng, annotation.boxes[rows], recipe.landmark_trials_per_face, recipe)
-    points = rotate(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
+    points = box_geometry.rotate_points(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
     points = box_geometry.encode_points(jittered.squares, points)
     compared = labels.compared(jittered.face_boxes, recipe.rules)
     is_close_mask = box_geometry.paired_iou(jittered.squares, compared) > recipe.rules.positive_iou
@@ -223,10 +183,3 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     num_crops = len(points)
     landmarks = points.reshape(num_crops, 10).astype(np.float32)
     return records.Examples(images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks)
-
-
-def rotate(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:
-    """Points [N, P, 2] turned clockwise (as seen on the screen) by `angles` [N] round `pivots` [N, 2]."""
-    cosine, sine = np.cos(angles), np.sin(angles)
-    turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]
-    return np.einsum("nij,npj->npi", turn, points - pivots[:, None]) + pivots[:, None]

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_prep import examples, mining, pictures, shards
+from data_prep import examples, mining, pictures, recipes, shards
 from mtcnn_tf import faces, files, images, manifests, picture_records, records, stages
 
 
@@ -67,7 +67,7 @@ class Settings:
 
     stage_dir: files.Path
     stage_name: str
-    recipe: examples.Recipe
+    recipe: recipes.Recipe
     seed: int
     miner: mining.Miner | None
     max_pixels: int = images.MAX_PIXELS

@@ -33,6 +33,11 @@ class Rules:
     overlap: str = "square"
 
     def __post_init__(self):
+        if not 0 <= self.negative_iou <= self.part_iou <= self.positive_iou <= 1:
+            raise ValueError(
+                "expected negative_iou ≤ part_iou ≤ positive_iou, in 0–1, or a box would be two kinds at once; got "
+                f"{self.negative_iou:g}, {self.part_iou:g}, {self.positive_iou:g}"
+            )
         if self.overlap not in OVERLAPS:
             raise ValueError(f"overlap must be one of {', '.join(OVERLAPS)}, got {self.overlap!r}")
 
@@ -40,13 +45,6 @@ class Rules:
 def compared(boxes: np.ndarray, rules: Rules) -> np.ndarray:
     """What of the faces with these `boxes` [N, 4] a candidate is compared with, [N, 4]; see `Rules.overlap`."""
     return box_geometry.square(boxes) if rules.overlap == "square" else boxes
-
-    def __post_init__(self):
-        if not 0 <= self.negative_iou <= self.part_iou <= self.positive_iou <= 1:
-            raise ValueError(
-                "expected negative_iou ≤ part_iou ≤ positive_iou, in 0–1, or a box would be two kinds at once; got "
-                f"{self.negative_iou:g}, {self.part_iou:g}, {self.positive_iou:g}"
-            )
 
 
 def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:

@@ -124,13 +124,16 @@ def _in_order(xp, values: Any) -> Any:
 
 
 def _nth_largest(xp, overlaps: list, count: int) -> Any:
-    """The `count`-th largest overlap of each face, [B, M]."""
+    """The `count`-th largest overlap of each face, [B, M]; the least where there are fewer anchors."""
     flat = [xp.reshape(overlap, (*overlap.shape[:2], -1)) for overlap in overlaps]
-    if xp is np:
-        tops = [np.partition(x, -count, axis=-1)[..., -count:] for x in flat]
-        return np.partition(np.concatenate(tops, axis=-1), -count, axis=-1)[..., -count]
-    tops = xp.concatenate([xp.top_k(x, count)[0] for x in flat], axis=-1)
-    return xp.top_k(tops, count)[0][..., -1]
+    # Counted from the shapes: a small window has few anchors on the coarse grids.
+    tops = xp.concatenate([_largest(xp, x, min(count, x.shape[-1])) for x in flat], axis=-1)
+    return xp.min(_largest(xp, tops, min(count, tops.shape[-1])), axis=-1)
+
+
+def _largest(xp, values: Any, count: int) -> Any:
+    """The `count` largest of the last axis, in any order."""
+    return np.partition(values, -count, axis=-1)[..., -count:] if xp is np else xp.top_k(values, count)[0]
 
 
 def _learnt_mask(xp, boxes: Any, size: int, rules: Rules) -> Any:

@@ -67,6 +67,13 @@ def turn(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
     return np.concatenate([centres - half_sides, centres + half_sides], axis=1).astype(np.float32)
 
 
+def rotate_points(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:
+    """Points [N, P, 2] turned clockwise (as seen on the screen) by `angles` [N] round `pivots` [N, 2]."""
+    cosine, sine = np.cos(angles), np.sin(angles)
+    turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]
+    return np.einsum("nij,npj->npi", turn, points - pivots[:, None]) + pivots[:, None]
+
+
 def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
     """The parts of the boxes that lie within a picture of `width` × `height` pixels, [..., 4]."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))

@@ -9,6 +9,7 @@ All pixels are sampled from the same halved copies that training crops are cut f
 meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
 """
 
+import functools
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -129,7 +130,10 @@ class Cascade(tf.Module):
 
     def _search(self, image, min_face_size, thresholds, scale_factor, until):
         levels = crops.halvings(image)
-        proposals = self._propose(levels, min_face_size, thresholds[0], scale_factor)
+        of_first = levels.__getitem__
+        if until == stages.RPN.name:  # which samples from one copy, so that the others need not be made
+            of_first = functools.partial(crops.halving, image)
+        proposals = self._propose(of_first, min_face_size, thresholds[0], scale_factor)
         rimmed = crops.rimmed(levels)
         if until in ("rnet", "onet") and "rnet" in self.networks:
             proposals = self._refine(rimmed, proposals, thresholds[1])

@@ -10,22 +10,29 @@ import tensorflow as tf
 from mtcnn_tf import warping
 
 
-def halvings(image: tf.Tensor) -> list[tf.Tensor]:
+def halvings(image: tf.Tensor, count: int = warping.NUM_HALVINGS) -> list[tf.Tensor]:
     """The picture and its halved copies, each the 2×2 mean of the one before.
 
     Args:
         image: uint8 [H, W, 3], at least one pixel.
+        count: How many of them are wanted.
 
     Returns:
-        `warping.NUM_HALVINGS` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
+        `count` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
         float32. One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left
         corner.
     """
     with tf.name_scope("pyramid"):
-        levels = [image, _halve_bytes(image)]
-        while len(levels) < warping.NUM_HALVINGS:
-            levels.append(tf.nn.avg_pool2d(levels[-1][None], 2, 2, "SAME")[0])
+        levels = [image]
+        while len(levels) < count:
+            last = levels[-1]
+            levels.append(_halve_bytes(last) if len(levels) == 1 else tf.nn.avg_pool2d(last[None], 2, 2, "SAME")[0])
         return levels
+
+
+def halving(image: tf.Tensor, k: int) -> tf.Tensor:
+    """The k-th of `halvings`, where the others are of no use."""
+    return halvings(image, k + 1)[k]
 
 
 def _halve_bytes(image: tf.Tensor) -> tf.Tensor:

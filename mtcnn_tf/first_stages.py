@@ -2,22 +2,29 @@
 
 P-Net looks at a pyramid of scales through windows of 12 pixels (Zhang et al. 2016, section II.A; thresholds of the
 non-maximum suppression are those of the authors' released code). The RPN looks once, at the picture as P-Net's first
-scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN", section 3.1).
+scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN", section 3.1). Of a picture in which a
+face may be larger than its anchors it sees a small copy, too.
 
 Both sample from the same halved copies that training crops are cut from, see `crops`.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from mtcnn_tf import anchors, crops, graph_boxes, inference, stages
+from mtcnn_tf import anchors, crops, graph_boxes, inference, stages, warping
 
 NMS_PNET_SCALE, NMS_PNET = 0.5, 0.7
 """Largest intersection over union of two windows: of one scale, and of all scales."""
 NMS_RPN = 0.6
 """Largest intersection over union of two boxes of the RPN, after their regression."""
 PNET_STRIDE = 2
+MAX_GROWTH = 1.4
+"""A face larger than this times the RPN's largest anchor is not found."""
+LOOK_AGAIN = 8.0
+"""Where larger faces may be, the RPN looks once more at so many times fewer pixels a side, which costs little."""
 
 
 class Proposals(NamedTuple):
@@ -47,17 +54,21 @@ class Pyramid:
         self._max_per_scale = max_proposals_per_scale
 
     def __call__(
-        self, levels: list[tf.Tensor], min_face_size: tf.Tensor, threshold: tf.Tensor, scale_factor: tf.Tensor
+        self,
+        levels: Callable[[int], tf.Tensor],
+        min_face_size: tf.Tensor,
+        threshold: tf.Tensor,
+        scale_factor: tf.Tensor,
     ) -> Proposals:
         """P-Net's boxes after regression.
 
         Args:
-            levels: What `crops.halvings` returns.
+            levels: k → the k-th of `crops.halvings`.
             min_face_size: Of `cascade.Cascade`, as the others.
             threshold: Score to exceed.
             scale_factor: Ratio of neighbouring scales.
         """
-        first_scale, num_scales = _scales(tf.shape(levels[0]), min_face_size, scale_factor)
+        first_scale, num_scales = _scales(tf.shape(levels(0)), min_face_size, scale_factor)
 
         def add_scale(i, found):
             scale = first_scale * scale_factor ** tf.cast(i, tf.float32)
@@ -120,14 +131,44 @@ class OneLook:
         self.max_proposals = 1000 if max_proposals is None else max_proposals
 
     def __call__(
-        self, levels: list[tf.Tensor], min_face_size: tf.Tensor, threshold: tf.Tensor, scale_factor: tf.Tensor
+        self,
+        levels: Callable[[int], tf.Tensor],
+        min_face_size: tf.Tensor,
+        threshold: tf.Tensor,
+        scale_factor: tf.Tensor,
     ) -> Proposals:
         """The RPN's boxes after regression; see `Pyramid`, whose scale factor is of no use here."""
-        scale, num_scales = _scales(tf.shape(levels[0]), min_face_size, scale_factor)
-        nothing = Proposals(tf.zeros([0, 4]), tf.zeros([0]), tf.zeros([0]))
-        return tf.cond(num_scales > 0, lambda: self._look(levels, scale, threshold), lambda: nothing)
+        first_scale, num_looks = self._looks(tf.shape(levels(0)), min_face_size, scale_factor)
+
+        def add_look(i, found):
+            scale = first_scale / LOOK_AGAIN ** tf.cast(i, tf.float32)
+            return i + 1, tf.concat([found, self._look(levels, scale, threshold)], axis=0)
+
+        _, found = tf.while_loop(
+            lambda i, _: i < num_looks,
+            add_look,
+            (tf.constant(0), tf.zeros([0, 9])),
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 9])),
+        )
+        with tf.name_scope("nms"):
+            best = tf.math.top_k(found[:, 4], tf.minimum(self.max_proposals, tf.shape(found)[0]))
+            squares, _, offsets = tf.split(tf.gather(found, best.indices), [4, 1, 4], axis=1)
+            boxes, logits = graph_boxes.drop_empty(graph_boxes.decode(squares, offsets), best.values)
+            keep = tf.image.non_max_suppression(boxes, logits, self.max_proposals, NMS_RPN)
+        boxes, logits = tf.gather(boxes, keep), tf.gather(logits, keep)
+        return Proposals(boxes, logits, logits)
+
+    def _looks(self, shape, min_face_size, scale_factor):
+        """The scale of the first look and the number of looks, each at `LOOK_AGAIN` times fewer pixels a side."""
+        scale, num_scales = _scales(shape, min_face_size, scale_factor)
+        side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32) * scale
+        num_more = tf.math.ceil(
+            tf.math.log(side / (MAX_GROWTH * self._network.anchors.sizes[-1])) / math.log(LOOK_AGAIN)
+        )
+        return scale, tf.where(num_scales > 0, 1 + tf.cast(tf.maximum(num_more, 0.0), tf.int32), 0)
 
     def _look(self, levels, scale, threshold):
+        """Anchors of one look that look like faces: float32 [N, 9] of square, logit, offsets."""
         pixels, pixel_size = _resize(levels, scale)
         missing = -tf.shape(pixels)[:2] % anchors.LARGEST_STRIDE  # black, to the right and below
         pixels = tf.pad(pixels, [[0, missing[0]], [0, missing[1]], [0, 0]])
@@ -137,11 +178,8 @@ class OneLook:
             best = tf.math.top_k(tf.gather(logits, rows), tf.minimum(self.max_proposals, tf.size(rows)))
             rows = tf.gather(rows, best.indices)
             squares = tf.gather(anchor_boxes(self._network.anchors, tf.shape(pixels)), rows)
-            boxes = graph_boxes.decode(squares, tf.gather(offsets, rows))
-            boxes, logits = graph_boxes.drop_empty(boxes, best.values)
-            keep = tf.image.non_max_suppression(boxes, logits, self.max_proposals, NMS_RPN)
-        boxes, logits = tf.gather(boxes, keep) * tf.tile(pixel_size, [2]), tf.gather(logits, keep)
-        return Proposals(boxes, logits, logits)
+            squares *= tf.tile(pixel_size, [2])
+        return tf.concat([squares, best.values[:, None], tf.gather(offsets, rows)], axis=1)
 
 
 def of(
@@ -175,17 +213,15 @@ def _resize(levels, scale):
         halving = crops.nearest_halving(1 / scale)
         # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
         step = tf.bitwise.left_shift(1, halving)
-        covered = tf.cast((tf.shape(levels[0])[:2] + step - 1) // step * step, tf.float32)
+        covered = tf.cast((tf.shape(levels(0))[:2] + step - 1) // step * step, tf.float32)
         size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
-        resize = [lambda level=level: tf.image.resize(level, tf.cast(size, tf.int32)) for level in levels]
+        pixels = tf.cast(size, tf.int32)
+        resize = [lambda k=k: tf.image.resize(levels(k), pixels) for k in range(warping.NUM_HALVINGS)]
         return tf.switch_case(halving, resize), (covered / size)[::-1]
 
 
 def _scales(shape, min_face_size, scale_factor):
-    """The first scale and the number of scales, each `scale_factor` times the one before, that P-Net scans.
-
-    The RPN looks at the first, if there is one.
-    """
+    """The first scale and the number of scales, each `scale_factor` times the one before, that P-Net scans."""
     size = float(stages.PNET.size)
     shorter_side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
     wanted = size / min_face_size

@@ -11,6 +11,9 @@ from keras import ops
 
 from mtcnn_tf import colours, image_store, warping
 
+HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern")
+"""What of a drawn batch tells how its pixels are cut and changed; all else are targets."""
+
 
 def held(store: image_store.ImageStore, size: int) -> dict[str, Any]:
     """What `cut` needs of the images, as arrays to keep on the accelerator.
@@ -79,7 +82,7 @@ def change_colours(held: dict[str, Any], pixels: Any, drawn: dict[str, Any]) -> 
     matrix = drawn["colours"]
     changed = ops.einsum("nhwc,ndc->nhwd", pixels, matrix[:, :, :3]) + matrix[:, None, None, :, 3]
     noise = ops.take(held["patterns"], drawn["pattern"], axis=0) * drawn["noise"][:, None, None, None]
-    return ops.clip(changed + noise, 0.0, 255.0)
+    return ops.clip(ops.clip(changed, 0.0, 255.0) + noise, 0.0, 255.0)  # the host's pixels are bytes in between
 
 
 class OnAccelerator:

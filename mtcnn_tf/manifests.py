@@ -92,4 +92,4 @@ def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None
 
 def margin(manifest: dict) -> float:
     """How many times their squares the crops of a manifest show; once where records are older than margins."""
-    return manifest["settings"]["recipe"].get("margin", 1.0)
+    return manifest.get("settings", {}).get("recipe", {}).get("margin", 1.0)

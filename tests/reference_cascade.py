@@ -97,11 +97,22 @@ def scaled(copies, scale):
     return small, np.array([covered_width / small.shape[1], covered_height / small.shape[0]] * 2)
 
 
-def look(model, image, copies, min_face_size, threshold, limit=NMS_RPN):
-    found = scales(*image.shape[:2], min_face_size, 0.5)
-    if not found:
-        return np.zeros((0, 4)), np.zeros(0)
-    small, ratio = scaled(copies, found[0])
+def look(model, image, copies, min_face_size, threshold):
+    shorter, sizes = min(image.shape[:2]), model.get_layer("proposals").sizes
+    boxes, scores = np.zeros((0, 4)), np.zeros(0)
+    for scale in scales(*image.shape[:2], min_face_size, 0.5)[:1]:
+        while True:
+            found = look_at(model, *scaled(copies, scale), threshold)
+            boxes, scores = np.concatenate([boxes, found[0]]), np.concatenate([scores, found[1]])
+            if shorter * scale <= 1.4 * sizes[-1]:
+                break
+            scale /= 8  # larger faces may be there
+    boxes, scores = not_empty(boxes, scores)
+    keep = suppress(boxes, scores, NMS_RPN, "union")
+    return boxes[keep], scores[keep]
+
+
+def look_at(model, small, ratio, threshold):
     height, width = (math.ceil(side / 32) * 32 for side in small.shape[:2])
     black = np.zeros((height, width, 3))
     black[: small.shape[0], : small.shape[1]] = small
@@ -111,9 +122,7 @@ def look(model, image, copies, min_face_size, threshold, limit=NMS_RPN):
     for anchor, score, shift in zip(anchors, scores, outputs["offsets"], strict=True):
         if score > threshold:
             boxes.append(anchor + shift * (anchor[2] - anchor[0]))
-    boxes, scores = not_empty(np.array(boxes).reshape(-1, 4), scores[scores > threshold])
-    keep = suppress(boxes, scores, limit, "union")
-    return boxes[keep] * ratio, scores[keep]
+    return np.array(boxes).reshape(-1, 4) * ratio, scores[scores > threshold]
 
 
 def all_anchors(sizes, height, width):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data_prep import examples, jobs
+from data_prep import jobs, recipes
 from mtcnn_tf import cascade, decoding, detector, faces, images, networks, stages
 from tests import mutations
 
@@ -49,7 +49,7 @@ def test_training_steps_over_what_is_refused(pictures, decoded, tmp_path):
         path = tmp_path / f"{number}.jpg"
         path.write_bytes(picture)
         annotations.append((number, faces.Annotation(str(path), [[0, 0, 10, 10]])))
-    recipe = examples.Recipe(negatives=0, negatives_near_face=0, trials_per_face=1, landmark_trials_per_face=0)
+    recipe = recipes.Recipe(negatives=0, negatives_near_face=0, trials_per_face=1, landmark_trials_per_face=0)
     settings = jobs.Settings(tmp_path / "records", "pnet", recipe, 0, None, max_pixels=10**6)
     counts = []
     made = jobs.make(jobs.Job("train", 0, 1, annotations), settings, None, counts.append)

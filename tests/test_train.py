@@ -74,7 +74,7 @@ def run(*flags):
 
 def wait_for_step(process, workdir, step):
     """Waits until a checkpoint of at least `step` is there."""
-    while not any(int(path.name[5:14]) >= step for path in workdir.glob("pnet/checkpoints/step-*.index")):
+    while not any(int(path.name[5:14]) >= step for path in workdir.glob("*/checkpoints/step-*.npz")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
 

@@ -49,6 +49,9 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "A picture file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
     lower_bound=1,
 )
+_TRY_ROTATIONS = flags.DEFINE_bool(
+    "try_rotations", False, "Search also turned by 90°, 180° and 270°; takes four times as long."
+)
 _EVERY = flags.DEFINE_integer(
     "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
 )
@@ -73,6 +76,7 @@ def main(argv: list[str]) -> None:
             thresholds=thresholds,
             max_faces=_MAX_FACES.value,
             max_pixels=_MAX_PIXELS.value,
+            try_rotations=_TRY_ROTATIONS.value,
         )
         out = results.Results(_OUT_DIR.value, _WRITE.value)
     except (OSError, ValueError) as error:

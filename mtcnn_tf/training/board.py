@@ -17,6 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.custom_scalar import metadata as custom_scalar_metadata
 from tensorboard.plugins.histogram import summary_v2 as histogram_summary
 from tensorboard.plugins.hparams import summary_v2 as hyperparameter_summary
+from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.pr_curve import metadata as pr_curve_metadata
 from tensorboard.plugins.scalar import summary_v2 as scalar_summary
 from tensorboard.plugins.text import summary_v2 as text_summary
@@ -125,8 +126,8 @@ def _tensor(name: str, values: np.ndarray, metadata: summary_pb2.SummaryMetadata
 def _image(name: str, image: np.ndarray) -> summary_pb2.Summary:
     """An image, RGB uint8 [H, W, 3]."""
     encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-    held = summary_pb2.Summary.Image(height=image.shape[0], width=image.shape[1], encoded_image_string=encoded)
-    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=name, image=held)])
+    height, width = (str(side).encode() for side in image.shape[:2])
+    return _tensor(name, np.array([width, height, encoded], object), image_metadata.create_summary_metadata("", ""))
 
 
 def _pr_curve(name: str, scores: np.ndarray, is_face: np.ndarray, num_thresholds: int = 201) -> summary_pb2.Summary:

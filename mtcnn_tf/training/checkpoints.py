@@ -80,7 +80,7 @@ class Checkpoints:
         found = paths(self._dir)
         for path in found:
             try:
-                with np.load(path, allow_pickle=False) as held:
+                with open(path, "rb") as file, np.load(file, allow_pickle=False) as held:
                     progress = json.loads(str(held[_PROGRESS]))
                     self._learner.restore([held[name] for name in sorted(held.files) if name != _PROGRESS])
             except Exception as error:  # every sort of damage has an error of its own

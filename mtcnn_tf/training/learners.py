@@ -46,7 +46,7 @@ class _Learner:
     check_every = 1
     """Steps after which losses are looked at: to look at each would have an accelerator wait."""
 
-    def __init__(self, model, network, optimizer, average):
+    def __init__(self, model: keras.Model, network: keras.Model, optimizer: keras.Optimizer, average: float):
         self.model, self.network, self.optimizer = model, network, optimizer
         optimizer.build(model.trainable_variables)
         self._decay = average
@@ -65,7 +65,15 @@ class _Learner:
 class TensorFlowLearner(_Learner):
     """On TensorFlow, on the devices of a `tf.distribute.Strategy`."""
 
-    def __init__(self, model, network, optimizer, strategy, average, prepare):
+    def __init__(
+        self,
+        model: keras.Model,
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        strategy: Any,
+        average: float,
+        prepare: Any,
+    ):
         import tensorflow as tf
 
         super().__init__(model, network, optimizer, average)
@@ -98,7 +106,8 @@ class TensorFlowLearner(_Learner):
 
     def variables(self) -> list:
         """Everything that a training which goes on must find again."""
-        return [*(x.value for x in (*self.model.variables, *self.optimizer.variables)), *self._averaged]
+        variables = (*self.model.variables, *self.model.metrics_variables, *self.optimizer.variables)
+        return [*(x.value for x in variables), *self._averaged]
 
     def arrays(self) -> list[np.ndarray]:
         """The values of all variables."""
@@ -136,17 +145,29 @@ class JaxLearner(_Learner):
 
     check_every = 50
 
-    def __init__(self, model, network, optimizer, strategy, average, prepare):
+    def __init__(
+        self,
+        model: keras.Model,
+        network: keras.Model,
+        optimizer: keras.Optimizer,
+        strategy: Any,
+        average: float,
+        prepare: Any,
+    ):
         import jax
 
         super().__init__(model, network, optimizer, average)
         self._jax = jax
         self._held = prepare.held if prepare is not None else None
+        # Beside the weights; of figures Keras's own `stateless_call` knows nothing.
+        self._others = [*model.non_trainable_variables, *model.metrics_variables]
         self._read()
 
         def loss_of(weights, others, batch):
-            _, others, losses = model.stateless_call(weights, others, batch, training=True, return_losses=True)
-            return ops.sum(ops.stack(losses)), others
+            state = [*zip(model.trainable_variables, weights, strict=True), *zip(self._others, others, strict=True)]
+            with keras.StatelessScope(state_mapping=state, collect_losses=True) as scope:
+                model(batch, training=True)
+            return ops.sum(ops.stack(scope.losses)), [scope.get_current_value(x) for x in self._others]
 
         def step(state, held, batch):
             weights, others, optimized, averaged = state
@@ -165,7 +186,7 @@ class JaxLearner(_Learner):
         copy = self._jax.numpy.array  # a step gives the memory of its state away
         self._state = (
             [copy(x.value) for x in self.model.trainable_variables],
-            [copy(x.value) for x in self.model.non_trainable_variables],
+            [copy(x.value) for x in self._others],
             [copy(x.value) for x in self.optimizer.variables],
             [copy(x) for x in self._averaged],
         )
@@ -187,7 +208,7 @@ class JaxLearner(_Learner):
             raise ValueError("expected as many arrays as a state has, got more")
 
     def _write(self, weights):
-        variables = (self.model.trainable_variables, self.model.non_trainable_variables, self.optimizer.variables)
+        variables = (self.model.trainable_variables, self._others, self.optimizer.variables)
         for part, values in zip(variables, (weights, *self._state[1:3]), strict=True):
             for variable, value in zip(part, values, strict=True):
                 variable.assign(value)

@@ -113,10 +113,20 @@ class RpnValidator:
     NMS_IOU = 0.5
 
     def __init__(self, network: keras.Model, batches: Iterable):
+        """Prepares to measure.
+
+        Raises:
+            ValueError: There is no face to be found in any of the batches; told before a training begins.
+        """
         self._batches = batches
         self._predict = learners.predictor(network)
         self._anchors = networks.anchors_of(network)
         self.scores, self.is_face, self._shown = np.zeros(0, np.float32), np.zeros(0, bool), {}
+        if not any(len(self._wanted(batch, row)) for batch in batches for row in range(len(batch["boxes"]))):
+            raise ValueError(
+                f"validation needs faces of at least {self.MIN_FACE_SIZE:g} pixels to be found, got none; hold out "
+                "more images"
+            )
 
     @staticmethod
     def badness(row: dict) -> float:
@@ -124,11 +134,7 @@ class RpnValidator:
         return -row["val_recall_at_100"]
 
     def measure(self) -> dict[str, float]:
-        """The recall at several numbers of proposals a window, `recall_at_100`, with an IoU of 0.5 after regression.
-
-        Raises:
-            ValueError: There is no batch, or no face in any of them.
-        """
+        """The recall at several numbers of proposals a window, `recall_at_100`, with an IoU of 0.5 after regression."""
         ranks, scores, is_face = [], [], []
         self._shown = {}
         for batch in self._batches:
@@ -143,11 +149,6 @@ class RpnValidator:
                 is_face.append((iou >= self.FOUND_IOU).any(axis=0))
                 if len(self._shown) < NUM_SAMPLES:
                     self._shown[f"window_{len(self._shown)}"] = (batch, row, predictions, proposals, of_proposals)
-        if not sum(map(len, ranks)):
-            raise ValueError(
-                f"validation needs faces of at least {self.MIN_FACE_SIZE:g} pixels to be found, got none; hold out "
-                "more images"
-            )
         self.scores, self.is_face = np.concatenate(scores), np.concatenate(is_face)
         ranks = np.concatenate(ranks)
         return {f"recall_at_{count}": float(np.mean(ranks < count)) for count in self.NUM_PROPOSALS}

@@ -13,7 +13,7 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import building, examples, jobs, shards
+from data_prep import building, jobs, recipes, shards
 from mtcnn_tf import datasets, images, input_pipeline, kinds, locks, networks, stages
 from tests import warm_python
 
@@ -288,7 +288,7 @@ def test_boxes_drawn_at_another_size_are_left_out_or_scaled(tmp_path):
     left_out = building.build(config, str(tmp_path / "one"), num_workers=1)
     assert list(left_out["problems"].values()) == [1]
     scaled = building.build(
-        dataclasses.replace(config, recipe=examples.Recipe(scale_boxes=True)), str(tmp_path / "two"), num_workers=1
+        dataclasses.replace(config, recipe=recipes.Recipe(scale_boxes=True)), str(tmp_path / "two"), num_workers=1
     )
     assert not scaled["problems"]
     assert scaled["examples"]["train"]["negative"] > 1.5 * left_out["examples"]["train"]["negative"]

@@ -4,14 +4,14 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import examples, labels
+from data_prep import examples, labels, recipes
 from mtcnn_tf import boxes, faces, kinds, records, stages
 
 FACE = np.array([drawn_faces.FACE], np.float32)
 POINTS = np.array([[[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]]], np.float32)
 ANNOTATION = faces.Annotation("a.png", FACE, POINTS)
 PICTURE = drawn_faces.draw_picture(0)
-RECIPE = examples.Recipe()
+RECIPE = recipes.Recipe()
 
 
 def of_picture(annotation=ANNOTATION, stage=stages.PNET, recipe=RECIPE, seed=0, propose=None, picture=PICTURE):
@@ -129,7 +129,7 @@ def test_mined_examples_come_from_the_proposals(stage):
 
 def test_scales_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="min_scale of at most max_scale, got 2 and 1.25"):
-        examples.Recipe(min_scale=2)
+        recipes.Recipe(min_scale=2)
 
 
 def test_no_proposals_at_all():

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep import mining
-from mtcnn_tf import stages
+from mtcnn_tf import networks, stages
 
 
 def test_best_scores():
@@ -47,6 +47,18 @@ class _FixedCascade:
         assert until == "pnet" and len(thresholds) == 1
         mask = self.found["scores"] >= thresholds[0]
         return {name: tf.boolean_mask(value, mask) for name, value in self.found.items()}
+
+
+@pytest.mark.parametrize("names", [("rpn",), ("rpn", "rnet")])
+def test_onet_learns_from_whatever_proposes_in_the_folder(tmp_path, names):
+    for name in names:
+        networks.build(stages.BY_NAME[name]).save(tmp_path / f"{name}.keras")
+    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    face = np.array([[10, 10, 40, 45]], np.float32)
+    miner, report = mining.calibrate(str(tmp_path), stages.ONET, [(picture, face)], 20.0, 0.3)
+    assert [entry["stage"] for entry in report] == list(names)
+    assert miner.last_stage == names[-1] and len(miner.thresholds) == len(names)
+    assert len(miner.load()(picture)) > 0
 
 
 @pytest.mark.parametrize(("background_score", "threshold"), [(0.95, 0.9), (0.5, 0.5)])

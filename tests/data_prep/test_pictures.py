@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from test_building import ROOT, command, contents, wait_for
 
-from data_prep import building, examples, labels, pictures
+from data_prep import building, labels, pictures, recipes
 from mtcnn_tf import faces, images, input_pipeline, manifests, networks, picture_records, stages
 from tests import warm_python
 
@@ -147,7 +147,7 @@ def test_the_manifest_tells_what_is_there(built, specs):
 
 
 def test_the_same_pictures_are_held_out_as_for_crops(built, specs, tmp_path):
-    recipe = examples.Recipe(negatives=1, trials_per_face=2)
+    recipe = recipes.Recipe(negatives=1, trials_per_face=2)
     building.build(config_of(*specs, stage="pnet", recipe=recipe), str(tmp_path), num_workers=1)
     assert (tmp_path / "pnet" / "held_out.txt").read_text() == (built[0] / "rpn" / "held_out.txt").read_text()
     with pytest.raises(ValueError, match="got records of whole pictures"):
@@ -213,7 +213,7 @@ def test_pictures_none_of_which_can_be_read_are_one_sentence(tmp_path):
 
 
 def test_no_usable_face_is_one_sentence(wider_dir, tmp_path):
-    recipe = examples.Recipe(rules=labels.Rules(min_face_size=500))
+    recipe = recipes.Recipe(rules=labels.Rules(min_face_size=500))
     with pytest.raises(ValueError, match="expected annotated faces of at least 500 pixels"):
         building.build(config_of(f"wider_face:{wider_dir}", recipe=recipe), str(tmp_path / "out"), num_workers=1)
 

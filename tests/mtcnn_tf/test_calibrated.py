@@ -38,6 +38,16 @@ def test_what_is_no_such_file_is_one_sentence(workdir, text):
     assert "\n" not in str(e.value)
 
 
+def test_a_cascade_that_begins_with_the_rpn_has_as_many_as_it_has_networks(workdir):
+    (workdir / "pnet.keras").rename(workdir / "rpn.keras")
+    rnet = (workdir / "rnet.keras").rename(workdir / "elsewhere.keras")
+    calibrated.write(workdir, (0.1, 0.3), {})
+    assert calibrated.read(workdir) == (0.1, 0.3)
+    rnet.rename(workdir / "rnet.keras")
+    with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
+        calibrated.read(workdir)
+
+
 def test_the_weights_that_ship_have_thresholds():
     shipped = f"{mtcnn_tf.__path__[0]}/weights"
     assert calibrated.read(shipped) == pytest.approx(mtcnn_tf.load().thresholds)
@@ -45,7 +55,7 @@ def test_the_weights_that_ship_have_thresholds():
 
 def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(workdir):
     address = "ram://calibrated/networks"
-    for stage in stages.ALL:
+    for stage in stages.ON_CROPS:
         files.as_path(address).mkdir()
         (files.as_path(address) / stage.network_file).write_bytes((workdir / stage.network_file).read_bytes())
     assert calibrated.read(address) is None

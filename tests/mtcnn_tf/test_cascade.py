@@ -120,6 +120,22 @@ def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
     assert_agrees_with_reference(some(all_models, names), all_detectors[names], *PICTURES[name])
 
 
+def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_models):
+    rpn = networks.rpn(anchors.Anchors((12.0, 30.0)))
+    for layer in rpn.layers[:-1]:
+        if layer.get_weights() and layer.name not in ("face8", "offsets8"):
+            layer.set_weights(all_models["rpn"].get_layer(layer.name).get_weights())
+    rng = np.random.default_rng(2)
+    rpn.get_layer("face8").kernel.assign(rng.normal(0, 0.1, (1, 1, 64, 2)))
+    rpn.get_layer("offsets8").kernel.assign(rng.normal(0, 0.01, (1, 1, 64, 8)))
+    models, image = {"rpn": rpn}, waves(140, 170)
+    find = detector.Detector(cascade.Cascade(models))
+    threshold = gap_near(find(image, 20, (0,), until="rpn").scores, 0.5)
+    found = find(image, 20, (threshold,), until="rpn")
+    assert np.ptp(found.boxes[:, 2:] - found.boxes[:, :2]) > 100
+    assert_same_faces(found, *reference_cascade.detect(models, image, 20, (threshold,), until="rpn"), atol=0.1)
+
+
 @pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
 def test_crops_may_show_more_than_the_square(names):
     models = some(random_networks(margin=1.3), names)

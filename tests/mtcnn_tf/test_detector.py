@@ -182,6 +182,7 @@ WRONG_ARGUMENTS = [
     ({"max_faces": True}, "max_faces must be"),
     ({"color": "gbr"}, "color must be one of rgb, bgr"),
     ({"color": None}, "color must be one of rgb, bgr"),
+    ({"try_rotations": "yes"}, "try_rotations must be True or False, got 'yes'"),
     ({"until": "qnet"}, "until must be one of pnet, rnet, onet"),
     ({"until": ["onet"]}, "until must be one of pnet, rnet, onet"),
 ]
@@ -261,7 +262,7 @@ def test_a_detector_that_lacks_networks_says_so(workdir):
     with pytest.raises(ValueError, match="until must be one of pnet, rnet, got 'onet'"):
         until_rnet(noise(30, 30))
     assert_answers_other_threads(lambda: until_rnet(noise(30, 30), until="rnet"))
-    with pytest.raises(ValueError, match="until must be one of pnet, rnet, onet, got 'qnet'"):
+    with pytest.raises(ValueError, match="until must be one of rpn, pnet, rnet, onet, got 'qnet'"):
         detector.from_workdir(workdir, until="qnet")
     with pytest.raises(ValueError, match="thresholds must be 3"):
         detector.from_workdir(workdir, thresholds=0.5)
@@ -427,6 +428,13 @@ def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, workdi
     (tmp_path / "rnet.keras").write_bytes((workdir / "rnet.keras").read_bytes() + b" ")
     with pytest.raises(ValueError, match="expected rnet.keras as it was shipped"):
         mtcnn_tf.load()
+
+
+def test_load_refuses_two_first_stages(tmp_path, workdir):
+    for name in ("rpn.keras", "pnet.keras"):
+        (tmp_path / name).write_bytes((workdir / "pnet.keras").read_bytes())
+    with pytest.raises(ValueError, match="expected one first stage in .*, got rpn.keras and pnet.keras"):
+        mtcnn_tf.load(tmp_path)
 
 
 def test_load_refuses_another_saved_model(tmp_path):

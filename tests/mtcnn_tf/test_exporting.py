@@ -38,6 +38,50 @@ def test_a_network_that_differs_is_refused(models, tmp_path):
     assert os.listdir(tmp_path / "rnet") == []
 
 
+@pytest.mark.parametrize("names", [("rpn", "onet"), ("rpn", "rnet", "onet")], ids="-".join)
+def test_a_cascade_that_begins_with_the_rpn(models, tmp_path, names):
+    rpn = networks.build(stages.RPN)
+    rpn.get_layer("face8").bias.assign([0.1, 0.2, -0.1, -0.2])  # some fire
+    chosen = {"rpn": rpn, **{name: models[name] for name in names[1:]}}
+    thresholds = (0.45, 0.0, 0.0)[: len(names)]
+    paths = list(exporting.export(chosen, tmp_path, thresholds))
+    assert [os.path.relpath(path, tmp_path) for path in paths] == [f"{name}/1" for name in (*names, "cascade")]
+    said = tf.saved_model.load(paths[0]).signatures["uint8"](pixels=tf.zeros([1, 64, 32, 3], tf.uint8))
+    num_anchors = 8 * 4 * 4 + 4 * 2 * 3 + 2 * 2
+    assert {name: values.shape for name, values in said.items()} == {
+        "scores": (1, num_anchors),
+        "offsets": (1, num_anchors, 4),
+        "anchors": (num_anchors, 4),
+    }
+    loaded, here = detector.load(tmp_path), detector.Detector(cascade.Cascade(chosen, thresholds))
+    assert loaded.stages == here.stages == names and loaded.thresholds == pytest.approx(thresholds)
+    picture = exporting.check_pictures()[1]
+    for until in names:
+        found, wanted = (find(picture, until=until) for find in (loaded, here))
+        assert len(wanted) > 0
+        np.testing.assert_allclose(found.boxes, wanted.boxes, atol=1e-3)
+    with pytest.raises(ValueError, match=f"until must be one of {', '.join(names)}, got 'pnet'"):
+        loaded(picture, until="pnet")
+
+
+def test_an_rpn_that_differs_is_refused(tmp_path):
+    model = networks.build(stages.RPN)
+    network = inference.frozen(model)
+    network.weights[-1].assign_add(np.full(8, 0.01, np.float32))
+    with pytest.raises(ValueError, match="rpn, serving_default differs"):
+        detector.save_version(
+            network,
+            tmp_path / "rpn",
+            exporting.network_signatures(stages.RPN, network),
+            check=lambda path: exporting.check_network(path, model),
+        )
+
+
+def test_a_cascade_without_onet_is_not_saved(models, tmp_path):
+    with pytest.raises(ValueError, match="expected a cascade with onet to save, got one of pnet alone"):
+        detector.save(cascade.Cascade({"pnet": models["pnet"]}), tmp_path)
+
+
 def test_a_full_disk_leaves_no_version_that_serving_would_take(models, tmp_path, file_size_limit):
     """What a killed export left does no harm, and goes with the next."""
     left = tmp_path / "rnet" / ".partial-1-1"

@@ -40,9 +40,9 @@ def test_tally_is_the_mean_over_all_rows_that_counted():
             metrics.sum_rows({"a": (a, np.ones(3, bool)), "b": (a, a == 11), "never": (a * np.nan, nothing[1])})
         )
     assert {name: float(x) for name, x in tally.result().items()} == {"a": 6.0, "b": 11.0, "never": 0.0}
-    assert tally.absent() == ["never"]
+    assert tally.known() == {"a": 6.0, "b": 11.0}
     tally.reset_state()
-    assert tally.absent() == ["a", "b", "never"]
+    assert tally.known() == {}
 
 
 @hypothesis.given(score_lists)

@@ -51,11 +51,14 @@ def wider_dir(tmp_path):
 
 def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_dir):
     networks.build(stages.PNET).save(tmp_path / "pnet.keras")
+    (tmp_path / "other").mkdir()
+    networks.build(stages.RPN).save(tmp_path / "other" / "rpn.keras")
     shared = (f"--dataset_dir={wider_dir}", "--split=train")
     result = call(
         *shared,
         "--protocol=proposals",
         f"--model=new={tmp_path}",
+        f"--model=rpn={tmp_path / 'other'}",
         "--detector=corner_detector:corner",
         f"--out_dir={tmp_path / 'out'}",
         cwd=tmp_path,
@@ -63,8 +66,8 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
     assert result.returncode == 0, result.stderr
     assert "Of the 3 pictures in the lists, 2 are here and counted." in result.stdout
     rows = {line[:30].strip(): line[30:].split() for line in result.stdout.splitlines()}
-    assert rows["faces"] == ["2", "2"]
-    written = ["proposals-detections-corner_detector_corner.npz", "proposals-detections-new.npz"]
+    assert rows["faces"] == ["2", "2", "2"]
+    written = [f"proposals-detections-{name}.npz" for name in ("corner_detector_corner", "new", "rpn")]
     assert sorted(os.listdir(tmp_path / "out")) == [*written, "proposals.json", "proposals.png"]
     figures = json.loads((tmp_path / "out" / "proposals.json").read_text())["results"]
     assert figures["corner_detector:corner"]["recall_at_40"] == 1

@@ -60,7 +60,8 @@ def fit(annotation, **options):
 def test_boxes_of_the_stored_pixels_are_turned_with_the_picture(tmp_path, orientation, ending):
     stored = write(tmp_path / "a.png", orientation)
     path = tmp_path / f"b.{ending}"
-    Image.open(tmp_path / "a.png").save(path, exif=Image.open(tmp_path / "a.png").getexif())
+    with Image.open(tmp_path / "a.png") as picture:
+        picture.save(path, exif=picture.getexif())
     fitted, problems = fit(drawn(path, stored))
     np.testing.assert_array_equal(fitted.boxes, [BOX])
     np.testing.assert_array_equal(fitted.ignored, [BOX])

@@ -58,7 +58,7 @@ def test_without_rnet_the_first_stage_may_lose_all_that_may_be_lost(keep_recall)
     rpn, onet = choice.thresholds
     findable = cascade.num_found((calibration.LOWEST["rpn"], onet))
     assert cascade.num_found((rpn, onet)) >= keep_recall * findable > cascade.num_found((rpn + 0.01, onet))
-    assert choice.reports["all chosen"].figures["threshold_rpn"].value == rpn
+    assert choice.reports["all chosen"].figures["threshold_rpn"] == rpn
 
 
 def test_figures_are_those_of_the_cascade_itself():
