@@ -1,4 +1,5 @@
 # make reproduce DATA=DIR      trains the networks as those that ship were trained, and scores them
+# make reproduce-rpn DATA=DIR  trains an RPN and an O-Net behind it, without P-Net and R-Net, and scores them
 # make calibrate DATA=DIR …    chooses thresholds for the networks in NETWORKS on the pictures in HELD_OUT
 # make scores DATA=DIR …       scores the networks in NETWORKS by every protocol and prints the model card's tables
 #
@@ -11,13 +12,17 @@
 #   fddb/           FDDB: originalPics, FDDB-folds
 # each whole or in part: pictures that lists name and that are not there are left out and counted.
 #
-# Everything is written to WORK. Builds and trainings go on where they were stopped; what comes after them is done anew.
+# Everything is written to WORK, reproduced or reproduced_rpn by default. Builds and trainings go on where they were
+# stopped; what comes after them is done anew.
 # BUILD_FLAGS and TRAIN_FLAGS are added to every build and training, and INIT_FROM is a folder of networks to begin with.
 # In short, with trained networks, since new ones find nothing yet after so few steps:
 #   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_pictures=100 \
 #       TRAIN_FLAGS="--epochs=1 --steps_per_epoch=20 --learning_rate=0.0001"
+#
+# The RPN takes hours on two cores. On an accelerator, with JAX installed, it takes minutes: name it for the trainings alone,
+# make reproduce-rpn DATA=DIR TRAIN_ENV=KERAS_BACKEND=jax
 
-WORK := reproduced
+WORK := $(if $(filter reproduce-rpn,$(MAKECMDGOALS)),reproduced_rpn,reproduced)
 NETWORKS := $(WORK)/networks
 HELD_OUT := $(WORK)/records/onet/held_out.txt
 
@@ -40,6 +45,16 @@ BUILD_LANDMARKS := --thresholds=0.2,0.1 --max_mined_negatives=0 --min_face_size=
     --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=10
 TRAIN_LANDMARKS := --epochs=12 --steps_per_epoch=500 --batch_size=256 --learning_rate=0.001
 
+# The other first stage: 22,000 steps of 32 windows of 512 pixels. Its O-Net learns from crops that each step cuts anew, which
+# show 1.3 times the square they tell of.
+TRAIN_RPN := --epochs=22 --steps_per_epoch=1000 --batch_size=32 --window=512 --learning_rate=0.003 --weight_decay=0.001 \
+    --ema=0.998
+BUILD_ONET_RPN := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=16 \
+    --max_rotation=15
+TRAIN_ONET_RPN := --epochs=40 --steps_per_epoch=1000 --batch_size=256 --learning_rate=0.003 --box_weight=1 \
+    --landmark_weight=10 --mix=3:1:1:4
+INIT_RPN = $(if $(INIT_FROM),--init_from=$(firstword $(wildcard $(INIT_FROM)/rpn.keras $(INIT_FROM)/rpn/rpn.keras)))
+
 # Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
 NO_FACES_TEST := $(WORK)/no_faces_test.txt
@@ -48,9 +63,11 @@ SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/
     --dataset=folder:$(NO_FACES_TRAIN)
 
 build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(OVERLAP) $(BUILD_FLAGS)
-train = $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
+train = $(TRAIN_ENV) $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
-WHOLE_CURVE := --thresholds=0.3,0.1,0.01
+CURVE_OF_PNET := --thresholds=0.3,0.1,0.01
+CURVE_OF_RPN := --thresholds=0.03,0.01
+WHOLE_CURVE = $(if $(filter reproduce-rpn,$(MAKECMDGOALS))$(wildcard $(NETWORKS)/rpn.keras),$(CURVE_OF_RPN),$(CURVE_OF_PNET))
 
 define choose_thresholds
 $(RUN) -m mtcnn_tf.cli.calibrate --workdir=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
@@ -69,7 +86,7 @@ $(call evaluate,weak_spots)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --pict
 @$(RUN) -m mtcnn_tf.cli.card $(WORK)/scores
 endef
 
-.PHONY: reproduce calibrate scores lists
+.PHONY: reproduce reproduce-rpn calibrate scores lists
 
 reproduce: setup lists
 	$(call build,pnet) --out_dir=$(WORK)/records/first
@@ -83,6 +100,17 @@ reproduce: setup lists
 	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_LANDMARKS)
 	$(RUN) train.py --stage=onet --landmarks=alone --init_from=$(WORK)/first/onet.keras \
 	    --records_dir=$(WORK)/records/landmarks --workdir=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
+	$(choose_thresholds)
+	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
+	$(print_scores)
+
+reproduce-rpn: OVERLAP := --overlap=square
+reproduce-rpn: setup lists
+	$(call build,rpn) --out_dir=$(WORK)/records
+	$(TRAIN_ENV) $(RUN) train.py --stage=rpn $(INIT_RPN) --records_dir=$(WORK)/records --workdir=$(WORK)/networks \
+	    $(TRAIN_RPN) $(TRAIN_FLAGS)
+	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET_RPN)
+	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_ONET_RPN) $(TRAIN_FLAGS)
 	$(choose_thresholds)
 	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)

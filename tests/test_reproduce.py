@@ -106,6 +106,22 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
     assert (work_dir / "no_faces_test.txt").read_text().strip() not in trained_with
 
 
+def test_behind_an_rpn(photograph_dir, tmp_path):
+    work_dir = tmp_path / "work"
+    result = make(
+        "reproduce-rpn",
+        f"DATA={photograph_dir}",
+        f"WORK={work_dir}",
+        "INIT_FROM=mtcnn_tf/weights",
+        "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_share=0.3",
+        "TRAIN_FLAGS=--epochs=1 --steps_per_epoch=2 --batch_size=8 --window=128 --learning_rate=0.000001",
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+    assert (work_dir / "exported" / "rpn" / "1" / "saved_model.pb").is_file()
+    assert len(calibrated.read(work_dir / "networks")) == 2
+    assert "| FDDB, 2 pictures" in result.stdout
+
+
 def test_without_photographs_it_says_what_it_needs(tmp_path):
     result = make("scores", f"DATA={tmp_path}", f"WORK={tmp_path / 'work'}")
     assert result.returncode != 0 and "make scores DATA=DIR" in result.stderr
