@@ -1,27 +1,17 @@
 """Random changes of a batch of examples: dict → dict, each with a stateless seed.
 
 A batch is what `records.parse` returns. Colour is changed on pixels in 0–255, before the networks' first layer rescales
-them. All changes are made on whole batches, because a 12-pixel crop costs less to change than an op costs to start.
+them. All changes are made on whole batches, because a 12-pixel crop costs less to change than an op costs to start. How
+far they go is said in `colours`, which changes windows and crops that are cut in the step.
 """
 
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import mirroring
+from mtcnn_tf import colours, mirroring
 
-MAX_BRIGHTNESS = 32.0
-"""Brightness moves by at most this many of 255 levels."""
-CONTRAST = (0.7, 1.3)
-SATURATION = (0.5, 1.5)
-MAX_HUE = 0.3
-"""Hue turns by at most this many radians."""
-SOFTENED_SHARE = 0.2
-"""Share of a batch's crops that are blurred."""
-NOISY_SHARE = 0.2
-"""Share of a batch's crops that get noise."""
-MAX_NOISE = 8.0
-"""Largest standard deviation of the noise, of 255 levels."""
-NUM_NOISES = 8
+SOFTENED_FRACTION = 0.2
+"""Fraction of a batch's crops that are blurred."""
 
 Batch = dict[str, tf.Tensor]
 
@@ -39,8 +29,8 @@ def augment(batch: Batch, seed: tf.Tensor) -> Batch:
     seeds = tf.random.split(seed, 4)
     batch = mirror(batch, tf.random.stateless_uniform(tf.shape(batch["kind"]), seeds[0]) < 0.5)
     image = colour(tf.cast(batch["image"], tf.float32), seeds[1])
-    image = _on_some(image, SOFTENED_SHARE, seeds[2], lambda crops, _: soften(crops))
-    image = _on_some(image, NOISY_SHARE, seeds[3], add_noise)
+    image = _on_some(image, SOFTENED_FRACTION, seeds[2], lambda crops, _: soften(crops))
+    image = _on_some(image, colours.NOISY_FRACTION, seeds[3], add_noise)
     return {**batch, "image": image}
 
 
@@ -75,11 +65,11 @@ def colour(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """
     num_crops = tf.shape(image)[0]
     chance = tf.random.stateless_uniform([4, num_crops], seed, -1.0, 1.0)
-    brightness = chance[0] * MAX_BRIGHTNESS
-    contrast = _between(CONTRAST, chance[1])
-    matrix = _saturate(_between(SATURATION, chance[2])) @ _turn_hue(chance[3] * MAX_HUE)
+    brightness = chance[0] * colours.MAX_BRIGHTNESS
+    contrast = _between(colours.CONTRAST, chance[1])
+    matrix = _saturate(_between(colours.SATURATION, chance[2])) @ _turn_hue(chance[3] * colours.MAX_HUE)
     matrix *= contrast[:, None, None]
-    mean = tf.linalg.matvec(tf.reduce_mean(image, axis=[1, 2]), _LUMA)
+    mean = tf.linalg.matvec(tf.reduce_mean(image, axis=[1, 2]), colours.LUMA)
     shift = (1 - contrast) * mean + brightness
     pixels = tf.reshape(image, [num_crops, -1, 3]) @ tf.transpose(matrix, [0, 2, 1]) + shift[:, None, None]
     return tf.reshape(tf.clip_by_value(pixels, 0.0, 255.0), tf.shape(image))
@@ -99,14 +89,14 @@ def soften(image: tf.Tensor) -> tf.Tensor:
 
 
 def add_noise(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Crops [B, S, S, 3] with normal noise, each crop of its own strength up to `MAX_NOISE`; in 0–255.
+    """Crops [B, S, S, 3] with normal noise, each crop of its own strength up to `colours.MAX_NOISE`; in 0–255.
 
-    The crops of a batch share `NUM_NOISES` patterns: drawing numbers costs more than all other changes together.
+    The crops of a batch share `colours.NUM_PATTERNS` patterns: to draw numbers costs more than all else together.
     """
     num_crops, seeds = tf.shape(image)[0], tf.random.split(seed, 3)
-    strength = tf.random.stateless_uniform([num_crops, 1, 1, 1], seeds[0], -MAX_NOISE, MAX_NOISE)
-    patterns = tf.random.stateless_normal(tf.concat([[NUM_NOISES], tf.shape(image)[1:]], axis=0), seeds[1])
-    chosen = tf.random.stateless_uniform([num_crops], seeds[2], 0, NUM_NOISES, tf.int32)
+    strength = tf.random.stateless_uniform([num_crops, 1, 1, 1], seeds[0], -colours.MAX_NOISE, colours.MAX_NOISE)
+    patterns = tf.random.stateless_normal(tf.concat([[colours.NUM_PATTERNS], tf.shape(image)[1:]], axis=0), seeds[1])
+    chosen = tf.random.stateless_uniform([num_crops], seeds[2], 0, colours.NUM_PATTERNS, tf.int32)
     return tf.clip_by_value(image + strength * tf.gather(patterns, chosen), 0.0, 255.0)
 
 
@@ -118,12 +108,6 @@ def _on_some(image: tf.Tensor, share: float, seed: tf.Tensor, change) -> tf.Tens
     return tf.tensor_scatter_nd_update(image, rows[:, None], change(tf.gather(image, rows), seed))
 
 
-# NumPy's, since several workers must be joined before TensorFlow makes its first tensor.
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]], np.float32)
-"""From RGB to the NTSC colour space: one row of brightness, two of colour."""
-
-
 def _between(limits: tuple[float, float], chance: tf.Tensor) -> tf.Tensor:
     """`chance` in −1–1 stretched to lie between the limits."""
     low, high = limits
@@ -132,7 +116,7 @@ def _between(limits: tuple[float, float], chance: tf.Tensor) -> tf.Tensor:
 
 def _saturate(saturation: tf.Tensor) -> tf.Tensor:
     """Matrices [B, 3, 3] that move colours away from grey (above 1) or towards it."""
-    grey = tf.ones([3, 1]) * _LUMA
+    grey = tf.ones([3, 1]) * colours.LUMA
     return saturation[:, None, None] * tf.eye(3) + (1 - saturation[:, None, None]) * grey
 
 
@@ -140,4 +124,4 @@ def _turn_hue(angle: tf.Tensor) -> tf.Tensor:
     """Matrices [B, 3, 3] that turn colours by `angle` [B] round the grey axis."""
     cosine, sine, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
     turn = tf.reshape(tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=1), [-1, 3, 3])
-    return tf.linalg.inv(_YIQ) @ turn @ _YIQ
+    return tf.linalg.inv(colours.YIQ) @ turn @ colours.YIQ

@@ -1,7 +1,7 @@
 """Changes of brightness, contrast, saturation, hue and noise, drawn by chance and made on arrays.
 
 All but noise are linear in the pixels, so that together they are one 3×4 matrix for each crop or window: three rows
-that take red, green, blue and 1.
+that take red, green, blue and 1. `augment` makes the same changes in a graph, to batches of crops that records hold.
 """
 
 import functools

@@ -31,13 +31,16 @@ def learner(
             where a batch is that already.
 
     Raises:
-        ValueError: Keras runs on another backend.
+        ValueError: Keras runs on another backend, or on JAX with an optimizer that scales losses.
     """
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
         raise ValueError(f"expected Keras on tensorflow or jax, got {backend}; set KERAS_BACKEND")
-    kind = TensorFlowLearner if backend == "tensorflow" else JaxLearner
-    return kind(model, network, optimizer, strategy, average, prepare)
+    if backend == "jax" and isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        raise ValueError("expected float32 or mixed_bfloat16 on JAX, got mixed_float16; give another --precision")
+    if backend == "tensorflow":
+        return TensorFlowLearner(model, network, optimizer, strategy, average, prepare)
+    return JaxLearner(model, network, optimizer, average, prepare)
 
 
 class _Learner:
@@ -49,7 +52,6 @@ class _Learner:
     def __init__(self, model: keras.Model, network: keras.Model, optimizer: keras.Optimizer, average: float):
         self.model, self.network, self.optimizer = model, network, optimizer
         optimizer.build(model.trainable_variables)
-        self._decay = average
         self._averaged = [np.array(ops.convert_to_numpy(x)) for x in model.trainable_variables] if average else []
 
     def tally(self) -> metrics.Tally:
@@ -78,7 +80,6 @@ class TensorFlowLearner(_Learner):
 
         super().__init__(model, network, optimizer, average)
         self._averaged = [tf.Variable(x, trainable=False) for x in self._averaged]
-        self._prepare, self._strategy = prepare, strategy
         num_replicas = strategy.num_replicas_in_sync
 
         def replica_step(batch):
@@ -146,13 +147,7 @@ class JaxLearner(_Learner):
     check_every = 50
 
     def __init__(
-        self,
-        model: keras.Model,
-        network: keras.Model,
-        optimizer: keras.Optimizer,
-        strategy: Any,
-        average: float,
-        prepare: Any,
+        self, model: keras.Model, network: keras.Model, optimizer: keras.Optimizer, average: float, prepare: Any
     ):
         import jax
 

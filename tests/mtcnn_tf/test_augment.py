@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import augment, boxes, faces
+from mtcnn_tf import augment, boxes, colours, faces
 
 
 def some_batch(num=64, size=12, seed=0):
@@ -94,4 +94,4 @@ def test_noise_is_centred_and_bounded():
     flat = tf.fill([64, 24, 24, 3], 128.0)
     noise = augment.add_noise(flat, SEED).numpy() - 128
     assert abs(noise.mean()) < 0.2
-    assert noise.std(axis=(1, 2, 3)).max() < 1.2 * augment.MAX_NOISE
+    assert noise.std(axis=(1, 2, 3)).max() < 1.2 * colours.MAX_NOISE
