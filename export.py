@@ -14,8 +14,11 @@ import sys
 
 from absl import app, flags, logging
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
-from mtcnn_tf import calibrated, cascade, cli, exporting, images, original_weights, stages
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
+from mtcnn_tf import programs, stages
+from mtcnn_tf.detection import cascade, exporting, stored_thresholds
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import original_weights
 
 _WORKDIR = flags.DEFINE_string(
     "workdir",
@@ -31,7 +34,7 @@ _THRESHOLDS = flags.DEFINE_list(
     f"the workdir; {', '.join(f'{stage.name} {stage.threshold}' for stage in stages.ALL)} where it did not]",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", images.MAX_PIXELS, "The served cascade decodes no picture file of more pixels.", lower_bound=1
+    "max_pixels", image_files.MAX_PIXELS, "The served cascade decodes no picture file of more pixels.", lower_bound=1
 )
 flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
 
@@ -42,11 +45,11 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"expected nothing but flags, got {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
-        cli.check_local(_OUT_DIR)
-        thresholds = cli.parse_thresholds(_THRESHOLDS.value)
+        programs.check_local(_OUT_DIR)
+        thresholds = programs.parse_thresholds(_THRESHOLDS.value)
         if _WORKDIR.value is not None:
             models = cascade.load_networks(_WORKDIR.value)
-            thresholds = thresholds or calibrated.read(_WORKDIR.value)
+            thresholds = thresholds or stored_thresholds.read(_WORKDIR.value)
         else:
             models = original_weights.load(_FROM_NPY.value)
         for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):
@@ -56,4 +59,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    programs.run(main)

@@ -15,20 +15,11 @@ import sys
 
 from absl import app, flags, logging
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
-from mtcnn_tf import (
-    anchor_labels,
-    anchor_loss,
-    anchors,
-    cli,
-    files,
-    image_batches,
-    kinds,
-    manifests,
-    stages,
-    training,
-    windows,
-)
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
+from mtcnn_tf import files, kinds, programs, stages, training
+from mtcnn_tf.geometry import anchor_labels, anchors
+from mtcnn_tf.models import anchor_loss
+from mtcnn_tf.records import image_batches, manifests, windows
 
 _DEFAULTS = training.Config()
 _RULES = anchor_labels.Rules()
@@ -232,7 +223,7 @@ def _train_on_windows(records_dir: str):
 
 def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
     """Trains P-, R- or O-Net on crops that the records hold."""
-    from mtcnn_tf import input_pipeline  # needs TensorFlow, which whole pictures don't
+    from mtcnn_tf.records import input_pipeline  # needs TensorFlow, which whole pictures don't
 
     num_examples = manifest["examples"]
     input_pipeline.check_shards(records_dir, stage)
@@ -321,4 +312,4 @@ def main(argv: list[str]):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    programs.run(main)

@@ -37,7 +37,7 @@ def exported() -> Find:
     import tensorflow as tf
 
     import mtcnn_tf
-    from mtcnn_tf import detector
+    from mtcnn_tf.detection import detector
 
     shipped = mtcnn_tf.load()
     with tempfile.TemporaryDirectory() as export_dir:

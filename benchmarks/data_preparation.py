@@ -10,7 +10,8 @@ import cv2
 from absl import app, flags
 
 from benchmarks import builds, ratios
-from mtcnn_tf import datasets, images, stages
+from mtcnn_tf import datasets, stages
+from mtcnn_tf.images import image_files
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
 _NUM_PICTURES = flags.DEFINE_integer("num_pictures", 240, "Pictures timed in each round.", lower_bound=16)
@@ -21,7 +22,7 @@ def decode_seconds(annotations) -> float:
     """Seconds a picture that decoding alone takes on one core."""
     start = time.perf_counter()
     for annotation in annotations:
-        images.read(annotation.image_path)
+        image_files.read(annotation.image_path)
     return (time.perf_counter() - start) / len(annotations)
 
 

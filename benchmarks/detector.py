@@ -13,7 +13,8 @@ from absl import app, flags
 from PIL import Image
 
 from benchmarks import contestants, ratios
-from mtcnn_tf import datasets, faces, images
+from mtcnn_tf import datasets, faces
+from mtcnn_tf.images import image_files
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
 _SPLIT = flags.DEFINE_string("split", "val", "Its part.")
@@ -98,7 +99,7 @@ def main(_) -> None:
             pictures, groups = [], {}
             for group, paths in choose(annotations, width / height).items():
                 groups[group] = slice(len(pictures), len(pictures) + len(paths))
-                pictures += [fit(images.read(path), width, height) for path in paths]
+                pictures += [fit(image_files.read(path), width, height) for path in paths]
             times = measure(running, pictures)
             report(size, times, groups)
             shares = running["ours"].stage_shares(pictures)

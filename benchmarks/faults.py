@@ -29,7 +29,8 @@ from absl import app, flags, logging
 
 from benchmarks import programs
 from data_prep import building
-from mtcnn_tf import input_pipeline, stages, training
+from mtcnn_tf import stages, training
+from mtcnn_tf.records import input_pipeline
 from mtcnn_tf.training import checkpoints
 
 _TIMES = flags.DEFINE_integer("times", 50, "Kills of each program, and damaged shards.", lower_bound=1)

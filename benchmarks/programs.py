@@ -14,7 +14,9 @@ from collections.abc import Callable
 import numpy as np
 
 from data_prep import sample_files
-from mtcnn_tf import input_pipeline, locks, networks, stages
+from mtcnn_tf import locks, stages
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import input_pipeline
 
 ROOT = pathlib.Path(__file__).parents[1]
 NOT_REPEATABLE = ("examples_per_second", "input_waiting")

@@ -16,7 +16,9 @@ from absl import app, flags
 
 from benchmarks import ratios
 from data_prep import crop_sampling
-from mtcnn_tf import anchor_labels, anchors, image_batches, input_pipeline, kinds, manifests, stages, windows
+from mtcnn_tf import kinds, stages
+from mtcnn_tf.geometry import anchor_labels, anchors
+from mtcnn_tf.records import image_batches, input_pipeline, manifests, windows
 from mtcnn_tf.training import learners, settings, strategies, tasks
 
 _RECORDS_DIR = flags.DEFINE_string("records_dir", None, "What data_prep.build wrote.", required=True)

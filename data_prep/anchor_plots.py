@@ -8,8 +8,9 @@ import matplotlib.figure
 import numpy as np
 import tqdm
 
-from mtcnn_tf import anchors as anchors_lib
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
+from mtcnn_tf.geometry import anchors as anchors_lib
+from mtcnn_tf.images import image_files
 
 NUM_BINS = 60
 NUM_SIDES = 160
@@ -35,7 +36,7 @@ def sides_of_faces(annotations: list[faces.Annotation], longest_side: int | None
 
 def _size(path: str) -> tuple[int, int] | None:
     try:
-        return images.size(path)
+        return image_files.size(path)
     except OSError:
         return None
 

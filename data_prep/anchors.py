@@ -10,9 +10,11 @@ import sys
 
 from absl import app, flags
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import anchor_plots
-from mtcnn_tf import anchors, cascade, cli, datasets, first_stages, stages
+from mtcnn_tf import datasets, programs, stages
+from mtcnn_tf.detection import cascade, first_stages
+from mtcnn_tf.geometry import anchors
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset", None, "NAME:DIR, repeatable, as in data_prep.build; its training part.", required=True
@@ -68,7 +70,7 @@ def _choose() -> None:
 
 def run() -> None:
     """Runs the program."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,11 @@ import sys
 
 from absl import app, flags
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import building, jobs, labels, recipes
-from mtcnn_tf import cli, datasets, images, manifests, stages
+from mtcnn_tf import datasets, programs, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import manifests
 
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
 _DATASET = flags.DEFINE_multi_string(
@@ -56,7 +58,7 @@ _VALIDATION_SHARE = flags.DEFINE_float(
 )
 _MAX_PICTURES = flags.DEFINE_integer("max_pictures", None, "Take so many pictures of each data set.", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", images.MAX_PIXELS, "A picture file of more pixels is stepped over.", lower_bound=1
+    "max_pixels", image_files.MAX_PIXELS, "A picture file of more pixels is stepped over.", lower_bound=1
 )
 
 _NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives a picture.", lower_bound=0)
@@ -233,7 +235,7 @@ def _summarize(manifest: dict) -> None:
 
 def run() -> None:
     """Runs the program."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

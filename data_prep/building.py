@@ -14,8 +14,10 @@ import tqdm
 
 import mtcnn_tf
 from data_prep import jobs, labels, mining, recipes, shards
-from mtcnn_tf import datasets, faces, files, images, locks, manifests, stages
+from mtcnn_tf import datasets, faces, files, locks, stages
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import manifests
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
@@ -54,7 +56,7 @@ class Config:
     num_shards: int = 16
     validation_share: float = 0.05
     max_pictures: int | None = None
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = image_files.MAX_PIXELS
     class_name: str | None = None
     thresholds: tuple[float, ...] | None = None
     calibration_pictures: int = 200
@@ -295,11 +297,11 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
         if not (annotation.is_complete and usable_mask.any()) or len(pictures) == config.calibration_pictures:
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
-            image = images.read(annotation.image_path, config.max_pixels)
+            image = image_files.read(annotation.image_path, config.max_pixels)
             fitted, _ = sizes.fit(annotation, image.shape[1], image.shape[0], config.recipe.scale_boxes)
             if fitted is None:
                 continue
-            shrunk = images.shrink(image, config.longest_side)
+            shrunk = image_files.shrink(image, config.longest_side)
             boxes = fitted.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.recipe.rules.min_face_size]
             if len(boxes):

@@ -16,9 +16,11 @@ import sys
 import numpy as np
 from absl import app, flags
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import inspection, picture_sheets, shards, sheets
-from mtcnn_tf import cli, datasets, images, kinds, manifests, stages
+from mtcnn_tf import datasets, kinds, programs, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import manifests
 
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -55,7 +57,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     try:
-        cli.check_local(_OUT_DIR)
+        programs.check_local(_OUT_DIR)
         if _DATASET.value:
             _check_datasets()
         else:
@@ -142,7 +144,7 @@ def _write_sheets(stage: stages.Stage, kind: int) -> None:
             print(f"no {name} examples")
             return
         path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
-        images.write(path, sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage))))
+        image_files.write(path, sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage))))
         print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
 
 
@@ -153,13 +155,13 @@ def _write_picture_sheet(stage: stages.Stage) -> None:
         print(f"no {split} pictures")
         return
     path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-pictures.png")
-    images.write(path, picture_sheets.sheet(chosen))
+    image_files.write(path, picture_sheets.sheet(chosen))
     print(f"{len(chosen)} pictures: {path}")
 
 
 def run() -> None:
     """Runs the program."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

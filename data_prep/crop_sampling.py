@@ -9,8 +9,10 @@ import dataclasses
 import numpy as np
 
 from data_prep import candidates, labels, recipes
-from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import colours, faces, image_batches, image_store, kinds, manifests, picture_records, stages, warping
+from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.images import array_crops, colours, image_store
+from mtcnn_tf.records import image_batches, manifests, picture_records
 
 _TRIES, _LEAST_TRIES = 3, 64
 """So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all
@@ -85,7 +87,7 @@ class Sampler:
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image a crop shows;
         * `colours`, `noise`, `pattern`: see `colours.draw`;
-        * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 10]: see `records.parse`.
+        * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 10]: see `crop_records.parse`.
         """
         parts = [self._background(rng, rows.get("negative", 0))]
         parts += [self._on_faces(rng, kind, rows.get(kinds.NAMES[kind], 0)) for kind in (kinds.POSITIVE, kinds.PART)]
@@ -97,7 +99,7 @@ class Sampler:
         points = batch["landmarks"].reshape(-1, len(faces.LANDMARK_NAMES), 2)
         points[mirrored] = points[mirrored][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
         squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
-        to_image = warping.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
+        to_image = array_crops.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
         to_image[mirrored] = _mirrored(to_image[mirrored], self._size)
         changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
         landmarks = points.reshape(-1, 10).astype(np.float32)

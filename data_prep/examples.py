@@ -9,9 +9,11 @@ import dataclasses
 import numpy as np
 
 from data_prep import candidates, labels, mining, recipes
-from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import faces, kinds, records, stages, warping
+from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.images import array_crops
+from mtcnn_tf.records import crop_records
 
 OUTSIDE = "box outside the picture"
 
@@ -55,7 +57,7 @@ def of_picture(
     recipe: recipes.Recipe,
     rng: np.random.Generator,
     propose: mining.Propose | None = None,
-) -> records.Examples:
+) -> crop_records.Examples:
     """The training examples that one picture gives.
 
     Args:
@@ -67,14 +69,16 @@ def of_picture(
         propose: The cascade so far; may be None for P-Net, whose boxes are drawn by chance.
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
-    levels = warping.halvings(image)
-    cut = warping.warp(levels, warping.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size)
+    levels = array_crops.halvings(image)
+    cut = array_crops.warp(
+        levels, array_crops.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size
+    )
     examples = [
-        records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32)),
+        crop_records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32)),
         _face_examples(levels, annotation, stage, recipe, rng),
         _landmark_examples(levels, annotation, stage.size, recipe, rng),
     ]
-    return records.concatenate(examples)
+    return crop_records.concatenate(examples)
 
 
 def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,7 +137,7 @@ class _Jittered:
     def cut(self, levels: list[np.ndarray], size: int, margin: float) -> np.ndarray:
         """Their crops, which show `margin` times the squares."""
         shown = box_geometry.enlarge(self.squares, margin)
-        return warping.warp(levels, warping.rotated(shown, self.angles, self.pivots, size), size)
+        return array_crops.warp(levels, array_crops.rotated(shown, self.angles, self.pivots, size), size)
 
 
 def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: recipes.Recipe) -> _Jittered:
@@ -146,7 +150,7 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: rec
     return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
 
 
-def _face_examples(levels, annotation, stage, recipe, rng) -> records.Examples:
+def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examples:
     """Jittered faces: positives and parts."""
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jitter(rng, usable, recipe.trials_per_face, recipe)
@@ -157,12 +161,12 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> records.Examples:
         keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
     jittered, found = jittered[keep_mask], found[keep_mask]
     offsets = box_geometry.encode(jittered.squares, jittered.face_boxes)
-    return records.Examples(
+    return crop_records.Examples(
         jittered.cut(levels, stage.size, recipe.margin), found, offsets, np.zeros((len(found), 10), np.float32)
     )
 
 
-def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Examples:
+def _landmark_examples(levels, annotation, size, recipe, rng) -> crop_records.Examples:
     """Jittered faces with known points, half of them mirrored.
 
     Dropped where the crop is not close to the face (IoU of a positive) or a point falls outside of it.
@@ -182,4 +186,6 @@ def _landmark_examples(levels, annotation, size, recipe, rng) -> records.Example
     points[mirror_mask] = points[mirror_mask][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
     num_crops = len(points)
     landmarks = points.reshape(num_crops, 10).astype(np.float32)
-    return records.Examples(images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks)
+    return crop_records.Examples(
+        images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks
+    )

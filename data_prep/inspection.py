@@ -8,9 +8,11 @@ import numpy as np
 import tqdm
 
 from data_prep import examples
-from mtcnn_tf import anchors, faces, files, images
-from mtcnn_tf import boxes as box_geometry
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.images import image_files
 
 UNREADABLE = "unreadable picture"
 LISTED_TWICE = "picture listed more than once"
@@ -138,7 +140,7 @@ def _look_at_all(paths: list[str], num_threads: int) -> dict[str, _Picture | fac
 
 def _look(path: str) -> _Picture | faces.Problem:
     try:
-        height, width = images.read(path).shape[:2]
+        height, width = image_files.read(path).shape[:2]
         return _Picture(width, height, files.sha256(path))
     except (ValueError, OSError) as error:
         return faces.Problem(path, UNREADABLE, str(error))

@@ -20,7 +20,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from data_prep import examples, mining, pictures, recipes, shards
-from mtcnn_tf import faces, files, images, manifests, picture_records, records, stages
+from mtcnn_tf import faces, files, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import crop_records, manifests, picture_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Settings:
     recipe: recipes.Recipe
     seed: int
     miner: mining.Miner | None
-    max_pixels: int = images.MAX_PIXELS
+    max_pixels: int = image_files.MAX_PIXELS
     kind_of_records: str = manifests.CROPS
     longest_side: int | None = None
 
@@ -157,7 +159,7 @@ def _context() -> multiprocessing.context.BaseContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mtcnn_tf.cli", __name__])  # the first has TensorFlow loaded in silence
+    context.set_forkserver_preload(["mtcnn_tf.programs", __name__])  # the first has TensorFlow loaded in silence
     return context
 
 
@@ -214,8 +216,8 @@ def make(
         of_picture, found = _examples_of(index, annotation, stage, settings, propose)
         problems += found
         made += of_picture
-        on_picture(records.num_per_kind(of_picture[0]) if of_picture else {})
-    merged = records.concatenate(made) if made else records.no_examples(stage.size)
+        on_picture(crop_records.num_per_kind(of_picture[0]) if of_picture else {})
+    merged = crop_records.concatenate(made) if made else crop_records.no_examples(stage.size)
     order = np.random.default_rng([settings.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
         len(merged)
     )
@@ -245,10 +247,12 @@ def _make_pictures(job, settings, propose, on_picture) -> dict:
     }
 
 
-def _examples_of(index, annotation, stage, settings, propose) -> tuple[list[records.Examples], list[faces.Problem]]:
+def _examples_of(
+    index, annotation, stage, settings, propose
+) -> tuple[list[crop_records.Examples], list[faces.Problem]]:
     """The picture's examples as a list of one (or none, where it can't be read), and its problems."""
     try:
-        image = images.read(annotation.image_path, settings.max_pixels)
+        image = image_files.read(annotation.image_path, settings.max_pixels)
     except (ValueError, OSError) as error:
         return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
     height, width = image.shape[:2]

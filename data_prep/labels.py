@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from mtcnn_tf import boxes as box_geometry
 from mtcnn_tf import faces, kinds
+from mtcnn_tf.geometry import boxes as box_geometry
 
 OVERLAPS = ("square", "box")
 DROPPED = -1

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import cascade, stages
+from mtcnn_tf import stages
+from mtcnn_tf.detection import cascade
+from mtcnn_tf.geometry import boxes as box_geometry
 
 LOWEST_THRESHOLD = 0.01
 """No threshold is set lower, whatever recall is asked for: proposals would be countless and mostly noise."""

@@ -5,7 +5,9 @@ import itertools
 import cv2
 import numpy as np
 
-from mtcnn_tf import images, picture_records, stages, visualize
+from mtcnn_tf import stages
+from mtcnn_tf.images import drawing, image_files
+from mtcnn_tf.records import picture_records
 
 TILE_SIDE = 320
 """Side of an image with its margin on a sheet, in pixels."""
@@ -35,7 +37,7 @@ def choose(
 
 def sheet(pictures: list[picture_records.Picture]) -> np.ndarray:
     """The pictures, at least one, with their boxes drawn in, in rows of 8: uint8 [H, W, 3]."""
-    return visualize.contact_sheet(np.stack([draw(picture) for picture in pictures]), COLUMNS)
+    return drawing.contact_sheet(np.stack([draw(picture) for picture in pictures]), COLUMNS)
 
 
 def draw(picture: picture_records.Picture) -> np.ndarray:
@@ -46,8 +48,8 @@ def draw(picture: picture_records.Picture) -> np.ndarray:
     Raises:
         ValueError: The image can't be decoded.
     """
-    image = images.decode(picture.encoded, picture.path)
-    shrunk = images.shrink(image, TILE_SIDE)
+    image = image_files.decode(picture.encoded, picture.path)
+    shrunk = image_files.shrink(image, TILE_SIDE)
     height, width = shrunk.shape[:2]
     left, top = (TILE_SIDE - width) // 2, (TILE_SIDE - height) // 2
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
@@ -57,7 +59,7 @@ def draw(picture: picture_records.Picture) -> np.ndarray:
     groups = (
         (proposals, PROPOSAL_COLOUR, 1),
         (picture.ignored, IGNORED_COLOUR, 2),
-        (picture.boxes, visualize.BOX_COLOUR, 2),
+        (picture.boxes, drawing.BOX_COLOUR, 2),
     )
     for boxes, colour, thickness in groups:
         for box in boxes:

@@ -7,7 +7,9 @@ import pathlib
 import numpy as np
 
 from data_prep import examples, mining
-from mtcnn_tf import faces, images, picture_records
+from mtcnn_tf import faces
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import picture_records
 
 MAX_PROPOSALS = 400
 """So many of a picture are kept, the best: more than a stage ever learns from at once."""
@@ -15,7 +17,7 @@ MAX_PROPOSALS = 400
 
 def of_file(
     annotation: faces.Annotation,
-    max_pixels: int = images.MAX_PIXELS,
+    max_pixels: int = image_files.MAX_PIXELS,
     longest_side: int | None = None,
     propose: mining.Propose | None = None,
     scale_boxes: bool = False,
@@ -33,11 +35,11 @@ def of_file(
         scale_boxes: See `examples.fit_to_picture`.
     """
     try:
-        encoded = images.read_bytes(annotation.image_path)
-        image = images.decode(encoded, annotation.image_path, max_pixels)
-        shrunk = images.shrink(image, longest_side)
-        if shrunk is not image or not images.is_plain(encoded):
-            encoded = images.encode_jpeg(shrunk)
+        encoded = image_files.read_bytes(annotation.image_path)
+        image = image_files.decode(encoded, annotation.image_path, max_pixels)
+        shrunk = image_files.shrink(image, longest_side)
+        if shrunk is not image or not image_files.is_plain(encoded):
+            encoded = image_files.encode_jpeg(shrunk)
     except (ValueError, OSError) as error:
         return None, [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
     fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0], scale_boxes)

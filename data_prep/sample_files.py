@@ -13,7 +13,7 @@ import pathlib
 import numpy as np
 
 from data_prep import sample_scenes, shards
-from mtcnn_tf import images
+from mtcnn_tf.images import image_files
 
 EVENT = "0--Samples"
 NO_FACE_LINE = "0 0 0 0 0 0 0 0 0 0"
@@ -33,7 +33,7 @@ def write(out_dir: pathlib.Path, num_scenes: int, num_portraits: int, seed: int)
     num_held_out_faces = write_scenes(out_dir / "wider", sample_scenes.VAL, int(HELD_OUT_SHARE * num_scenes), seed)
     write_portraits(out_dir / "points", sample_scenes.POINTS_TRAIN, num_portraits, seed)
     write_portraits(out_dir / "points", sample_scenes.POINTS_TEST, int(HELD_OUT_SHARE * num_portraits), seed)
-    images.write(out_dir / "group.jpg", sample_scenes.group(np.random.default_rng([seed, sample_scenes.GROUP]))[0])
+    image_files.write(out_dir / "group.jpg", sample_scenes.group(np.random.default_rng([seed, sample_scenes.GROUP]))[0])
     return num_faces, num_held_out_faces
 
 
@@ -74,4 +74,4 @@ def write_portraits(out_dir: pathlib.Path, split: int, num_pictures: int, seed: 
 
 def _write_picture(path: pathlib.Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write(path, pixels)
+    image_files.write(path, pixels)

@@ -10,9 +10,9 @@ import sys
 
 from absl import app, flags
 
-import mtcnn_tf.cli  # noqa: F401  before TensorFlow is loaded, in silence
+import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import sample_files
-from mtcnn_tf import cli
+from mtcnn_tf import programs
 
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the sample set is written.", required=True)
 _NUM_SCENES = flags.DEFINE_integer("num_scenes", 240, "Scenes to learn from; a fifth as many are held out.", 0)
@@ -34,4 +34,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    programs.run(main)

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from mtcnn_tf import files, kinds, manifests, records
+from mtcnn_tf import files, kinds
+from mtcnn_tf.records import crop_records, manifests
 
 UNFINISHED = "unfinished"
 NAMES = {manifests.CROPS: kinds.NAMES, manifests.PICTURES: ("picture",)}
@@ -24,7 +25,9 @@ def shard_name(split: str, kind: str, shard: int, num_shards: int) -> str:
     return f"{split}/{kind}-{shard:05d}-of-{num_shards:05d}.tfrecord"
 
 
-def write(stage_dir: files.Path, split: str, shard: int, num_shards: int, examples: records.Examples) -> list[dict]:
+def write(
+    stage_dir: files.Path, split: str, shard: int, num_shards: int, examples: crop_records.Examples
+) -> list[dict]:
     """Writes one shard of every kind and returns what the manifest says of each: file, kind, examples, bytes, sha256.
 
     Raises:
@@ -34,7 +37,7 @@ def write(stage_dir: files.Path, split: str, shard: int, num_shards: int, exampl
     for kind, name in enumerate(kinds.NAMES):
         of_kind = examples[examples.kinds == kind]
         file_name = shard_name(split, name, shard, num_shards)
-        written = _write_records(stage_dir / file_name, (row.tobytes() for row in records.serialize(of_kind)))
+        written = _write_records(stage_dir / file_name, (row.tobytes() for row in crop_records.serialize(of_kind)))
         entries.append({"file": file_name, "kind": name, **written})
     return entries
 

@@ -3,8 +3,10 @@
 import cv2
 import numpy as np
 
-from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import faces, input_pipeline, kinds, stages, visualize
+from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.images import drawing
+from mtcnn_tf.records import input_pipeline
 
 TILE_SIDE = 240
 """Side of a crop with its margin on a sheet, in pixels."""
@@ -46,11 +48,11 @@ def sheet(batch: dict[str, np.ndarray], margin: float = 1.0) -> np.ndarray:
     """The batch's crops enlarged, with the targets that count for their kinds, in rows of 8: uint8 [H, W, 3].
 
     Args:
-        batch: See `records.parse`; `image` in 0–255.
+        batch: See `crop_records.parse`; `image` in 0–255.
         margin: The crops show so many times their squares.
     """
     examples = zip(batch["image"], batch["kind"], batch["offsets"], batch["landmarks"], strict=True)
-    return visualize.contact_sheet(np.stack([draw_targets(*example, margin) for example in examples]), COLUMNS)
+    return drawing.contact_sheet(np.stack([draw_targets(*example, margin) for example in examples]), COLUMNS)
 
 
 def draw_targets(
@@ -74,10 +76,10 @@ def draw_targets(
     crop_box = box_geometry.enlarge(np.float32([rim, rim, rim + side, rim + side]), 1 / margin)  # the square
     if kind in kinds.WITH_OFFSETS:
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_geometry.decode(crop_box, offsets))
-        cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), visualize.BOX_COLOUR)
+        cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), drawing.BOX_COLOUR)
     if kind in kinds.WITH_LANDMARKS:
         points = box_geometry.decode_points(crop_box[None], landmarks.reshape(1, len(faces.LANDMARK_NAMES), 2))[0]
-        for point, colour in zip(points, visualize.POINT_COLOURS, strict=True):
+        for point, colour in zip(points, drawing.POINT_COLOURS, strict=True):
             x, y = (int(np.floor(coordinate)) for coordinate in point)  # the pixel in which the point lies
             cv2.circle(tile, (x, y), POINT_RADIUS, colour, cv2.FILLED)
     return tile

@@ -21,9 +21,9 @@ __all__ = ["Detections", "Face", "align", "crop", "load"]
 _HOMES = {
     "Detections": "mtcnn_tf.faces",
     "Face": "mtcnn_tf.faces",
-    "align": "mtcnn_tf.alignment",
-    "crop": "mtcnn_tf.alignment",
-    "load": "mtcnn_tf.detector",
+    "align": "mtcnn_tf.images.alignment",
+    "crop": "mtcnn_tf.images.alignment",
+    "load": "mtcnn_tf.detection.detector",
 }
 
 

@@ -14,7 +14,7 @@ import sys
 from absl import app
 
 import mtcnn_tf
-from mtcnn_tf import cli
+from mtcnn_tf import programs
 
 WEIGHTS = pathlib.Path(__file__).with_name("weights") / "weights.json"
 
@@ -53,4 +53,4 @@ def _device(device) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    programs.run(main)

@@ -10,7 +10,9 @@ import pytest
 import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import calibrated, networks, stages
+from mtcnn_tf import stages
+from mtcnn_tf.detection import stored_thresholds
+from mtcnn_tf.models import networks
 from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
@@ -54,7 +56,7 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
 @pytest.mark.slow
 def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(workdir, tmp_path):
     chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
-    calibrated.write(chosen_dir, (0.25, 0.5, 0.75), {})
+    stored_thresholds.write(chosen_dir, (0.25, 0.5, 0.75), {})
     result = call(f"--workdir={chosen_dir}", f"--out_dir={tmp_path / 'exported'}")
     assert result.returncode == 0, result.stderr
     assert mtcnn_tf.load(tmp_path / "exported").thresholds == (0.25, 0.5, 0.75)

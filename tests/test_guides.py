@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from data_prep import sample_files
-from mtcnn_tf import calibrated, datasets
+from mtcnn_tf import datasets
+from mtcnn_tf.detection import stored_thresholds
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -127,7 +128,7 @@ def test_fine_tune(directory):
     shutil.rmtree(directory / "networks")
     told = run("fine_tune.md", directory)
     assert "tuned" in told and "shipped" in told
-    assert calibrated.read(directory / "networks") is not None
+    assert stored_thresholds.read(directory / "networks") is not None
     assert (directory / "exported" / "cascade" / "1" / "saved_model.pb").is_file()
 
 
@@ -147,7 +148,7 @@ def test_thresholds(directory):
         json.loads((directory / name / "detections.json").read_text())[0]["scores"] for name in ("strict", "lenient")
     )
     assert 0 < len(strict) <= len(lenient)
-    assert calibrated.read(directory / "networks") is not None
+    assert stored_thresholds.read(directory / "networks") is not None
     assert "AP" in told and (directory / "evaluation" / "wider_face.png").is_file()
 
 

@@ -10,7 +10,10 @@ import pytest
 import tensorflow as tf
 
 from data_prep import jobs, recipes
-from mtcnn_tf import cascade, decoding, detector, faces, images, networks, stages
+from mtcnn_tf import faces, stages
+from mtcnn_tf.detection import cascade, detector
+from mtcnn_tf.images import graph_decoding, image_files
+from mtcnn_tf.models import networks
 from tests import mutations
 
 pytestmark = pytest.mark.slow
@@ -31,7 +34,7 @@ def decoded(pictures):
 
 def shape_of(picture):
     try:
-        return images.decode(picture, "a.jpg", max_pixels=10**6).shape
+        return image_files.decode(picture, "a.jpg", max_pixels=10**6).shape
     except ValueError as error:
         assert "'a.jpg'" in str(error) and ("unreadable one" in str(error) or "at most 1,000,000" in str(error))
         return None
@@ -70,7 +73,7 @@ def test_a_server_decodes_or_counts_an_error(pictures, decoded):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def decode(batch):
         def look(encoded):
-            image, is_unreadable = decoding.decode(encoded, 10**6)
+            image, is_unreadable = graph_decoding.decode(encoded, 10**6)
             return tf.shape(image), is_unreadable
 
         return tf.map_fn(look, batch, fn_output_signature=(tf.TensorSpec([3], tf.int32), tf.TensorSpec([], tf.bool)))

@@ -14,7 +14,7 @@ import pytest
 from packaging import requirements
 
 from data_prep import sample_scenes
-from mtcnn_tf import images
+from mtcnn_tf.images import image_files
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def installed_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def portrait_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("picture") / "portrait.png"
-    images.write(path, sample_scenes.portraits()[0].pixels)
+    image_files.write(path, sample_scenes.portraits()[0].pixels)
     return path
 
 

@@ -13,8 +13,8 @@ import sys
 import pytest
 
 from data_prep import sample_files
-from mtcnn_tf import cli
-from mtcnn_tf.cli import quiet
+from mtcnn_tf import programs
+from mtcnn_tf.programs import quiet
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def main(module_name, *arguments):
     sys.argv = ["script", *arguments]
     try:
         with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            cli.run(program.main)
+            programs.run(program.main)
     except SystemExit as end:
         return end.code, told.getvalue()
     return None, told.getvalue()
@@ -145,8 +145,8 @@ def test_quiet_means_no_bar_even_on_a_terminal(monkeypatch):
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     seen = []
-    monkeypatch.setattr(cli, "_QUIET", type("Flag", (), {"value": True}))
-    cli._start(lambda argv: seen.append(sys.stderr.isatty()), ["program"])
+    monkeypatch.setattr(programs, "_QUIET", type("Flag", (), {"value": True}))
+    programs._start(lambda argv: seen.append(sys.stderr.isatty()), ["program"])
     assert seen == [False]
 
 

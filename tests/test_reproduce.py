@@ -13,7 +13,9 @@ import scipy.io
 from skimage import data as photographs
 
 from data_prep import sample_files
-from mtcnn_tf import calibrated, datasets, images
+from mtcnn_tf import datasets
+from mtcnn_tf.detection import stored_thresholds
+from mtcnn_tf.images import image_files
 from tests import warm_python
 
 pytestmark = pytest.mark.slow
@@ -70,7 +72,7 @@ def photograph_dir(tmp_path):
         (directory / "no_faces" / "any").mkdir(parents=True, exist_ok=True)
         pixels = getattr(photographs, name)()
         image = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-        images.write(directory / "no_faces" / "any" / f"{name}.jpg", image[:200, :200])
+        image_files.write(directory / "no_faces" / "any" / f"{name}.jpg", image[:200, :200])
     return directory
 
 
@@ -92,7 +94,7 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert (work_dir / "exported" / "cascade" / "1" / "saved_model.pb").is_file()
-    assert calibrated.read(work_dir / "networks") is not None
+    assert stored_thresholds.read(work_dir / "networks") is not None
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
     values = {f"{part.removeprefix('| ')}, {name}": value.removesuffix(" |") for part, name, value in rows}
     assert values["FDDB, 2 pictures, upright boxes, recall at 10 / 50 / 100 / 500 false positives"].count("1.00") == 4
@@ -118,7 +120,7 @@ def test_behind_an_rpn(photograph_dir, tmp_path):
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert (work_dir / "exported" / "rpn" / "1" / "saved_model.pb").is_file()
-    assert len(calibrated.read(work_dir / "networks")) == 2
+    assert len(stored_thresholds.read(work_dir / "networks")) == 2
     assert "| FDDB, 2 pictures" in result.stdout
 
 

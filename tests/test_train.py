@@ -21,7 +21,10 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import anchors, kinds, manifests, networks, records
+from mtcnn_tf import kinds
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import crop_records, manifests
 from tests import warm_python
 from tests.data_prep import test_remote
 from tests.mtcnn_tf.training import easy_pictures
@@ -40,14 +43,14 @@ def records_dir(tmp_path_factory):
     for split, num_examples in (("train", 200), ("validation", 60)):
         kind = rng.choice(4, num_examples, p=[0.4, 0.2, 0.2, 0.2])
         brightness = np.where(kind == kinds.NEGATIVE, 30, 170)[:, None, None, None]
-        examples = records.Examples(
+        examples = crop_records.Examples(
             images=(brightness + rng.integers(0, 60, (num_examples, 12, 12, 3))).astype(np.uint8),
             kinds=kind,
             offsets=np.full((num_examples, 4), 0.1, np.float32),
             landmarks=np.full((num_examples, 10), 0.5, np.float32),
         )
         entries += shards.write(records_dir / "pnet", split, 0, 1, examples)
-        counts[split] = records.num_per_kind(examples)
+        counts[split] = crop_records.num_per_kind(examples)
     shards.write_json(
         records_dir / "pnet" / manifests.MANIFEST, {"stage": "pnet", "examples": counts, "shards": entries}
     )

@@ -25,7 +25,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).parents[1]
-LOADED = ("mtcnn_tf.training", "mtcnn_tf.exporting", "mtcnn_tf.evaluation.reports", "data_prep.building")
+LOADED = ("mtcnn_tf.training", "mtcnn_tf.detection.exporting", "mtcnn_tf.evaluation.reports", "data_prep.building")
 """Nothing that defines flags, which each program does for itself."""
 
 

@@ -7,12 +7,14 @@ are chosen: `mtcnn_tf.evaluation.calibration`.
 """
 
 import functools
+import os
 import sys
 
 from absl import app, flags
 
-from mtcnn_tf import calibrated, cascade, cli, datasets, detector
+from mtcnn_tf import datasets, programs
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.detection import cascade, detector, stored_thresholds
 from mtcnn_tf.evaluation import calibration, reports, runs, selection
 
 _WORKDIR = flags.DEFINE_string(
@@ -74,16 +76,15 @@ def _calibrate() -> None:
         "keep_recall": _KEEP_RECALL.value,
         "figures": choice.reports["all chosen"].figures,
     }
-    calibrated.write(_WORKDIR.value, choice.thresholds, about)
+    stored_thresholds.write(_WORKDIR.value, choice.thresholds, about)
     print(f"{len(paths):,} pictures", *notes, "", reports.table(choice.reports), "", sep="\n")
-    print(
-        f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {_WORKDIR.value}/{calibrated.FILE_NAME}"
-    )
+    kept_in = os.path.join(_WORKDIR.value, stored_thresholds.FILE_NAME)
+    print(f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {kept_in}")
 
 
 def run() -> None:
     """Runs the program."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 
 from absl import app
 
-from mtcnn_tf import cli
+from mtcnn_tf import programs
 
 _AT = (10, 50, 100)
 _SCORES = (
@@ -126,7 +126,7 @@ def _row(*cells: str) -> str:
 
 def run() -> None:
     """Runs the program."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,10 @@ from collections.abc import Callable
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import cascade, cli, detector, images, tracking, videos
+from mtcnn_tf import programs
 from mtcnn_tf.cli import results, sources
+from mtcnn_tf.detection import cascade, detector, tracking
+from mtcnn_tf.images import image_files, videos
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -45,7 +47,7 @@ _THRESHOLDS = flags.DEFINE_list(
 _MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
-    images.MAX_PIXELS,
+    image_files.MAX_PIXELS,
     "A picture file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
     lower_bound=1,
 )
@@ -63,13 +65,13 @@ def main(argv: list[str]) -> None:
         raise app.UsageError("expected at least one picture, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
     _check_write(_WRITE.value)
     try:
-        thresholds = cli.parse_thresholds(_THRESHOLDS.value)
+        thresholds = programs.parse_thresholds(_THRESHOLDS.value)
     except ValueError as error:
         raise app.UsageError(str(error)) from None
     try:
-        cli.check_local(_OUT_DIR)
+        programs.check_local(_OUT_DIR)
         its_detector = detector.load(_MODEL.value)
-        cli.check_thresholds(thresholds, its_detector.stages)
+        programs.check_thresholds(thresholds, its_detector.stages)
         find_faces = functools.partial(
             its_detector,
             min_face_size=_MIN_FACE_SIZE.value,
@@ -101,7 +103,7 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
         for source in tqdm.tqdm(found, unit="source", disable=True if len(found) == 1 else None):
             try:
                 if source.kind == "picture":
-                    image = images.as_rgb(sources.fetch(source.name), max_pixels=_MAX_PIXELS.value)
+                    image = image_files.as_rgb(sources.fetch(source.name), max_pixels=_MAX_PIXELS.value)
                     out.add_picture(source.name, source.stem, image, find_faces(image))
                 else:
                     _watch(source, find_faces, out)
@@ -148,7 +150,7 @@ def _check_write(kinds: list[str]) -> None:
 
 def run() -> None:
     """The console script `mtcnn-detect`."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,11 @@ from typing import NamedTuple
 
 from absl import app, flags
 
-from mtcnn_tf import cascade, cli, datasets, detector, faces, files, images, stages, visualize
+from mtcnn_tf import datasets, faces, files, programs, stages
 from mtcnn_tf.datasets import fddb as fddb_ellipses
 from mtcnn_tf.datasets import folder, points, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
+from mtcnn_tf.detection import cascade, detector
 from mtcnn_tf.evaluation import (
     curves,
     false_positives,
@@ -33,6 +34,7 @@ from mtcnn_tf.evaluation import (
     weak_spots,
     wider_face,
 )
+from mtcnn_tf.images import drawing, image_files
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "weak_spots")
 
@@ -115,7 +117,7 @@ def main(argv: list[str]) -> None:
 
 def evaluate() -> None:
     """Reads, detects, scores, prints, writes."""
-    cli.check_local(_OUT_DIR)
+    programs.check_local(_OUT_DIR)
     protocol, out_dir = _PROTOCOL.value, _OUT_DIR.value
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
@@ -148,8 +150,8 @@ def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_di
     """Writes the pictures with the highest scores, those drawn in, worst first."""
     os.makedirs(drawing_dir, exist_ok=True)
     for number, at in enumerate(false_positives.worst(detections, _NUM_DRAWN), 1):
-        drawing = visualize.draw(images.read(paths[at]), detections[at])
-        images.write(os.path.join(drawing_dir, f"{number:02}-{os.path.basename(paths[at])}"), drawing)
+        drawn = drawing.draw(image_files.read(paths[at]), detections[at])
+        image_files.write(os.path.join(drawing_dir, f"{number:02}-{os.path.basename(paths[at])}"), drawn)
 
 
 def _settings() -> dict:
@@ -239,7 +241,7 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
         detect: Called with a detector and its name, has what it finds in all pictures.
         names: Those of the pictures in files of earlier runs.
     """
-    thresholds = cli.parse_thresholds(_THRESHOLDS.value)
+    thresholds = programs.parse_thresholds(_THRESHOLDS.value)
     named = {}
 
     def add(text: str, make) -> None:
@@ -269,7 +271,7 @@ def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Fi
         caps = {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
         found = detector.from_workdir(model_dir, until, **caps)
         thresholds = thresholds or (_PROPOSAL_THRESHOLD, 0.0)[: len(found.stages)]
-    cli.check_thresholds(thresholds, found.stages)
+    programs.check_thresholds(thresholds, found.stages)
     return functools.partial(found, until=until, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
 
 
@@ -288,7 +290,7 @@ def _load_callable(spec: str) -> runs.Find:
 
 def run() -> None:
     """The console script `mtcnn-evaluate`."""
-    cli.run(main)
+    programs.run(main)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from typing import TextIO
 
 import numpy as np
 
-from mtcnn_tf import alignment, faces, images, videos, visualize
+from mtcnn_tf import faces
+from mtcnn_tf.images import alignment, drawing, image_files, videos
 
 LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detections.csv"}
 KINDS = ("drawings", *LISTS, "crops")
@@ -64,7 +65,7 @@ class Results:
         entry = {"picture": name}
         if "drawings" in self._kinds:
             entry["drawing"] = f"{stem}.faces.jpg"
-            images.write(os.path.join(self._out_dir, entry["drawing"]), visualize.draw(image, found))
+            image_files.write(os.path.join(self._out_dir, entry["drawing"]), drawing.draw(image, found))
         self._add(entry, f"{stem}.face", image, found)
 
     def add_frame(self, video: str, stem: str, entry: dict, image: np.ndarray, found: faces.Detections) -> None:
@@ -81,19 +82,19 @@ class Results:
 
     @contextlib.contextmanager
     def video_drawing(self, stem: str, frames_per_second: float) -> Iterator[Callable[..., None]]:
-        """A function that draws the next frame of the video; it takes what `visualize.draw` takes."""
+        """A function that draws the next frame of the video; it takes what `drawing.draw` takes."""
         if "drawings" not in self._kinds:
             yield lambda *frame: None
             return
         with videos.Writer(os.path.join(self._out_dir, f"{stem}.faces.mp4"), frames_per_second) as writer:
-            yield lambda *frame: writer.add(visualize.draw(*frame))
+            yield lambda *frame: writer.add(drawing.draw(*frame))
 
     def _add(self, entry: dict, crop_stem: str, image: np.ndarray, found: faces.Detections) -> None:
         is_reused = entry.get("reused", False)
         if "crops" in self._kinds and not is_reused:
             entry["crops"] = [f"{CROPS_DIR}/{crop_stem}-{i + 1}.png" for i in range(len(found))]
             for crop_name, crop in zip(entry["crops"], _crops(image, found), strict=True):
-                images.write(os.path.join(self._out_dir, crop_name), crop)
+                image_files.write(os.path.join(self._out_dir, crop_name), crop)
         self._counts["faces"] += len(found)
         self._counts["frames" if "frame" in entry else "pictures"] += 1
         entry |= found.to_dict()

@@ -8,8 +8,8 @@ import urllib.parse
 import urllib.request
 from typing import NamedTuple
 
-from mtcnn_tf import images, videos
 from mtcnn_tf.datasets import folder, listing
+from mtcnn_tf.images import image_files, videos
 
 VIDEO_ENDINGS = (".avi", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _MOST_BYTES = 1 << 28
@@ -45,7 +45,7 @@ def find(arguments: list[str], passed_over_dir: str) -> tuple[list[Source], list
         if unread:
             problems.append(
                 f"passed over {len(unread)} pictures of {argument!r} that can't be read, the first {unread[0]!r}; "
-                f"{images.NEEDS_HEIF}"
+                f"{image_files.NEEDS_HEIF}"
             )
         if not found:
             what = "folder" if os.path.isdir(argument) else "pattern"

@@ -2,8 +2,9 @@
 
 import os
 
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import listing
+from mtcnn_tf.images import image_files
 
 
 def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], list[faces.Problem]]:
@@ -33,5 +34,5 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         shown = [name for name in names if not name.startswith(".")]
         paths += [os.path.join(parent, name) for name in shown if listing.is_picture(name)]
         unread = [os.path.join(parent, name) for name in shown if listing.is_unread_picture(name)]
-        problems += [faces.Problem(path, f"a picture that can't be read; {images.NEEDS_HEIF}") for path in unread]
+        problems += [faces.Problem(path, f"a picture that can't be read; {image_files.NEEDS_HEIF}") for path in unread]
     return [faces.Annotation(path) for path in sorted(paths)], sorted(problems, key=lambda problem: problem.where)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
+from mtcnn_tf.images import image_files
 
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"),
     *(".webp", ".avif"),
-    *((".heic", ".heif") if images.HeifImageFile else ()),
+    *((".heic", ".heif") if image_files.HeifImageFile else ()),
 )
 _UNREAD_SUFFIXES = (
     ".heic",

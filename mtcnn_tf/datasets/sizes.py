@@ -8,8 +8,9 @@ import dataclasses
 
 import numpy as np
 
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import five_points
+from mtcnn_tf.images import image_files
 
 TURNED = "boxes drawn before the picture was turned upright, turned with it"
 OTHER_SIZE = "boxes drawn on a picture of another size, left out"
@@ -26,13 +27,13 @@ def fit(
 
     Args:
         annotation: What a reader gave.
-        width: The picture's, turned upright as `images.read` has it.
+        width: The picture's, turned upright as `image_files.read` has it.
         height: Likewise.
         scale_boxes: Whether boxes of a picture of the same proportions are scaled; otherwise they are left out.
     """
     if annotation.size is None or not (len(annotation.boxes) or len(annotation.ignored)):
         return annotation, []
-    orientation = images.orientation(annotation.image_path)
+    orientation = image_files.orientation(annotation.image_path)
     ways = _ways(annotation.size, (width, height), orientation)
     sizes = f"{annotation.size[0]}×{annotation.size[1]} stated, {width}×{height} here"
     if len(ways) > 1:
@@ -53,7 +54,11 @@ def fit_all(annotations: list[faces.Annotation]) -> tuple[list[faces.Annotation]
     """Those of the annotations that fit their pictures, see `fit`. What isn't here stays."""
     fitted, problems = [], []
     for annotation in annotations:
-        size = images.size(annotation.image_path) if annotation.size and files.is_file(annotation.image_path) else None
+        size = (
+            image_files.size(annotation.image_path)
+            if annotation.size and files.is_file(annotation.image_path)
+            else None
+        )
         in_picture, met = fit(annotation, *size) if size else (annotation, [])
         problems += met
         if in_picture is not None:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import yaml
 
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import five_points, listing, places
+from mtcnn_tf.images import image_files
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
@@ -51,7 +52,7 @@ def read(
     for name in _of_split(directory, settings, split, pictures):
         image_path = os.path.join(directory, name)
         label = next((texts[place] for place in _label_places(name) if place in texts), None)
-        size = images.size(image_path) if label is not None else None
+        size = image_files.size(image_path) if label is not None else None
         if size is None:
             what = "a picture without label file, left out; an empty one would say that it shows no face"
             problems.append(faces.Problem(image_path, what if label is None else "unreadable picture"))

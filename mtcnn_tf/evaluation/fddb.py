@@ -14,9 +14,10 @@ import numpy as np
 import PIL.Image
 import scipy.optimize
 
-from mtcnn_tf import boxes, faces
+from mtcnn_tf import faces
 from mtcnn_tf.datasets import fddb
 from mtcnn_tf.evaluation import curves, reports, wider_face
+from mtcnn_tf.geometry import boxes
 
 NUM_FALSE_ALARMS = (10, 50, 100, 500, 1000, 2000)
 

@@ -6,8 +6,9 @@ al. 2016, section III.C, except that the detector finds the faces itself. A face
 
 import numpy as np
 
-from mtcnn_tf import boxes, faces
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import reports
+from mtcnn_tf.geometry import boxes
 
 MAX_ERROR = 0.1
 """An error above this share of the distance of the eyes is a failure."""

@@ -4,8 +4,9 @@ import itertools
 
 import numpy as np
 
-from mtcnn_tf import boxes, faces
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import curves, reports
+from mtcnn_tf.geometry import boxes
 
 SIZES = (24, 32, 64, 128, np.inf)
 """Edges of the bands of face sizes, by the shorter side in pixels; smaller faces are left out."""

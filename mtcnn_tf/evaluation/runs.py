@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tqdm
 
-from mtcnn_tf import faces, files, images
+from mtcnn_tf import faces, files
 from mtcnn_tf.evaluation import turning
+from mtcnn_tf.images import image_files
 
 Find = Callable[[np.ndarray], faces.Detections]
 """A detector: RGB pixels, uint8 [H, W, 3], to what was found, in any order; landmarks may be NaN."""
@@ -31,7 +32,7 @@ def detect(
     """
     turns = [0] * len(image_paths) if turns is None else turns
     bar = tqdm.tqdm(list(zip(image_paths, turns, strict=True)), desc=name, unit="picture", disable=None)
-    return [_in_order(find(turning.turn(images.read(path), degrees)), path) for path, degrees in bar]
+    return [_in_order(find(turning.turn(image_files.read(path), degrees)), path) for path, degrees in bar]
 
 
 def _in_order(found: faces.Detections, path: str) -> faces.Detections:

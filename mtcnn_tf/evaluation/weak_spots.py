@@ -6,8 +6,10 @@ import re
 
 import numpy as np
 
-from mtcnn_tf import boxes, faces, images
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import curves, reports, turning
+from mtcnn_tf.geometry import boxes
+from mtcnn_tf.images import image_files
 
 MIN_SIZE = 20
 """Shorter side, in pixels, from which on faces count in every group but those of sizes."""
@@ -53,7 +55,7 @@ def upright(annotations: list[faces.Annotation], groups: dict[str, list[np.ndarr
 
 def turned(views: list[View]) -> list[View]:
     """The upright views turned, all of them for each of `TURNS`. Reads the pictures, for their sizes."""
-    sizes = [images.read(view.image_path).shape[1::-1] for view in views]
+    sizes = [image_files.read(view.image_path).shape[1::-1] for view in views]
     return [_turned(view, *size, degrees) for degrees in TURNS for view, size in zip(views, sizes, strict=True)]
 
 

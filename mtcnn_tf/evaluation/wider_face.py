@@ -12,8 +12,9 @@ import sys
 
 import numpy as np
 
-from mtcnn_tf import boxes, faces
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import curves, reports
+from mtcnn_tf.geometry import boxes
 
 SETTINGS = ("easy", "medium", "hard")
 NUM_THRESHOLDS = 1000

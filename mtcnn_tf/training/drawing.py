@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from mtcnn_tf import anchor_labels, anchors, kinds
+from mtcnn_tf import kinds
+from mtcnn_tf.geometry import anchor_labels, anchors
 
 NUM_COLUMNS = 8
 _ZOOM = 96

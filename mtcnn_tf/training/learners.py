@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mtcnn_tf import metrics
+from mtcnn_tf.models import metrics
 
 
 def learner(

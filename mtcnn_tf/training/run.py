@@ -65,7 +65,7 @@ def fit(
         facts: More that must be the same when the training goes on, such as where the examples come from.
         restart: Forget what this stage did in `workdir` so far.
         report: Takes the lines that tell how it goes.
-        prepare: Called on each batch in the graph of the step, see `graph_cutting.OnAccelerator`.
+        prepare: Called on each batch in the graph of the step, see `accelerator_crops.OnAccelerator`.
 
     Raises:
         OtherRunError: `workdir` holds a training of this stage with other settings.

@@ -13,7 +13,9 @@ import keras
 import numpy as np
 
 import mtcnn_tf
-from mtcnn_tf import anchors, files, losses, stages
+from mtcnn_tf import files, stages
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.models import losses
 from mtcnn_tf.training.strategies import STRATEGIES
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from mtcnn_tf import anchor_loss, anchors, files, keras_settings, losses, networks, stages
+from mtcnn_tf import files, stages
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.models import anchor_loss, keras_settings, losses, networks
 from mtcnn_tf.training import settings
 
 _LAST_RATE = 0.01

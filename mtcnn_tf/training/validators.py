@@ -5,8 +5,9 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from mtcnn_tf import boxes as box_geometry
-from mtcnn_tf import kinds, losses, metrics, networks, stages
+from mtcnn_tf import kinds, stages
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.models import losses, metrics, networks
 from mtcnn_tf.training import drawing, learners, settings
 
 NUM_SAMPLES = 8

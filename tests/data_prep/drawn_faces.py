@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 
-from mtcnn_tf import images
+from mtcnn_tf.images import image_files
 
 FACE = (30, 24, 90, 96)
 
@@ -30,7 +30,7 @@ def write_wider_face(directory: pathlib.Path, num_pictures: int) -> pathlib.Path
         name = f"0--Test/{number:03d}.png"
         path = directory / "WIDER_train" / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, draw_picture(number))
+        image_files.write(path, draw_picture(number))
         if number == num_pictures - 1:
             lines += [name, "0", "0 0 0 0 0 0 0 0 0 0"]
         else:
@@ -47,7 +47,7 @@ def write_points(directory: pathlib.Path, num_pictures: int) -> pathlib.Path:
     lines = []
     (directory / "faces").mkdir(parents=True)
     for number in range(num_pictures):
-        images.write(directory / "faces" / f"{number}.png", draw_picture(100 + number))
+        image_files.write(directory / "faces" / f"{number}.png", draw_picture(100 + number))
         lines.append(f"faces\\{number}.png 30 90 24 96 45 51 75 51 60 62 48 78 72 78")
     (directory / "trainImageList.txt").write_text("\n".join(lines) + "\n")
     return directory

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from data_prep import anchor_plots
-from mtcnn_tf import anchors, datasets, faces, images
+from mtcnn_tf import datasets, faces
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.images import image_files
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -28,7 +30,7 @@ def voc_dir(tmp_path_factory):
     annotations = []
     for number in range(12):
         path = directory / f"{number}.png"
-        images.write(path, drawn_faces.draw_picture(number))
+        image_files.write(path, drawn_faces.draw_picture(number))
         annotations.append(faces.Annotation(str(path), [[5, 5, 17 + 4 * number, 15 + 4 * number]]))
     drawn_faces.write_voc(directory / "voc", annotations, "face")
     return directory / "voc"
@@ -73,7 +75,7 @@ def test_the_program_writes_anchors_and_a_plot(voc_dir, tmp_path):
     assert chosen == anchors.choose(sides[sides >= 12], 3)
     sizes = ", ".join(f"{size:g}" for size in chosen.sizes)
     assert re.search(rf"chosen anchors: mean IoU 0\.\d+, sides {re.escape(sizes)}\n", printed)
-    assert images.read(plot).shape[1] > 1000
+    assert image_files.read(plot).shape[1] > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anchors.json", "anchors.png"]
 
 

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 from data_prep import building, jobs, recipes, shards
-from mtcnn_tf import datasets, images, input_pipeline, kinds, locks, networks, stages
+from mtcnn_tf import datasets, kinds, locks, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import input_pipeline
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -200,7 +203,7 @@ def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
     (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
     cv2.imwrite(str(pictures / "002.png"), drawn_faces.draw_picture(2)[..., 0])
     cv2.imwrite(str(pictures / "003.png"), drawn_faces.draw_picture(3).astype(np.uint16) * 257)
-    images.write(pictures / "004.png", drawn_faces.draw_picture(4)[:60, :60])
+    image_files.write(pictures / "004.png", drawn_faces.draw_picture(4)[:60, :60])
     manifest = building.build(config_of(f"wider_face:{directory}"), str(tmp_path / "out"), num_workers=1)
     assert manifest["problems"] == {"unreadable picture": 2, "box outside the picture": 1}
     report = (tmp_path / "out" / "pnet" / "problems.txt").read_text()
@@ -211,7 +214,7 @@ def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
 
 def test_no_usable_face_is_an_error(specs, tmp_path):
     (tmp_path / "empty").mkdir()
-    images.write(tmp_path / "empty" / "a.png", drawn_faces.draw_picture(0))
+    image_files.write(tmp_path / "empty" / "a.png", drawn_faces.draw_picture(0))
     with pytest.raises(ValueError, match="expected annotated faces.*found none in 1 pictures"):
         building.build(config_of(f"folder:{tmp_path / 'empty'}"), str(tmp_path / "out"), num_workers=1)
 
@@ -275,7 +278,7 @@ def write_coco_drawn_at_another_size(directory):
     listed = [{"id": i, "file_name": f"{i}.png", "width": 160 * i, "height": 120 * i} for i in (1, 2)]
     annotations = []
     for i in (1, 2):
-        images.write(directory / f"{i}.png", drawn_faces.draw_picture(i))
+        image_files.write(directory / f"{i}.png", drawn_faces.draw_picture(i))
         x1, y1, x2, y2 = np.multiply(drawn_faces.FACE, i).tolist()
         annotations.append({"image_id": i, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]})
     content = {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}

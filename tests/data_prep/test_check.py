@@ -10,7 +10,7 @@ import pytest
 import test_sheets
 
 from data_prep import building, picture_sheets, sheets
-from mtcnn_tf import images
+from mtcnn_tf.images import image_files
 from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def test_sheets_of_all_kinds_with_records(tmp_path):
     for file in files:
         num_crops = 3 if "positive" in file else 5
         tile = sheets.TILE_SIDE + 2
-        assert images.read(tmp_path / "sheets" / file).shape == (tile + 2, num_crops * tile + 2, 3)
+        assert image_files.read(tmp_path / "sheets" / file).shape == (tile + 2, num_crops * tile + 2, 3)
 
 
 def test_a_sheet_of_whole_pictures(wider_dir, tmp_path):
@@ -93,7 +93,7 @@ def test_a_sheet_of_whole_pictures(wider_dir, tmp_path):
     assert status == 0 and "every shard of rpn is whole" in printed and "5 pictures: " in printed, errors
     assert os.listdir(tmp_path / "sheets") == ["rpn-train-pictures.png"]
     tile = picture_sheets.TILE_SIDE + 2
-    assert images.read(tmp_path / "sheets" / "rpn-train-pictures.png").shape == (tile + 2, 5 * tile + 2, 3)
+    assert image_files.read(tmp_path / "sheets" / "rpn-train-pictures.png").shape == (tile + 2, 5 * tile + 2, 3)
     shard = next((tmp_path / "rpn" / "train").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1])
     status, printed, errors = check(*flags)

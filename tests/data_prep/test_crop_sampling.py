@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from data_prep import crop_sampling, labels, recipes
-from mtcnn_tf import boxes, faces, image_store, kinds, picture_records, stages
+from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf.geometry import boxes
+from mtcnn_tf.images import image_store
+from mtcnn_tf.records import picture_records
 
 STAGE, RECIPE = stages.RNET, recipes.Recipe(max_rotation=20.0)
 ROWS = {"negative": 12, "positive": 9, "part": 7, "landmark": 8}

@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from data_prep import building
-from mtcnn_tf import networks, stages
+from mtcnn_tf import stages
+from mtcnn_tf.models import networks
 from tests.data_prep import test_building
 
 FLAGS = ["--thresholds=0.5", "--trials_per_face=20"]

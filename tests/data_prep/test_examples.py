@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from data_prep import examples, labels, recipes
-from mtcnn_tf import boxes, faces, kinds, records, stages
+from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf.geometry import boxes
+from mtcnn_tf.records import crop_records
 
 FACE = np.array([drawn_faces.FACE], np.float32)
 POINTS = np.array([[[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]]], np.float32)
@@ -19,7 +21,7 @@ def of_picture(annotation=ANNOTATION, stage=stages.PNET, recipe=RECIPE, seed=0, 
 
 
 def test_counts_of_the_published_recipe():
-    counts = records.num_per_kind(of_picture())
+    counts = crop_records.num_per_kind(of_picture())
     assert 50 <= counts["negative"] <= 55
     assert counts["positive"] > 0 and counts["part"] > 0 and counts["positive"] + counts["part"] <= 20
     assert 0 < counts["landmark"] <= 20
@@ -98,17 +100,17 @@ def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
 def test_faces_with_unknown_points_give_no_landmark_crops():
     points = POINTS.copy()
     points[0, 2] = np.nan
-    assert records.num_per_kind(of_picture(faces.Annotation("a.png", FACE, points)))["landmark"] == 0
+    assert crop_records.num_per_kind(of_picture(faces.Annotation("a.png", FACE, points)))["landmark"] == 0
 
 
 def test_small_faces_give_only_negatives():
     recipe = dataclasses.replace(RECIPE, rules=labels.Rules(min_face_size=61))
-    counts = records.num_per_kind(of_picture(recipe=recipe))
+    counts = crop_records.num_per_kind(of_picture(recipe=recipe))
     assert counts["negative"] >= 50 and counts["positive"] == counts["part"] == counts["landmark"] == 0
 
 
 def test_incomplete_pictures_give_no_negatives():
-    counts = records.num_per_kind(of_picture(dataclasses.replace(ANNOTATION, is_complete=False)))
+    counts = crop_records.num_per_kind(of_picture(dataclasses.replace(ANNOTATION, is_complete=False)))
     assert counts["negative"] == 0 and counts["positive"] > 0
 
 
@@ -121,7 +123,7 @@ def test_mined_examples_come_from_the_proposals(stage):
 
     recipe = dataclasses.replace(RECIPE, trials_per_face=0, landmark_trials_per_face=0)
     found = of_picture(stage=stage, recipe=recipe, propose=propose)
-    assert records.num_per_kind(found) == {"negative": 60, "positive": 1, "part": 1, "landmark": 0}
+    assert crop_records.num_per_kind(found) == {"negative": 60, "positive": 1, "part": 1, "landmark": 0}
     assert found.images.shape[1:] == (stage.size, stage.size, 3)
     square = boxes.square(FACE)
     np.testing.assert_allclose(boxes.decode(square, found.offsets[found.kinds == kinds.POSITIVE]), FACE, atol=1e-3)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from data_prep import inspection
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.images import image_files
 
 POINTS = np.float32([[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]])
 READERS_PROBLEM = faces.Problem("list.txt:7", "a box without area", "'0 0 0 0'")
@@ -18,7 +19,7 @@ def pictures(tmp_path):
     """Paths of four different pictures, 160 × 120, a copy of the first, a damaged file and one that isn't there."""
     paths = {name: str(tmp_path / f"{name}.png") for name in ("a", "b", "c", "d", "copy", "damaged", "missing")}
     for seed, name in enumerate("abcd"):
-        images.write(paths[name], drawn_faces.draw_picture(seed))
+        image_files.write(paths[name], drawn_faces.draw_picture(seed))
     shutil.copy(paths["a"], paths["copy"])
     with open(paths["damaged"], "wb") as file:
         file.write(b"no picture")
@@ -149,7 +150,7 @@ def test_any_number_of_threads_gives_the_same(pictures):
 
 
 def test_the_share_of_faces_that_no_square_reaches(tmp_path):
-    images.write(tmp_path / "a.png", np.zeros((120, 160, 3), np.uint8))
+    image_files.write(tmp_path / "a.png", np.zeros((120, 160, 3), np.uint8))
     boxes = [[0, 0, 20, 20], [0, 0, 20, 40], [0, 0, 10, 60], [0, 0, 30, 100], [0, 0, 50, 51]]
     # The best square is of the same area: IoU 1, 0.55, 0.26, 0.38, 0.98.
     report = inspection.report([faces.Annotation(str(tmp_path / "a.png"), boxes)], [])

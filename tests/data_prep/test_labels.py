@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from data_prep import labels
-from mtcnn_tf import boxes, faces, kinds
+from mtcnn_tf import faces, kinds
+from mtcnn_tf.geometry import boxes
 
 FACE = np.array([[100, 100, 200, 200]], np.float32)
 RULES = labels.Rules()

@@ -3,7 +3,8 @@ import pytest
 import tensorflow as tf
 
 from data_prep import mining
-from mtcnn_tf import networks, stages
+from mtcnn_tf import stages
+from mtcnn_tf.models import networks
 
 
 def test_best_scores():

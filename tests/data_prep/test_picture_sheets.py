@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from data_prep import picture_sheets, shards
-from mtcnn_tf import faces, images, manifests, picture_records, stages, visualize
+from mtcnn_tf import faces, stages
+from mtcnn_tf.images import drawing, image_files
+from mtcnn_tf.records import manifests, picture_records
 
 NO_BOXES = faces.no_boxes()
 
@@ -11,7 +13,7 @@ def picture_of(width, height, boxes=NO_BOXES, ignored=NO_BOXES, proposals=None, 
     image = np.full((height, width, 3), 10, np.uint8)
     scores = None if proposals is None else np.ones(len(proposals), np.float32)
     landmarks = faces.no_landmarks(len(boxes))
-    encoded = images.encode_jpeg(image)
+    encoded = image_files.encode_jpeg(image)
     return picture_records.Picture(
         encoded, height, width, name, np.float32(boxes), landmarks, np.float32(ignored), True, proposals, scores
     )
@@ -38,7 +40,7 @@ def test_boxes_are_drawn_where_they_lie_in_the_colour_of_what_they_are():
     # The image is halved, and 40 pixels of margin lie above it. Lines of 2 pixels reach one pixel further out.
     assert (tile[:40] == picture_sheets.BACKGROUND).all() and (tile[280:] == picture_sheets.BACKGROUND).all()
     for colour, edges, slack in (
-        (visualize.BOX_COLOUR, [50, 65, 99, 129], 1),
+        (drawing.BOX_COLOUR, [50, 65, 99, 129], 1),
         (picture_sheets.IGNORED_COLOUR, [150, 190, 199, 239], 1),
         (picture_sheets.PROPOSAL_COLOUR, [250, 50, 309, 249], 0),
     ):
@@ -49,7 +51,7 @@ def test_boxes_are_drawn_where_they_lie_in_the_colour_of_what_they_are():
 def test_the_best_proposals_alone_are_drawn_and_faces_on_top():
     proposals = np.float32([[10, 10, 60, 60]] * picture_sheets.NUM_PROPOSALS + [[100, 100, 150, 150]])
     tile = picture_sheets.draw(picture_of(320, 320, [[10, 10, 60, 60]], proposals=proposals))
-    assert not len(pixels_of(tile, picture_sheets.PROPOSAL_COLOUR)) and len(pixels_of(tile, visualize.BOX_COLOUR))
+    assert not len(pixels_of(tile, picture_sheets.PROPOSAL_COLOUR)) and len(pixels_of(tile, drawing.BOX_COLOUR))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 900), (5000, 20)])

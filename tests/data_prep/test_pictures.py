@@ -13,7 +13,10 @@ from PIL import Image
 from test_building import ROOT, command, contents, wait_for
 
 from data_prep import building, labels, pictures, recipes
-from mtcnn_tf import faces, images, input_pipeline, manifests, networks, picture_records, stages
+from mtcnn_tf import faces, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import input_pipeline, manifests, picture_records
 from tests import warm_python
 
 FACE = np.float32([drawn_faces.FACE])
@@ -62,14 +65,14 @@ def test_plain_files_are_kept_as_they_are(tmp_path, file_format, mode, options):
 def test_what_does_not_decode_everywhere_becomes_an_upright_jpeg(tmp_path, file_format, mode, options):
     write(tmp_path / "a.file", file_format, mode=mode, **options)
     picture, _ = pictures.of_file(faces.Annotation(str(tmp_path / "a.file"), FACE))
-    upright = images.read(tmp_path / "a.file")
+    upright = image_files.read(tmp_path / "a.file")
     assert upright.shape == ((160, 120, 3) if options else (120, 160, 3)) == (picture.height, picture.width, 3)
-    assert images.is_plain(picture.encoded)
+    assert image_files.is_plain(picture.encoded)
     with Image.open(io.BytesIO(picture.encoded)) as header:
         assert header.format == "JPEG"
     smooth = [
         pixels.reshape(-1, 10, pixels.shape[1] // 10, 10, 3).mean(axis=(1, 3))
-        for pixels in (upright, images.decode(picture.encoded))
+        for pixels in (upright, image_files.decode(picture.encoded))
     ]
     np.testing.assert_allclose(*smooth, atol=3)
 
@@ -83,8 +86,8 @@ def test_a_shrunk_picture_keeps_its_faces_in_place(tmp_path):
     np.testing.assert_allclose(picture.boxes, FACE / 2)
     np.testing.assert_allclose(picture.landmarks, points / 2, rtol=1e-6)
     np.testing.assert_allclose(picture.ignored, [[50, 0, 80, 30]])
-    face = images.decode(picture.encoded)[12:48, 15:45].mean()
-    assert face > 1.5 * images.decode(picture.encoded)[:, 50:].mean()
+    face = image_files.decode(picture.encoded)[12:48, 15:45].mean()
+    assert face > 1.5 * image_files.decode(picture.encoded)[:, 50:].mean()
 
 
 def test_faces_of_any_size_and_background_are_kept_and_what_teaches_nothing_is_not(tmp_path):
@@ -198,7 +201,7 @@ def test_pictures_with_proposals(stage, wider_dir, tmp_path):
     found = list(picture_records.read(tmp_path / "a", stage, "train"))
     assert len(found) == manifest["examples"]["train"]["picture"] and any(len(picture.proposals) for picture in found)
     for picture in found:
-        assert (picture.width, picture.height) == (100, 75) == images.decode(picture.encoded).shape[1::-1]
+        assert (picture.width, picture.height) == (100, 75) == image_files.decode(picture.encoded).shape[1::-1]
         assert len(picture.proposals) == len(picture.proposal_scores) <= 400
         assert (np.diff(picture.proposal_scores) <= 0).all() and (picture.proposal_scores >= threshold - 1e-6).all()
 

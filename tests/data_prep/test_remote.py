@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from data_prep import building, jobs, shards
-from mtcnn_tf import files, images, input_pipeline, networks, stages
+from mtcnn_tf import files, stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import input_pipeline
 from tests.data_prep import test_building
 
 _numbers = itertools.count()
@@ -73,7 +76,7 @@ def test_an_address_holds_the_bytes_of_a_local_build(built, specs, out_dir):
     assert without_paths(manifest) == without_paths(built[1]) and not manifest["problems"]
     assert records_in(out_dir) == records_in(built[0])
     held_out = (out_dir / "pnet" / "held_out.txt").read_text().splitlines()
-    assert len(held_out) == 4 and all(images.read(path).shape == (120, 160, 3) for path in held_out)
+    assert len(held_out) == 4 and all(image_files.read(path).shape == (120, 160, 3) for path in held_out)
     names = sorted(path.name for path in (out_dir / "pnet").glob("*"))
     assert names == ["held_out.txt", "manifest.json", "problems.txt", "train", "validation"]
     again = build(test_building.config_of(*specs), str(out_dir), run=None)

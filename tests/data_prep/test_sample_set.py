@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from data_prep import sample_files, sample_scenes
-from mtcnn_tf import boxes
 from mtcnn_tf.datasets import points, wider_face
+from mtcnn_tf.geometry import boxes
 
 NUM_SCENES, NUM_PORTRAITS = 16, 8
 

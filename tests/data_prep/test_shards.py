@@ -5,12 +5,13 @@ import pytest
 import tensorflow as tf
 
 from data_prep import shards
-from mtcnn_tf import kinds, records
+from mtcnn_tf import kinds
+from mtcnn_tf.records import crop_records
 
 
 def some_examples(num):
     rng = np.random.default_rng(0)
-    return records.Examples(
+    return crop_records.Examples(
         rng.integers(0, 256, (num, 12, 12, 3), dtype=np.uint8),
         rng.integers(0, 4, num),
         rng.normal(size=(num, 4)).astype(np.float32),
@@ -27,7 +28,7 @@ def test_a_shard_of_every_kind(tmp_path):
         rows = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
         assert len(rows) == entry["examples"] == np.sum(examples.kinds == kind)
         assert path.stat().st_size == entry["bytes"]
-        parsed = records.parse(tf.constant(np.fromfile(path, np.uint8).reshape(len(rows), -1)), 12)
+        parsed = crop_records.parse(tf.constant(np.fromfile(path, np.uint8).reshape(len(rows), -1)), 12)
         np.testing.assert_array_equal(parsed["image"], examples.images[examples.kinds == kind])
         assert shards.is_whole(tmp_path, entry)
         path.write_bytes(path.read_bytes() + b"more")

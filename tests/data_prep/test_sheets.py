@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from data_prep import shards, sheets
-from mtcnn_tf import boxes, kinds, manifests, records, stages, visualize
+from mtcnn_tf import kinds, stages
+from mtcnn_tf.geometry import boxes
+from mtcnn_tf.images import drawing
+from mtcnn_tf.records import crop_records, manifests
 
-GREEN = visualize.BOX_COLOUR
+GREEN = drawing.BOX_COLOUR
 NO_OFFSETS, NO_POINTS = np.zeros(4, np.float32), np.zeros(10, np.float32)
 
 
@@ -17,14 +20,14 @@ def write_records(records_dir: pathlib.Path, num_of_kind=(9, 3, 5, 7), stage=sta
     rng = np.random.default_rng(0)
     offsets = rng.uniform(-0.3, 0.3, (len(kind), 4)) * np.isin(kind, kinds.WITH_OFFSETS)[:, None]
     landmarks = rng.uniform(0, 1, (len(kind), 10)) * np.isin(kind, kinds.WITH_LANDMARKS)[:, None]
-    examples = records.Examples(
+    examples = crop_records.Examples(
         images=np.broadcast_to(number[:, None, None, None], (len(kind), stage.size, stage.size, 3)).astype(np.uint8),
         kinds=kind,
         offsets=offsets.astype(np.float32),
         landmarks=landmarks.astype(np.float32),
     )
     entries = shards.write(records_dir / stage.name, "train", 0, 1, examples)
-    counts = {"train": records.num_per_kind(examples), "validation": dict.fromkeys(kinds.NAMES, 0)}
+    counts = {"train": crop_records.num_per_kind(examples), "validation": dict.fromkeys(kinds.NAMES, 0)}
     manifest = {"stage": stage.name, "examples": counts, "shards": entries}
     shards.write_json(records_dir / stage.name / manifests.MANIFEST, manifest)
     return manifest
@@ -98,7 +101,7 @@ def test_points_are_drawn_where_they_lie(stage):
     landmarks = ((cells + 0.5) / stage.size).astype(np.float32).reshape(10)
     tile = sheets.draw_targets(np.zeros((stage.size, stage.size, 3)), kinds.LANDMARK, NO_OFFSETS, landmarks)
     zoom = sheets.CROP_SIDE // stage.size
-    for cell, colour in zip(cells, visualize.POINT_COLOURS, strict=True):
+    for cell, colour in zip(cells, drawing.POINT_COLOURS, strict=True):
         point = pixels_of(tile, colour)
         centre = 24 + (cell + 0.5) * zoom  # the crop takes the 192 pixels from 24 to 216
         assert len(point) > 9

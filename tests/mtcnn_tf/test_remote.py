@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from mtcnn_tf import files, networks, remote, stages
+from mtcnn_tf import files, remote, stages
+from mtcnn_tf.models import networks
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -13,7 +13,8 @@ from skimage import data as photographs
 
 import mtcnn_tf
 from data_prep import sample_scenes
-from mtcnn_tf import boxes, faces, files
+from mtcnn_tf import faces, files
+from mtcnn_tf.geometry import boxes
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_detections.json")
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import cascade, detector, networks, stages
+from mtcnn_tf import stages
+from mtcnn_tf.detection import cascade, detector
+from mtcnn_tf.models import networks
 from serving import client
 
 pytestmark = pytest.mark.slow

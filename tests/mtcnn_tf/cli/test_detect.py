@@ -14,9 +14,11 @@ import pytest
 from absl import flags
 
 import mtcnn_tf
-from mtcnn_tf import alignment, faces, images, networks, stages, videos
+from mtcnn_tf import faces, stages
 from mtcnn_tf.cli import detect, results, sources
 from mtcnn_tf.datasets import listing
+from mtcnn_tf.images import alignment, image_files, videos
+from mtcnn_tf.models import networks
 from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
@@ -63,11 +65,11 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     assert "Traceback" not in result.stderr and "%|" not in result.stderr
     assert "8 faces in 2 pictures" in result.stdout
     assert sorted(os.listdir(out_dir)) == ["a-2.faces.jpg", "a.faces.jpg", "detections.json"]
-    assert images.read(out_dir / "a.faces.jpg").shape == noise.shape
+    assert image_files.read(out_dir / "a.faces.jpg").shape == noise.shape
     entries = json.loads((out_dir / "detections.json").read_text())
     assert [entry["picture"] for entry in entries] == [str(tmp_path / "a.png"), str(tmp_path / "more/a.png")]
     assert [entry["drawing"] for entry in entries] == ["a.faces.jpg", "a-2.faces.jpg"]
-    found = mtcnn_tf.load(workdir)(images.read(tmp_path / "a.png"), 15, (0, 0, 0), max_faces=4)
+    found = mtcnn_tf.load(workdir)(image_files.read(tmp_path / "a.png"), 15, (0, 0, 0), max_faces=4)
     np.testing.assert_allclose(entries[0]["boxes"], found.boxes, atol=1e-3)
     assert np.shape(entries[0]["landmarks"]) == (4, 5, 2) and np.shape(entries[0]["scores"]) == (4,)
 
@@ -124,7 +126,7 @@ def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir
     assert crops[0] == "crops/a.face-1.png" and crops[-1] == "crops/film.000004.face-2.png"
     assert sorted(os.listdir(out_dir / "crops")) == sorted(os.path.basename(crop) for crop in crops)
     found = faces.Detections.from_dict(entries[0])
-    np.testing.assert_array_equal(images.read(out_dir / crops[1]), mtcnn_tf.align(folder / "a.png", found)[1])
+    np.testing.assert_array_equal(image_files.read(out_dir / crops[1]), mtcnn_tf.align(folder / "a.png", found)[1])
 
 
 @pytest.mark.parametrize(
@@ -229,8 +231,8 @@ def test_lists_hold_at_any_moment_what_was_found(tmp_path):
 
 
 def test_too_many_pixels_are_told_and_the_rest_goes_on(tmp_path, workdir):
-    images.write(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
-    images.write(tmp_path / "large.png", np.zeros((200, 200, 3), np.uint8))
+    image_files.write(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
+    image_files.write(tmp_path / "large.png", np.zeros((200, 200, 3), np.uint8))
     sources_ = [tmp_path / name for name in ("small.png", "large.png", "small.png")]
     flags_ = (f"--model={workdir}", f"--out_dir={tmp_path / 'out'}", "--min_face_size=1", "--max_pixels=200000")
     result = call(*sources_, *flags_)
@@ -267,7 +269,7 @@ def test_pictures_and_films_may_lie_in_the_web():
         assert [source.kind for source in found] == kinds
         assert [source.stem for source in found] == ["a", "photo", "none", "watch", "b", "live", "null"]
         for path in paths[:2]:
-            assert images.as_rgb(sources.fetch(web + path)).shape == (20, 30, 3)
+            assert image_files.as_rgb(sources.fetch(web + path)).shape == (20, 30, 3)
         with pytest.raises(OSError, match="expected an answer from .*none.png', got none .*404"):
             sources.fetch(web + "/none.png")
         server.shutdown()
@@ -279,11 +281,11 @@ def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     with results.Results(str(tmp_path), ["drawings", "json", "csv", "crops"]) as out:
         out.add_picture("a.png", "a", image, found)
-    crop = images.read(tmp_path / "crops" / "a.face-1.png")
+    crop = image_files.read(tmp_path / "crops" / "a.face-1.png")
     np.testing.assert_array_equal(crop, alignment.crop(image, found)[0])
     assert json.loads((tmp_path / "detections.json").read_text())[0]["landmarks"] == [[[None, None]] * 5]
     assert (tmp_path / "detections.csv").read_text().splitlines()[1] == "a.png,,,10,20,30,40,0.5" + "," * 10
-    drawing = images.read(tmp_path / "a.faces.jpg")
+    drawing = image_files.read(tmp_path / "a.faces.jpg")
     assert drawing.shape == image.shape
 
 
@@ -300,14 +302,14 @@ def test_odd_file_names_stay_in_the_folder_and_come_back(tmp_path):
     image = np.zeros((20, 20, 3), np.uint8)
     for name in names:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        images.write(tmp_path / "in" / name, image)
+        image_files.write(tmp_path / "in" / name, image)
     out_dir = tmp_path / "out"
     found, problems = sources.find([str(tmp_path / "in"), str(tmp_path / "in" / "deep" / ".." / "a.jpg")], str(out_dir))
     assert len(found) == len(names) + 1 and not problems
     nothing = faces.Detections(np.float32([[1, 2, 9, 9]]), np.float32([0.5]), faces.no_landmarks(1))
     with results.Results(str(out_dir), list(results.KINDS)) as out:
         for source in found:
-            out.add_picture(source.name, source.stem, images.read(source.name), nothing)
+            out.add_picture(source.name, source.stem, image_files.read(source.name), nothing)
     assert len(list(out_dir.glob("*.faces.jpg"))) == len(list((out_dir / "crops").iterdir())) == len(found)
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
     entries = json.loads((out_dir / "detections.json").read_text(encoding="utf-8"))

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 import mtcnn_tf
-from mtcnn_tf import images, networks, stages
+from mtcnn_tf import stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import networks
 from tests import warm_python
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
@@ -42,7 +44,7 @@ def wider_dir(tmp_path):
     for name in "abc":
         if name != "c":
             noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-            images.write(tmp_path / "wider" / "WIDER_train" / "images" / "e" / f"{name}.png", noise)
+            image_files.write(tmp_path / "wider" / "WIDER_train" / "images" / "e" / f"{name}.png", noise)
         lines += [f"e/{name}.png", "1", "0 0 30 30 0 0 0 0 0 0"]
     (tmp_path / "wider" / "wider_face_split" / "wider_face_train_bbx_gt.txt").write_text("\n".join(lines))
     (tmp_path / "corner_detector.py").write_text(DETECTOR)

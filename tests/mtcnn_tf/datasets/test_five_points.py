@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from mtcnn_tf import boxes, faces
+from mtcnn_tf import faces
 from mtcnn_tf.datasets import celeba, five_points, mtfl, points
+from mtcnn_tf.geometry import boxes
 
 FACE = np.float32([[100, 100], [140, 102], [121, 125], [104, 142], [137, 143]])
 NUMBERS = " ".join(f"{v:.2f}" for v in FACE.ravel())

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces
 from mtcnn_tf.datasets import sizes
+from mtcnn_tf.images import image_files
 
 BOX = (30, 20, 70, 60)
 """Where the drawn face lies in the upright picture of 120 × 80 pixels."""
@@ -51,7 +52,7 @@ def drawn(path, pixels):
 
 
 def fit(annotation, **options):
-    height, width = images.read(annotation.image_path).shape[:2]
+    height, width = image_files.read(annotation.image_path).shape[:2]
     return sizes.fit(annotation, width, height, **options)
 
 

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mtcnn_tf import datasets, images
+from mtcnn_tf import datasets
+from mtcnn_tf.images import image_files
 
 SIZE = (200, 100)
 BOXES = ((20, 10, 60, 50), (100, 30, 130, 70))
@@ -17,7 +18,7 @@ def write(directory, **texts):
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if text is None:
-            images.write(path, np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
+            image_files.write(path, np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
         else:
             path.write_text(text)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mtcnn_tf import images
 from mtcnn_tf.datasets import yolo
+from mtcnn_tf.images import image_files
 
 POINTS = np.float32([[40, 20], [60, 21], [51, 30], [42, 38], [58, 39]])
 FRACTIONS = POINTS / (200, 100)
@@ -15,7 +15,7 @@ def write(tmp_path):
     def write(labels, settings=None, name="a"):
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "labels").mkdir(exist_ok=True)
-        images.write(tmp_path / "images" / f"{name}.png", np.zeros((100, 200, 3), np.uint8))
+        image_files.write(tmp_path / "images" / f"{name}.png", np.zeros((100, 200, 3), np.uint8))
         if labels is not None:
             (tmp_path / "labels" / f"{name}.txt").write_text(labels)
         if settings is not None:

@@ -3,8 +3,8 @@ import os
 
 import numpy as np
 
-from mtcnn_tf import images
 from mtcnn_tf.evaluation import reports
+from mtcnn_tf.images import image_files
 
 
 def report(ap, num):
@@ -30,6 +30,6 @@ def test_table_and_json_and_picture(tmp_path):
         "results": {"n": {"num": 3, "ap": None}},
     }
     reports.plot(tmp_path / "a.png", "title", both)
-    drawing = images.read(tmp_path / "a.png")
+    drawing = image_files.read(tmp_path / "a.png")
     assert drawing.shape[1] > drawing.shape[0] > 200 and drawing.std() > 10
     assert sorted(os.listdir(tmp_path)) == ["a.json", "a.png"]

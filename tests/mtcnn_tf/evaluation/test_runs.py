@@ -3,8 +3,9 @@ import os
 import numpy as np
 import pytest
 
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import runs
+from mtcnn_tf.images import image_files
 
 
 def run(num, seed=0):
@@ -19,7 +20,7 @@ def assert_same(a, b):
 
 
 def test_detect_sorts_and_gives_rgb(tmp_path):
-    images.write(tmp_path / "a.png", np.full((4, 6, 3), [200, 10, 30], np.uint8))
+    image_files.write(tmp_path / "a.png", np.full((4, 6, 3), [200, 10, 30], np.uint8))
 
     def find(image):
         assert image.shape == (4, 6, 3) and image[0, 0].tolist() == [200, 10, 30]
@@ -37,7 +38,7 @@ def test_detect_sorts_and_gives_rgb(tmp_path):
     ],
 )
 def test_detectors_that_return_something_else(tmp_path, found, told):
-    images.write(tmp_path / "a.png", np.zeros((4, 6, 3), np.uint8))
+    image_files.write(tmp_path / "a.png", np.zeros((4, 6, 3), np.uint8))
     with pytest.raises(ValueError, match=told):
         runs.detect(lambda image: found, [str(tmp_path / "a.png")])
 

@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 
-from mtcnn_tf import faces, images
+from mtcnn_tf import faces
 from mtcnn_tf.evaluation import turning, weak_spots
+from mtcnn_tf.images import image_files
 
 
 @pytest.fixture
 def views(tmp_path):
     """One picture with faces of 16, 24, 40 and 200 pixels, of which the second is turned away and the third blurred."""
-    images.write(tmp_path / "a.png", np.zeros((300, 400, 3), np.uint8))
+    image_files.write(tmp_path / "a.png", np.zeros((300, 400, 3), np.uint8))
     boxes = [[0, 0, 16, 20], [50, 0, 74, 30], [100, 0, 150, 40], [150, 90, 350, 299]]
     annotation = faces.Annotation(str(tmp_path / "a.png"), boxes, ignored=[[0, 200, 50, 250]])
     groups = {"pose": [np.array([0, 1, 0, 0], bool)], "blur": [np.array([1, 0, 1, 0], bool)]}
@@ -46,5 +47,5 @@ def test_views_are_the_pictures_as_they_will_be_turned(views):
     for view in views:
         expected = turning.turn_boxes(views[0].annotation.boxes, 400, 300, view.degrees)
         np.testing.assert_allclose(view.annotation.boxes, expected, atol=1e-3)
-        height, width = turning.turn(images.read(view.image_path), view.degrees).shape[:2]
+        height, width = turning.turn(image_files.read(view.image_path), view.degrees).shape[:2]
         assert (view.annotation.boxes[:, 2:].max(axis=0) <= (width, height)).all()

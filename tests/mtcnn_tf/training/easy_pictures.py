@@ -3,7 +3,8 @@
 import numpy as np
 
 from data_prep import shards
-from mtcnn_tf import images, manifests, picture_records
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import manifests, picture_records
 
 
 def some_picture(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is_complete=True):
@@ -24,7 +25,7 @@ def some_picture(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is
 def of_pixels(pixels, boxes, ignored=(), is_complete=True):
     boxes = np.float32(boxes).reshape(-1, 4)
     return picture_records.Picture(
-        encoded=images.encode_jpeg(pixels),
+        encoded=image_files.encode_jpeg(pixels),
         height=pixels.shape[0],
         width=pixels.shape[1],
         path="easy/picture.jpg",

@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from mtcnn_tf import kinds, losses, networks, stages
+from mtcnn_tf import kinds, stages
+from mtcnn_tf.models import losses, networks
 from mtcnn_tf.training import board, drawing, history, validators
 
 

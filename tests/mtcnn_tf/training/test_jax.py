@@ -28,7 +28,9 @@ def run(check, folder, python=sys.executable):
 
 
 def batches_of_windows(folder, config):
-    from mtcnn_tf import anchor_labels, anchors, image_batches, stages, windows
+    from mtcnn_tf import stages
+    from mtcnn_tf.geometry import anchor_labels, anchors
+    from mtcnn_tf.records import image_batches, windows
 
     recipe = windows.Recipe(size=config.window, face_sizes=(14.0, 60.0))
     records_dir, its_anchors = str(folder / "records"), anchors.Anchors()
@@ -40,7 +42,8 @@ def batches_of_crops(folder, config):
     """Crops by another way than `tf.data`, whose colour tells their kind."""
     import numpy as np
 
-    from mtcnn_tf import prefetching, stages
+    from mtcnn_tf import stages
+    from mtcnn_tf.records import prefetching
 
     def batch(seed, step):
         rng = np.random.default_rng([seed, step])
@@ -57,7 +60,8 @@ def check_training(check, folder):
     """A quiet training and one that is interrupted in its second epoch end with the same figures and network."""
     import numpy as np
 
-    from mtcnn_tf import networks, training
+    from mtcnn_tf import training
+    from mtcnn_tf.models import networks
 
     config = training.Config(epochs=2, steps_per_epoch=6, batch_size=4, window=64, learning_rate=3e-3, ema=0.5)
     stage, train, validation, prepare = {"windows": batches_of_windows, "crops": batches_of_crops}[check](

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing import event_accumulator
 
-from mtcnn_tf import anchor_labels, anchors, image_batches, networks, prefetching, stages, training, windows
-from mtcnn_tf import boxes as box_geometry
+from mtcnn_tf import stages, training
+from mtcnn_tf.geometry import anchor_labels, anchors
+from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.models import networks
+from mtcnn_tf.records import image_batches, prefetching, windows
 from mtcnn_tf.training import checkpoints, validators
 from tests.mtcnn_tf.training import easy_pictures
 

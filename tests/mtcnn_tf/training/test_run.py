@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import kinds, networks, stages, training
+from mtcnn_tf import kinds, stages, training
+from mtcnn_tf.models import networks
 from mtcnn_tf.training import checkpoints, run
 from tests.mtcnn_tf.training import conftest
 

@@ -1,0 +1,296 @@
+"""The cascade as one graph: a first stage proposes boxes, R-Net and O-Net look at crops of what is left.
+
+Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-Net on a pyramid of scales or the RPN in
+one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
+mirrored, and what it says of both is averaged: its errors are not symmetric. Landmarks are the mean of what both tell
+and of two looks at the square round the final box, where a face lies better.
+
+All pixels are sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
+meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
+"""
+
+import functools
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtcnn_tf import arguments, files, stages
+from mtcnn_tf.detection import first_stages
+from mtcnn_tf.geometry import graph_boxes, mirroring
+from mtcnn_tf.images import graph_crops
+from mtcnn_tf.models import inference, networks
+
+MIN_FACE_SIZE = 20.0
+SCALE_FACTOR = 0.709
+"""Ratio of a scale to the one before: the square root of a half, as in the authors' code."""
+
+NMS_RNET = 0.7
+"""Largest intersection over union of two proposals after R-Net, as in the authors' released code."""
+NMS_ONET = 0.7
+"""Largest intersection over the *smaller* of two faces."""
+
+_BATCH_STEPS = {"rnet": 32, "onet": 8}
+"""Batches of crops are filled up to a multiple of this: oneDNN prepares each operation anew for each size of batch."""
+
+
+class Cascade(tf.Module):
+    """The networks joined to a detector, as TensorFlow functions that can be saved.
+
+    For each of its stages it has a function, `until_rpn` or `until_pnet`, `until_rnet` and `until_onet`. They take
+
+    * `image`: uint8 [H, W, 3], RGB, at least one pixel;
+    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. A picture less wide or high than
+      this is searched for a face that fills it. A picture is enlarged only where this is below 12, the window of P-Net
+      and smallest anchor of the RPN, and what is then still less than 12 pixels wide or high holds no face;
+    * `thresholds`: float32, in 0–1, one for each network of the cascade in order;
+    * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1); of no use to the RPN;
+
+    and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of an O-Net with landmarks, `landmarks`
+    [N, 5, 2].
+    Boxes of the stages before O-Net are after regression and may reach out of the picture; those of O-Net are clipped
+    to it.
+
+    Attributes:
+        networks: Name of a stage → its `inference` network, in order.
+        thresholds: The thresholds that were calibrated for these networks, float32, one for each.
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, keras.Model],
+        thresholds: tuple[float, ...] | None = None,
+        max_proposals_per_scale: int = 4096,
+        max_proposals: int | None = None,
+    ):
+        """Freezes the networks.
+
+        Args:
+            networks: Name of a stage → its trained network: a first stage, and what there is behind it. O-Net needs
+                R-Net before it where P-Net proposes.
+            thresholds: Defaults to save with the networks, one for each; by default those of `stages`.
+            max_proposals_per_scale: The best that many windows of a scale of P-Net compete in non-maximum suppression.
+            max_proposals: The best that many boxes go on, by default as many as suit the first stage. Both bound time
+                and memory on a picture on which it fires everywhere.
+
+        Raises:
+            ValueError: `thresholds` are not numbers in 0–1, one for each network; a network is not as `networks`
+                builds it; they make no cascade.
+        """
+        super().__init__(name="cascade")
+        order = _order(networks)
+        thresholds = [stage.threshold for stage in order] if thresholds is None else thresholds
+        thresholds = arguments.thresholds(thresholds, len(order))
+        self.networks = {stage.name: inference.frozen(networks[stage.name]) for stage in order}
+        self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
+        self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
+        for stage in order:
+            setattr(self, f"until_{stage.name}", self._traced(stage.name))
+
+    @classmethod
+    def from_workdir(cls, workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> "Cascade":
+        """The cascade of the networks trained in `workdir`, up to and with stage `until`.
+
+        Raises:
+            FileNotFoundError, ValueError: See `load_networks`.
+        """
+        return cls(load_networks(workdir, until), **kwargs)
+
+    def search(
+        self,
+        image: tf.Tensor,
+        min_face_size: tf.Tensor | float,
+        thresholds: tf.Tensor | tuple[float, ...],
+        scale_factor: tf.Tensor | float = SCALE_FACTOR,
+        until: str = "onet",
+    ) -> dict[str, tf.Tensor]:
+        """What the function of stage `until` returns; see the class.
+
+        Raises:
+            ValueError: The cascade has no such stage.
+        """
+        return searches(self)[_checked_until(until, list(self.networks))](
+            tf.convert_to_tensor(image, tf.uint8),
+            tf.convert_to_tensor(min_face_size, tf.float32),
+            tf.convert_to_tensor(thresholds, tf.float32),
+            tf.convert_to_tensor(scale_factor, tf.float32),
+        )
+
+    def _traced(self, until: str) -> tf.types.experimental.PolymorphicFunction:
+        """The search that ends with stage `until`."""
+        signature = (
+            tf.TensorSpec([None, None, 3], tf.uint8, "image"),
+            tf.TensorSpec([], tf.float32, "min_face_size"),
+            tf.TensorSpec([len(self.networks)], tf.float32, "thresholds"),
+            tf.TensorSpec([], tf.float32, "scale_factor"),
+        )
+
+        def search(image, min_face_size, thresholds, scale_factor):
+            return self._search(image, min_face_size, thresholds, scale_factor, until)
+
+        return tf.function(search, input_signature=signature, autograph=False)
+
+    def _search(self, image, min_face_size, thresholds, scale_factor, until):
+        levels = graph_crops.halvings(image)
+        of_first = levels.__getitem__
+        if until == stages.RPN.name:  # which samples from one copy, so that the others need not be made
+            of_first = functools.partial(graph_crops.halving, image)
+        proposals = self._propose(of_first, min_face_size, thresholds[0], scale_factor)
+        rimmed = graph_crops.rimmed(levels)
+        if until in ("rnet", "onet") and "rnet" in self.networks:
+            proposals = self._refine(rimmed, proposals, thresholds[1])
+        if until == "onet":
+            return self._finish(rimmed, proposals, thresholds[-1], tf.shape(image))
+        return {"boxes": proposals.boxes, "scores": tf.sigmoid(proposals.logits)}
+
+    def _refine(self, levels, proposals, threshold):
+        """Of the proposals those that R-Net takes for faces, after its regression."""
+        boxes, first_logits, _, outputs = self._look(stages.RNET, levels, proposals, threshold)
+        with tf.name_scope("nms"):
+            keep = tf.image.non_max_suppression(boxes, outputs.logits, self._propose.max_proposals, NMS_RNET)
+        boxes = graph_boxes.decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
+        return first_stages.Proposals(
+            *graph_boxes.drop_empty(boxes, tf.gather(outputs.logits, keep), tf.gather(first_logits, keep))
+        )
+
+    def _finish(self, levels, proposals, threshold, shape):
+        """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
+        squares, _, pixels, outputs = self._look(stages.ONET, levels, proposals, threshold)
+        logits, offsets, mirrored_clues = self._look_at_mirrored(pixels, outputs)
+        rows = tf.where(logits > first_stages.logit(threshold))[:, 0]
+        boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
+        boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
+        order = tf.argsort(logits, direction="DESCENDING", stable=True)
+        order = tf.boolean_mask(order, graph_boxes.suppress_overlap(tf.gather(boxes, order), NMS_ONET))
+        boxes, logits, rows = (tf.gather(values, order) for values in (boxes, logits, rows))
+        found = {"scores": tf.sigmoid(logits)}
+        if self.networks["onet"].has_landmarks:
+            seen = (tf.gather(values, rows) for values in (squares, outputs.clues, mirrored_clues))
+            found["landmarks"] = self._landmarks(levels, *seen, boxes)
+        boxes, *others = graph_boxes.drop_empty(graph_boxes.clip(boxes, shape), *found.values())
+        return {"boxes": boxes, **dict(zip(found, others, strict=True))}
+
+    def _look(self, stage, levels, proposals, threshold):
+        """Of the proposals that the stage's network takes for faces: squares, first logits, crops and its outputs."""
+        squares, num_boxes = graph_boxes.square(proposals.boxes), tf.shape(proposals.boxes)[0]
+        network = self.networks[stage.name]
+
+        def look():
+            shown = _filled_up(graph_boxes.enlarge(squares, network.margin), _BATCH_STEPS[stage.name])
+            pixels, places = graph_crops.cut(levels, shown, stage.size)
+            outputs = network(pixels)
+            keep = tf.where((outputs.logits > first_stages.logit(threshold)) & (places < num_boxes))[:, 0]
+            return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
+
+        no_pixels = tf.zeros([0, stage.size, stage.size, 3])
+        places, pixels, outputs = _if_any(num_boxes, look, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network)))
+        return tf.gather(squares, places), tf.gather(proposals.first_logits, places), pixels, outputs
+
+    def _look_at_mirrored(self, pixels, outputs):
+        """Logits and offsets, the means of O-Net's `outputs` for crops and of mirrored crops; the latter's clues."""
+        network, num_crops = self.networks["onet"], tf.shape(pixels)[0]
+
+        def look():
+            mirrored = network(tf.reverse(_filled_up(pixels, _BATCH_STEPS["onet"]), [2]))
+            return inference.Outputs(*(values[:num_crops] for values in mirrored))
+
+        mirrored = _if_any(num_crops, look, _no_outputs(network))
+        logits = (outputs.logits + mirrored.logits) / 2
+        return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.clues
+
+    def _landmarks(self, levels, squares, clues, mirrored_clues, boxes):
+        """The landmarks [N, 5, 2] of faces, as the mean of what four crops of each tell.
+
+        These are the crop in which the face was found, cut at `squares` [N, 4], which gave `clues`, the one round its
+        final box in `boxes` [N, 4], and the mirror images of both.
+        """
+        network, final_squares, num_faces = self.networks["onet"], graph_boxes.square(boxes), tf.shape(boxes)[0]
+
+        def look():
+            found, final, *found_clues = (
+                _filled_up(values, _BATCH_STEPS["onet"] // 2)
+                for values in (squares, final_squares, clues, mirrored_clues)
+            )
+            pixels, places = graph_crops.cut(levels, graph_boxes.enlarge(final, network.margin), stages.ONET.size)
+            pixels = tf.gather(pixels, tf.math.invert_permutation(places))
+            final_clues = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).clues, 2)
+            straight, mirrored = (
+                network.landmarks(tf.concat(both, axis=0)) for both in zip(found_clues, final_clues, strict=True)
+            )
+            points = tf.reshape((straight + mirroring.landmarks(mirrored)) / 2, [-1, 5, 2])
+            by_found, by_final = tf.split(graph_boxes.decode_points(tf.concat([found, final], axis=0), points), 2)
+            return (by_found + by_final)[:num_faces] / 2
+
+        return _if_any(num_faces, look, tf.zeros([0, 5, 2]))
+
+
+def searches(module: tf.Module) -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """The functions of a cascade, or of one that was saved and loaded, by the name of the stage they end with."""
+    held = {stage.name: getattr(module, f"until_{stage.name}", None) for stage in stages.ALL}
+    return {name: function for name, function in held.items() if function is not None}
+
+
+def _checked_until(until: str, names: list[str]) -> str:
+    if until not in names:
+        held = ", ".join(names)
+        raise ValueError(f"expected a cascade with {until}, got one of {held} alone; stop before {until}")
+    return until
+
+
+def _order(names: Iterable[str]) -> tuple[stages.Stage, ...]:
+    """The stages called `names` in the order in which a cascade goes through them; see `Cascade`."""
+    names = list(names)
+    first = [stage for stage in stages.FIRST if stage.name in names]
+    order = tuple(stage for stage in stages.chain(first[0]) if stage.name in names) if len(first) == 1 else ()
+    if not order or len(order) != len(names) or order == (stages.PNET, stages.ONET):
+        raise ValueError(
+            "expected the networks of a cascade, rpn or pnet, rnet (behind rpn it may be left out) and onet, or the "
+            f"first of them, got {', '.join(names) or 'none'}"
+        )
+    return order
+
+
+def load_networks(workdir: str | os.PathLike, until: str = "onet") -> dict[str, keras.Model]:
+    """The networks trained in `workdir`, by name of the stage, up to and with stage `until`.
+
+    Raises:
+        FileNotFoundError, ValueError: See `stages.in_folder` and `load_network`.
+    """
+    return {stage.name: load_network(workdir, stage.name) for stage in stages.in_folder(workdir, until)}
+
+
+def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
+    """The trained network of the stage called `name`.
+
+    Raises:
+        FileNotFoundError: `workdir` holds none.
+        ValueError: See `networks.load`.
+    """
+    path = os.path.join(workdir, stages.BY_NAME[name].network_file)
+    if not files.is_file(path):
+        raise FileNotFoundError(
+            f"expected a trained network at {path!r}, found no file; make it with "
+            f"`python train.py --stage={name} --workdir={os.fspath(workdir)}`"
+        )
+    return networks.load(path)
+
+
+def _if_any(number, look, nothing):
+    """What `look()` returns, or `nothing`: TensorFlow's fused convolutions refuse an empty batch."""
+    return tf.cond(number > 0, look, lambda: nothing)
+
+
+def _no_outputs(network):
+    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, *network.clue_shape]))
+
+
+def _filled_up(values, step):
+    """`values` with as many zeros after them as make their number a multiple of `step`."""
+    missing = -tf.shape(values)[0] % step
+    return tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])
+
+
+def _gather_outputs(outputs, rows):
+    return inference.Outputs(*(tf.gather(output, rows) for output in outputs))

@@ -1,0 +1,361 @@
+"""The detector: a picture in, `faces.Detections` out; how it is saved and loaded."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import mtcnn_tf
+from mtcnn_tf import arguments, faces, files, stages
+from mtcnn_tf.detection import cascade, rotations, stored_thresholds
+from mtcnn_tf.images import graph_decoding, image_files
+
+MODEL_NAME = "cascade"
+"""The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
+
+_BATCH_THREADS = 3
+"""Pictures of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
+_MAX_SCALE_FACTOR = 0.99
+"""Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
+_TO_DO = "enlarge min_face_size or make the picture smaller"
+_SAVED_MODEL_FILE = "saved_model.pb"
+_WEIGHTS_DIR = os.path.join(os.path.dirname(mtcnn_tf.__file__), "weights")
+
+
+class Detector:
+    """Finds faces in pictures.
+
+    One detector may be called from several threads at once.
+
+    Attributes:
+        cascade: The networks, and by this their variables.
+        stages: Names of the stages of its cascade, in order.
+        thresholds: The score after each of them that was chosen for these networks, in 0–1.
+    """
+
+    def __init__(self, cascade_functions: tf.Module):
+        """Holds the cascade, and by this its variables.
+
+        Args:
+            cascade_functions: A `cascade.Cascade`, or one that was saved and loaded again.
+        """
+        global _is_at_work
+        _is_at_work = True
+        self.cascade = cascade_functions
+        self.thresholds = tuple(float(threshold) for threshold in cascade_functions.thresholds.numpy())
+        self._searches = cascade.searches(cascade_functions)
+        self.stages = tuple(self._searches)
+
+    def __call__(
+        self,
+        image: image_files.Picture,
+        min_face_size: float = cascade.MIN_FACE_SIZE,
+        thresholds: tuple[float, ...] | None = None,
+        scale_factor: float = cascade.SCALE_FACTOR,
+        max_faces: int | None = None,
+        until: str = "onet",
+        color: str = "rgb",
+        max_pixels: int = image_files.MAX_PIXELS,
+        try_rotations: bool = False,
+    ) -> faces.Detections:
+        """The faces in a picture, best score first.
+
+        A picture of any size is searched as a whole, with up to 30 bytes of memory for each of its pixels where
+        `min_face_size` is large, and 90 where it is 20.
+
+        Args:
+            image: An array or tensor, a path, the bytes of a picture file, or a Pillow picture; see
+                `image_files.as_rgb`. Boxes are in pixels of the upright picture, after its EXIF orientation.
+            min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
+            thresholds: Scores in 0–1 that a box must exceed after each of the networks; by default those that were
+                calibrated for them.
+            scale_factor: Ratio of neighbouring scales of P-Net's pyramid, above 0 and at most 0.99.
+            max_faces: At most that many.
+            until: "rpn" or "pnet", whichever the cascade begins with, and "rnet", where it has one, stop there. Their
+                boxes have no landmarks (NaN) and may reach out of the picture; those of "onet" are clipped to it, and
+                have landmarks unless it was trained without.
+            color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
+            max_pixels: A picture file of more is not decoded, and no more are searched: below 12 pixels `min_face_size`
+                has the picture enlarged. Each takes about 250 bytes of memory.
+            try_rotations: Whether the picture is also searched turned by 90°, 180° and 270°, for faces that lie or
+                stand on their heads; see `rotations.search`. Takes four times as long, and finds more that is no face.
+
+        Raises:
+            FileNotFoundError: There is no picture at this path.
+            ValueError: An argument is not as described.
+            MemoryError: The memory doesn't suffice for so many pixels.
+            RuntimeError: This process was forked from one that had made a detector, or eager mode is off.
+        """
+        _check_process()
+        max_pixels = arguments.whole_number("max_pixels", max_pixels, "a whole number from 1 on", at_least=1)
+        image = image_files.as_rgb(image, color, max_pixels)
+        search = (
+            arguments.number("min_face_size", min_face_size, "one number of pixels above 0, such as 20", above=0),
+            arguments.thresholds(self.thresholds if thresholds is None else thresholds, len(self.stages)),
+            _scale_factor(scale_factor),
+        )
+        if max_faces is not None:
+            max_faces = arguments.whole_number("max_faces", max_faces, "None or a whole number from 0 on", at_least=0)
+        if not isinstance(try_rotations, bool | np.bool_):
+            raise ValueError(f"try_rotations must be True or False, got {arguments.shown(try_rotations)}")
+        until, what = arguments.choice("until", until, self.stages), _checked_search(image.shape, search[0], max_pixels)
+        try:
+            if try_rotations:
+                return rotations.search(lambda turned: self._find(until, turned, *search), image)[:max_faces]
+            return self._find(until, image, *search)[:max_faces]
+        except tf.errors.ResourceExhaustedError:  # which says on many lines by which operation
+            raise MemoryError(f"expected memory to search {what}, it did not suffice; {_TO_DO}") from None
+
+    def _find(self, until: str, *search: Any) -> faces.Detections:
+        found = self._searches[until](*(tf.constant(value) for value in search))
+        found = {name: tensor.numpy() for name, tensor in found.items()}
+        landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
+        return faces.Detections(found["boxes"], found["scores"], landmarks)
+
+    def batch(self, images: Iterable[image_files.Picture], **arguments: Any) -> list[faces.Detections]:
+        """The faces in each of several pictures, in their order.
+
+        A picture's single steps keep one core busy and its networks all: several pictures at once fill the gaps, and
+        files are decoded meanwhile. Only the pictures at work take memory, beside those that are given as arrays.
+
+        Args:
+            images: Any mixture of what a call takes, of any sizes.
+            **arguments: Those of a call, for all pictures.
+
+        Raises:
+            FileNotFoundError, ValueError: As a call does, for the first picture concerned.
+        """
+        pictures = _several(images)
+        with concurrent.futures.ThreadPoolExecutor(_BATCH_THREADS) as pool:
+            return list(pool.map(lambda picture: self(picture, **arguments), pictures))
+
+
+def _checked_search(shape: tuple[int, ...], min_face_size: float, max_pixels: int) -> str:
+    """What is searched, in words; raises ValueError where the pyramid's first scale has more than `max_pixels`."""
+    height, width = shape[:2]
+    wanted = stages.PNET.size / min_face_size
+    scale = min(max(wanted, stages.PNET.size / min(height, width)), max(wanted, 1))
+    what = f"{width} × {height} pixels for faces from {min_face_size:g} pixels on"
+    if width * height * scale**2 > max_pixels:
+        raise ValueError(
+            f"expected to search at most {max_pixels:,} pixels, got {width * height * scale**2:,.0f}, which {what} "
+            f"take; {_TO_DO}, or allow more with max_pixels"
+        )
+    return what
+
+
+def _scale_factor(value: Any) -> float:
+    wanted = f"one number above 0 and at most {_MAX_SCALE_FACTOR}, such as {cascade.SCALE_FACTOR}"
+    return arguments.number("scale_factor", value, wanted, above=0, up_to=_MAX_SCALE_FACTOR)
+
+
+def _several(pictures: Iterable[image_files.Picture]) -> Iterable[image_files.Picture]:
+    """The pictures of a batch; a single one, of which rows or letters would be taken for pictures, is refused."""
+    shape = getattr(pictures, "shape", ())
+    is_one = isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | image_files.Image.Image)
+    if is_one or not isinstance(pictures, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        raise ValueError(f"a batch takes several pictures, such as a list, got {arguments.shown(pictures)}; see a call")
+    return pictures
+
+
+_is_at_work = False
+"""Whether this process, or the one it was forked from, has made a detector: then TensorFlow's threads are running."""
+_is_forked = False
+"""Whether they were running when this process was forked: it has none of them, and would wait for them for ever."""
+
+
+def _note_fork() -> None:
+    global _is_forked
+    _is_forked = _is_at_work
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _check_process() -> None:
+    """Raises `RuntimeError` where TensorFlow would wait for ever, or give no numbers."""
+    if _is_forked:
+        raise RuntimeError(
+            "a detector works in the process that made it and not in forks of it, which lack TensorFlow's threads; "
+            'load it after the fork, in each process anew (gunicorn without --preload, multiprocessing with "spawn")'
+        )
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "a detector needs TensorFlow's eager mode, which is off here (tf.compat.v1.disable_eager_execution, or a "
+            "tf.function round this call); leave it on, or detect in a process of its own"
+        )
+
+
+def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
+    """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
+    workdir = arguments.path("workdir", workdir, "the path of a folder with trained networks")
+    arguments.choice("until", until, list(stages.BY_NAME))
+    _check_process()
+    return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
+
+
+def load(path: str | os.PathLike | None = None) -> Detector:
+    """The detector at `path`.
+
+    Args:
+        path: A folder that `save` wrote to, its `cascade`, or one version in there (otherwise the highest is taken); or
+            one in which the networks were trained, with the thresholds that were chosen for them, if any. It may be an
+            address, see `files`. By default the weights that come with the package.
+
+    Raises:
+        FileNotFoundError: There is no detector at `path`.
+        ValueError: The thresholds in the folder were chosen for other networks, or it holds two first stages.
+    """
+    if path is None:
+        return _load_shipped()
+    _check_process()
+    path = arguments.path("path", path, "None or the path of a folder with a detector")
+    for model_dir in (os.path.join(path, MODEL_NAME), path):
+        versions = _versions(model_dir)
+        if versions:
+            return _load_version(os.path.join(model_dir, str(max(versions))))
+    if files.is_file(os.path.join(path, _SAVED_MODEL_FILE)):
+        return _load_version(path)
+    if any(files.is_file(os.path.join(path, stage.network_file)) for stage in stages.ALL):
+        return from_workdir(path, thresholds=stored_thresholds.read(path))
+    raise FileNotFoundError(
+        f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
+        "train (train.py) or check the path"
+    )
+
+
+def _load_shipped() -> Detector:
+    """The detector that comes with the package.
+
+    Raises:
+        FileNotFoundError: The package was installed without its weights.
+        ValueError: A file is not the one that was shipped.
+    """
+    try:
+        thresholds = stored_thresholds.read(_WEIGHTS_DIR)
+    except stored_thresholds.OtherNetworksError as error:
+        name = error.names[0]
+        raise ValueError(
+            f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again"
+        ) from None
+    if thresholds is None:
+        path = os.path.join(_WEIGHTS_DIR, stored_thresholds.FILE_NAME)
+        raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
+    return from_workdir(_WEIGHTS_DIR, thresholds=thresholds)
+
+
+def save(
+    the_cascade: cascade.Cascade,
+    export_dir: str | os.PathLike,
+    check: Callable[[str], None] = lambda path: None,
+    max_pixels: int = image_files.MAX_PIXELS,
+) -> str:
+    """Writes the cascade as the next version under `export_dir`/cascade; returns its folder.
+
+    See `save_version` and, for `max_pixels`, `signatures`.
+    """
+    return save_version(the_cascade, os.path.join(export_dir, MODEL_NAME), signatures(the_cascade, max_pixels), check)
+
+
+def save_version(
+    module: tf.Module, model_dir: str | os.PathLike, entries: dict, check: Callable[[str], None] = lambda path: None
+) -> str:
+    """Writes a SavedModel as the next version under `model_dir`; returns its folder, `model_dir`/N.
+
+    TensorFlow Serving takes up the highest number as soon as it sees it: the folder gets its number last.
+
+    Args:
+        module: What the SavedModel holds.
+        model_dir: Folder of all versions of this model.
+        entries: Signatures by name.
+        check: Called with the folder before it gets its number. If it raises, nothing stays.
+
+    Raises:
+        OSError: It could not be written; nothing stays.
+    """
+    os.makedirs(model_dir, exist_ok=True)
+    version_dir = os.path.join(model_dir, str(max(_versions(model_dir), default=0) + 1))
+    with files.whole(version_dir) as partial_dir:
+        try:
+            tf.saved_model.save(module, str(partial_dir), entries)
+        except tf.errors.OpError as error:
+            raise OSError(f"could not write {version_dir}: {files.reason(error.message)}") from error
+        check(str(partial_dir))
+    return version_dir
+
+
+def signatures(
+    the_cascade: cascade.Cascade, max_pixels: int = image_files.MAX_PIXELS
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """The entries of the saved cascade, by name.
+
+    * `serving_default`: `image_bytes`, a batch of JPEG, PNG, BMP or WebP files (string [B], B at least 1), to `boxes`
+      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32
+      [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `graph_decoding`: it has
+      no faces. EXIF orientation is not looked at.
+    * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
+      [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
+
+    Of a cascade without landmarks none are returned.
+
+    Args:
+        the_cascade: What is saved.
+        max_pixels: A file of more is not decoded, and `detect` enlarges no picture beyond it.
+
+    Raises:
+        ValueError: The cascade ends before O-Net.
+    """
+    if "onet" not in cascade.searches(the_cascade):
+        raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
+
+    @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
+    def detect(image, min_face_size, thresholds):
+        # Below 12 pixels the search enlarges the picture: a hostile request must not choose by how much.
+        num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
+        told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
+        with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):
+            image = tf.identity(image)
+        return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
+
+    def detect_encoded(encoded):
+        image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
+        found = detect(image, cascade.MIN_FACE_SIZE, the_cascade.thresholds)
+        return {**found, "num_errors": tf.cast(is_unreadable, tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def serve(image_bytes):
+        shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
+        names = the_cascade.until_onet.get_concrete_function().structured_outputs
+        rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
+        rows["num_errors"] = tf.TensorSpec([], tf.int32)
+        found = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
+        counts = {
+            "num_faces": tf.cast(found["scores"].row_lengths(), tf.int32),
+            "num_errors": found.pop("num_errors"),
+        }
+        return {name: values.to_tensor() for name, values in found.items()} | counts
+
+    return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
+
+
+def _versions(model_dir: str) -> list[int]:
+    """The numbers of the SavedModels in `model_dir`."""
+    names = files.listdir(model_dir) if files.is_dir(model_dir) else []
+    return [
+        int(name)
+        for name in names
+        if name.isdecimal() and files.is_file(os.path.join(model_dir, name, _SAVED_MODEL_FILE))
+    ]
+
+
+def _load_version(path: str) -> Detector:
+    saved = tf.saved_model.load(path)
+    if not hasattr(saved, "until_onet"):
+        raise ValueError(
+            f"expected a whole cascade, got another SavedModel in {path!r}; name the folder of the cascade"
+        )
+    return Detector(saved)

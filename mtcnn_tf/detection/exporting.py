@@ -1,0 +1,143 @@
+"""The export of a cascade: its networks and itself as SavedModels, each checked before it counts.
+
+A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mtcnn_tf import files, locks, stages
+from mtcnn_tf.detection import cascade, detector, first_stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.models import inference, networks
+
+MAX_DIFFERENCE = 1e-3
+"""Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
+
+
+def export(
+    models: dict[str, keras.Model],
+    out_dir: str,
+    thresholds: tuple[float, ...] | None = None,
+    max_pixels: int = image_files.MAX_PIXELS,
+) -> Iterator[str]:
+    """Yields the folder of each SavedModel when it has been written and checked.
+
+    Args:
+        models: The networks of a cascade with O-Net, by name of the stage.
+        out_dir: Folder for all of them.
+        thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
+        max_pixels: The cascade decodes no picture file of more.
+
+    Raises:
+        ValueError: A SavedModel disagrees with the Python model, or the networks make no cascade, or `thresholds` are
+            not numbers in 0–1, one for each network, or another process exports to `out_dir`.
+        OSError: A SavedModel could not be written.
+    """
+    whole = cascade.Cascade(models, thresholds)
+    with locks.only_one_in(out_dir, "export"):
+        for name in (*whole.networks, detector.MODEL_NAME):
+            files.remove_partial(pathlib.Path(out_dir, name))
+        for name, network in whole.networks.items():
+            entries = network_signatures(stages.BY_NAME[name], network)
+            model_dir = os.path.join(out_dir, name)
+            yield detector.save_version(
+                network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
+            )
+        yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
+
+
+def network_signatures(stage: stages.Stage, network: inference.Network | inference.RpnNetwork) -> dict:
+    """The entries of a saved network: `serving_default` takes float32 pixels in 0–255, `uint8` whole ones.
+
+    Both take `pixels` [N, S, S, 3], N at least 1 (for P-Net of any size), and return `scores` [N], `offsets` [N, 4]
+    and, if the network finds them, `landmarks` [N, 5, 2]; P-Net each with rows and columns after N. Those of the RPN
+    take `pixels` [N, H, W, 3], H and W multiples of 32, and return `scores` [N, A], `offsets` [N, A, 4] and `anchors`
+    [A, 4].
+    """
+    size = None if stage in stages.FIRST else stage.size
+
+    def predict_anchors(pixels):
+        logits, offsets = network(tf.cast(pixels, tf.float32))
+        anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:])
+        return {"scores": tf.sigmoid(logits), "offsets": offsets, "anchors": anchors}
+
+    def predict(pixels):
+        outputs = network(tf.cast(pixels, tf.float32))
+        said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
+        if network.has_landmarks:
+            landmarks = network.landmarks(outputs.clues)
+            said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
+        return said
+
+    def entry(dtype):
+        pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
+        function = predict_anchors if stage is stages.RPN else predict
+        return tf.function(function, input_signature=[pixels], autograph=False).get_concrete_function()
+
+    return {"serving_default": entry(tf.float32), "uint8": entry(tf.uint8)}
+
+
+def check_network(path: str, model: keras.Model) -> None:
+    """Raises a ValueError unless the SavedModel at `path` says what the Keras model says."""
+    saved = tf.saved_model.load(path)
+    side = model.input_shape[1] or 64
+    pixels = np.stack([picture[:side, :side] for picture in check_pictures()])
+    outputs = {name: np.array(output) for name, output in model(pixels.astype(np.float32)).items()}
+    wanted = {"offsets": outputs["offsets"]}
+    if model.name == stages.RPN.name:
+        wanted["scores"] = np.array(keras.ops.sigmoid(outputs["face"]))
+        wanted["anchors"] = networks.anchors_of(model).boxes(side, side)
+    else:
+        wanted["scores"] = np.array(keras.ops.softmax(outputs["face"]))[..., 1]
+    if "landmarks" in outputs:
+        wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2)
+    for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
+        _compare(saved.signatures[name](pixels=tf.constant(pixels.astype(dtype))), wanted, f"{model.name}, {name}")
+
+
+def check_cascade(path: str, whole: cascade.Cascade) -> None:
+    """Raises a ValueError unless the SavedModel at `path` finds what the Python cascade finds.
+
+    Thresholds of 0 let proposals through to the end, whatever the networks have learnt.
+    """
+    saved = tf.saved_model.load(path)
+    size, factor = tf.constant(24.0), tf.constant(cascade.SCALE_FACTOR)
+    everything, searches = tf.zeros_like(whole.thresholds), cascade.searches(saved)
+    for picture in map(tf.constant, check_pictures()):
+        for name, search in cascade.searches(whole).items():
+            wanted = search(picture, size, everything, factor)
+            _compare(searches[name](picture, size, everything, factor), wanted, f"cascade, until_{name}")
+        found = saved.signatures["detect"](image=picture, min_face_size=size, thresholds=everything)
+        _compare(found, wanted, "cascade, detect")  # `wanted` is until_onet's
+
+        wanted = whole.until_onet(picture, tf.constant(cascade.MIN_FACE_SIZE), whole.thresholds, factor)
+        served = saved.signatures["serving_default"](image_bytes=tf.io.encode_png(picture)[None])
+        _compare({name: served[name][0] for name in wanted}, wanted, "cascade, serving_default")
+
+
+def check_pictures() -> list[np.ndarray]:
+    """A picture of noise and one of waves, uint8 [80, 104, 3]."""
+    noise = np.random.default_rng(0).integers(0, 256, (80, 104, 3))
+    y, x, phase = np.meshgrid(np.arange(80), np.arange(104), np.arange(3), indexing="ij")
+    waves = 127.5 * (1 + np.sin(x * y / 300 + phase) * np.cos((x - 2 * y) / 9))
+    return [noise.astype(np.uint8), waves.astype(np.uint8)]
+
+
+def _compare(found: dict, wanted: dict, what: str) -> None:
+    for name, values in wanted.items():
+        here, there = np.asarray(values), np.asarray(found[name])
+        if here.shape != there.shape:
+            raise ValueError(
+                f"the SavedModel of {what} gives {name} {there.shape}, the Python model {here.shape}; report this"
+            )
+        difference = np.max(np.abs(here - there), initial=0) / max(1, np.max(np.abs(here), initial=0))
+        if not difference <= MAX_DIFFERENCE:
+            raise ValueError(
+                f"the SavedModel of {what} differs from the Python model in {name} by {difference:.2g}; report this"
+            )

@@ -1,0 +1,1 @@
+"""Pixels: files and films read and written, mip levels and what is cut from them, alignment, drawing."""

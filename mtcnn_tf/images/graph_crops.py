@@ -1,0 +1,113 @@
+"""Cuts upright square crops out of pictures, in the graph of the cascade; `array_crops` does the same for training.
+
+A large face shrunk to 12 pixels by plain bilinear sampling is full of aliasing, and not the picture that the cascade's
+pyramid shows. Crops are therefore sampled from the nearest *halved* copy of the picture, in which a crop is between one
+and two times its final size; the cascade builds its pyramid from the same copies.
+"""
+
+import tensorflow as tf
+
+from mtcnn_tf.images import array_crops
+
+
+def halvings(image: tf.Tensor, count: int = array_crops.NUM_HALVINGS) -> list[tf.Tensor]:
+    """The picture and its halved copies, each the 2×2 mean of the one before.
+
+    Args:
+        image: uint8 [H, W, 3], at least one pixel.
+        count: How many of them are wanted.
+
+    Returns:
+        `count` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
+        float32. One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left
+        corner.
+    """
+    with tf.name_scope("pyramid"):
+        levels = [image]
+        while len(levels) < count:
+            last = levels[-1]
+            levels.append(_halve_bytes(last) if len(levels) == 1 else tf.nn.avg_pool2d(last[None], 2, 2, "SAME")[0])
+        return levels
+
+
+def halving(image: tf.Tensor, k: int) -> tf.Tensor:
+    """The k-th of `halvings`, where the others are of no use."""
+    return halvings(image, k + 1)[k]
+
+
+def _halve_bytes(image: tf.Tensor) -> tf.Tensor:
+    """The 2×2 mean of uint8 pixels, without the copy of the whole picture in float32 that pooling would need."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+
+    def repeat_last():
+        taller = tf.concat([image, image[height // 2 * 2 :]], axis=0)  # of an odd height, the last row again
+        return tf.concat([taller, taller[:, width // 2 * 2 :]], axis=1)
+
+    even = tf.cond(tf.bitwise.bitwise_or(height, width) % 2 == 0, lambda: image, repeat_last)
+    # Half the size of an even one: bilinear samples lie in the middle of four pixels.
+    return tf.ensure_shape(tf.image.resize(even, [(height + 1) // 2, (width + 1) // 2]), [None, None, 3])
+
+
+def rimmed(levels: list[tf.Tensor]) -> list[tf.Tensor]:
+    """`halvings`, each with a rim of one mirrored pixel: what `cut` takes.
+
+    In the outermost half pixel of a picture a sample lies between a pixel and its mirror image.
+    """
+    with tf.name_scope("crops"):  # tf.pad(…, "SYMMETRIC") takes thirty times as long
+        tall = [tf.concat([level[:1], level, level[-1:]], axis=0) for level in levels]
+        return [tf.concat([level[:, :1], level, level[:, -1:]], axis=1) for level in tall]
+
+
+def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
+    """Index, int32, of the halved copy to sample from where a pixel of the result covers `shrinkage` pixels."""
+    level = tf.math.floor(tf.math.log(tf.maximum(shrinkage, 1.0)) / tf.math.log(2.0) + 1e-6)
+    return tf.minimum(tf.cast(level, tf.int32), array_crops.NUM_HALVINGS - 1)
+
+
+def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places of their boxes, int32 [N].
+
+    Crops from one halved copy stand together, because boxes are moved more cheaply than pixels.
+
+    Args:
+        levels: What `rimmed` returns.
+        boxes: float32 [N, 4] in pixels of the picture. What lies outside of the picture is black.
+        size: Side of the crops.
+    """
+    with tf.name_scope("crops"):
+        level_of_box = nearest_halving(_shrinkage(boxes, size))
+        fractions = _fractions(tf.shape(levels[0])[:2] - 2, level_of_box, boxes, size)
+        # A level at a time, because a function of the graph samples from one picture; all else is done at once.
+        parts = tf.dynamic_partition(fractions, level_of_box, len(levels))
+        crops = [
+            tf.image.crop_and_resize(level[None], part, tf.zeros(tf.shape(part)[:1], tf.int32), [size, size])
+            for level, part in zip(levels, parts, strict=True)
+        ]
+        places = tf.dynamic_partition(tf.range(tf.shape(boxes)[0]), level_of_box, len(levels))
+        return tf.concat(crops, axis=0), tf.concat(places, axis=0)
+
+
+def _shrinkage(boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """How many pixels of the picture one pixel of a box's crop covers: float32 [N]."""
+    return tf.reduce_max(boxes[:, 2:] - boxes[:, :2], axis=1) / tf.cast(size, tf.float32)
+
+
+def _fractions(shape: tf.Tensor, level_of_box: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
+    """What `tf.image.crop_and_resize` takes for the samples at the centres of `size` × `size` cells of each box.
+
+    That is `y1, x1, y2, x2` of the first and last sample, as fractions of height − 1 and width − 1 of the rimmed level;
+    here alone xyxy pixels become that.
+
+    Args:
+        shape: Height and width of the picture.
+        level_of_box: int32 [N].
+        boxes: float32 [N, 4] in pixels of the picture.
+        size: Side of the crops.
+    """
+    steps = tf.bitwise.left_shift(1, level_of_box)[:, None]  # pixels of the picture in one of the level
+    extents = tf.cast((shape[None] + steps - 1) // steps + 1, tf.float32)  # [N, 2] in y, x
+    half_cells = (boxes[:, 2:] - boxes[:, :2]) / (2 * tf.cast(size, tf.float32))  # [N, 2] in x, y
+    centres = tf.stack([boxes[:, :2] + half_cells, boxes[:, 2:] - half_cells], axis=1)  # [N, first or last, 2]
+    # Pixel centres are at .5, and the rim shifts by 1.
+    places = centres[..., ::-1] / tf.cast(steps, tf.float32)[:, None] + 0.5
+    return tf.reshape(places / extents[:, None], [-1, 4])

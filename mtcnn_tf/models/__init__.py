@@ -1,0 +1,1 @@
+"""The networks with their losses and metrics, and the fast graph of each for inference."""

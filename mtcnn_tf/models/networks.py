@@ -1,0 +1,342 @@
+"""The networks as functional Keras models.
+
+Layers of P-, R- and O-Net follow Zhang et al. 2016, figure 2 (and table 1 for R-Net and O-Net), as the authors released
+them: convolutions are 'valid' with stride 1 and bias, each followed by a PReLU of initial slope 0.25 (He et al. 2015,
+section 2.1, where both forms of slope are described: one for each channel, and one shared by a layer).
+
+Every network takes RGB pixels in 0–255 and returns a dict of
+
+* `face`: logits [..., 2] for "no face" and "face";
+* `offsets`: [..., 4], see `boxes.encode`;
+* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`. A network for things that have
+  none is built without.
+
+A network may have learnt from crops that show more than the square they tell of, `margin` times its side; offsets and
+landmarks stay relative to the square. The margin travels with the network's file.
+
+For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
+field of 12 pixels and a stride of 2.
+
+The RPN is fully convolutional, too, and looks at an image once: 3×3 convolutions whose strides halve the image until a
+pixel of the map is as wide as a stride of `anchors`, where a head tells of each anchor at this place (Ren et al. 2015,
+"Faster R-CNN", section 3.1; several strides as in Liu et al. 2016, "SSD", section 2.1). It returns `face`, a logit
+[batch, A], and `offsets` [batch, A, 4], for the A anchors in the order of `anchors.Anchors.boxes`. Height and width
+must be multiples of `anchors.LARGEST_STRIDE`.
+"""
+
+import json
+import math
+import os
+import zipfile
+from typing import Any
+
+import keras
+from keras import layers
+
+from mtcnn_tf import files, stages
+from mtcnn_tf.geometry import anchors
+from mtcnn_tf.models import keras_settings
+
+PIXEL_MEAN = 127.5
+PIXEL_SCALE = 128.0
+
+
+_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
+"""How many numbers each head gives."""
+_OWN = "landmark_"
+"""How the names of layers begin that the landmarks have for themselves."""
+
+
+@keras_settings.ours()
+def build(
+    stage: stages.Stage,
+    shared_slopes: bool = True,
+    landmarks: bool = True,
+    own_landmark_layers: bool = False,
+    margin: float = 1.0,
+) -> keras.Model:
+    """The untrained network of `stage`.
+
+    Args:
+        stage: Which network.
+        shared_slopes: One PReLU slope for a layer, which serves twice as fast because it folds into the convolution;
+            otherwise one for each channel, as in the paper.
+        landmarks: Whether it finds landmarks, too.
+        own_landmark_layers: Whether O-Net's landmarks have layers of their own from the third convolution on, and not
+            only the last one, as in the paper. Otherwise each task takes capacity from the others.
+        margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
+
+    Raises:
+        ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them, or a
+            margin is wanted that the network can't have.
+    """
+    if own_landmark_layers and not (stage is stages.ONET and landmarks):
+        raise ValueError(f"expected an O-Net that finds landmarks, to give them layers of their own, got {stage.name}")
+    if not 1 <= margin < math.inf or (stage in stages.FIRST and margin != 1):
+        raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
+    if stage is stages.RPN:
+        return rpn()
+    if stage is stages.PNET:
+        return pnet(shared_slopes, landmarks)
+    if stage is stages.RNET:
+        return rnet(shared_slopes, landmarks, margin)
+    return onet(shared_slopes, landmarks, own_landmark_layers, margin)
+
+
+def margin_of(network: keras.Model) -> float:
+    """Side of the crops that `network` sees, over the side of the square they tell of."""
+    return next((layer.margin for layer in network.layers if isinstance(layer, Pixels)), 1.0)
+
+
+def has_own_landmark_layers(network: keras.Model) -> bool:
+    """Whether the landmarks of `network` have layers of their own."""
+    return any(layer.name.startswith(_OWN) for layer in network.layers)
+
+
+def is_of_landmarks_alone(layer: keras.Layer) -> bool:
+    """Whether what `layer` says counts for the landmarks and nothing else."""
+    return layer.name.startswith(_OWN) or layer.name == "landmarks"
+
+
+def with_own_landmark_layers(network: keras.Model) -> keras.Model:
+    """An O-Net that says the same as `network`, whose landmarks have layers of their own: copies, to begin with.
+
+    Raises:
+        ValueError: See `build`.
+    """
+    if has_own_landmark_layers(network):
+        return network
+    is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
+    has_landmarks, margin = "landmarks" in network.output, margin_of(network)
+    copy = build(stages.BY_NAME[network.name], is_shared, has_landmarks, own_landmark_layers=True, margin=margin)
+    for layer in copy.layers:
+        layer.set_weights(network.get_layer(layer.name.removeprefix(_OWN)).get_weights())
+    return copy
+
+
+@keras_settings.ours(policy="float32")
+def load(path: str | os.PathLike) -> keras.Model:
+    """The trained network in the .keras file at `path`, which may be an address, see `files`.
+
+    The file gives the weights alone, its layers are built here: nothing that a file describes is run, and one that a
+    newer Keras has written can be read, although each version describes layers in words that older ones don't know.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file isn't whole, or holds another network.
+    """
+    try:
+        with files.local(path) as local_path:
+            return _load(local_path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise ValueError(
+            f"expected a network that train.py has made in {os.fspath(path)!r}, got something else "
+            f"({repr(error).splitlines()[0]}); train it again"
+        ) from error
+
+
+def _load(path: str) -> keras.Model:
+    with zipfile.ZipFile(path) as archive:
+        described = json.loads(archive.read("config.json"))["config"]
+    settings = {layer["config"]["name"]: layer["config"] for layer in described["layers"]}
+    if described["name"] == stages.RPN.name:
+        network = rpn(anchors.Anchors(tuple(settings["proposals"]["sizes"])))
+    else:
+        network = _build_as(described["name"], settings)
+    if settings.keys() != {layer.name for layer in network.layers}:
+        raise ValueError(f"{network.name} with other layers")
+    network.load_weights(path)
+    return network
+
+
+def _build_as(name: str, settings: dict) -> keras.Model:
+    """The untrained network on crops with such layers."""
+    slope_axes = settings["conv1_prelu"]["shared_axes"]
+    own_landmark_layers = any(name.startswith(_OWN) for name in settings)
+    margin = settings[f"{name}_pixels"].get("margin", 1.0)  # files of networks without any don't tell of it
+    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers, margin)
+
+
+@keras.saving.register_keras_serializable(package="mtcnn_tf")
+class Pixels(layers.Rescaling):
+    """The first layer of every network: pixels in 0–255 to numbers round 0. It keeps the network's margin.
+
+    Args:
+        scale: What pixels are multiplied with.
+        offset: What is added then.
+        margin: See `build`.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1 / PIXEL_SCALE,
+        offset: float = -PIXEL_MEAN / PIXEL_SCALE,
+        margin: float = 1.0,
+        **kwargs: Any,
+    ):
+        super().__init__(scale, offset, **kwargs)
+        self.margin = float(margin)
+
+    def get_config(self) -> dict:
+        """The arguments that make the same layer."""
+        return {**super().get_config(), "margin": self.margin}
+
+
+@keras.saving.register_keras_serializable(package="mtcnn_tf")
+class Proposals(layers.Layer):
+    """The last layer of the RPN: maps of its heads to one row for each anchor. It keeps the sizes of the anchors.
+
+    Takes, stride by stride, maps [batch, rows, columns, K] of the K anchors' logits and [batch, rows, columns, 4 K] of
+    their offsets; returns `face` [batch, A] and `offsets` [batch, A, 4].
+
+    Args:
+        sizes: See `anchors.Anchors`.
+    """
+
+    def __init__(self, sizes: tuple[float, ...], **kwargs: Any):
+        super().__init__(**{"name": "proposals", "dtype": "float32", **kwargs})
+        self.sizes = tuple(sizes)
+
+    def call(self, maps: list) -> dict:
+        """See the class."""
+        logits = [_rows(x, [-1]) for x in maps[::2]]
+        offsets = [_rows(x, [-1, 4]) for x in maps[1::2]]
+        return {"face": keras.ops.concatenate(logits, axis=1), "offsets": keras.ops.concatenate(offsets, axis=1)}
+
+    def compute_output_spec(self, maps: list) -> dict:
+        """Shapes of what `call` returns."""
+        batch = maps[0].shape[0]
+        return {"face": keras.KerasTensor((batch, None)), "offsets": keras.KerasTensor((batch, None, 4))}
+
+    def get_config(self) -> dict:
+        """The arguments that make the same layer."""
+        return {**super().get_config(), "sizes": list(self.sizes)}
+
+
+def _rows(x, ending: list[int]):
+    return keras.ops.reshape(x, [keras.ops.shape(x)[0], *ending])
+
+
+def anchors_of(network: keras.Model) -> anchors.Anchors:
+    """The anchors that a network of `rpn` tells of."""
+    return anchors.Anchors(network.get_layer("proposals").sizes)
+
+
+_RPN_BLOCKS = {8: (("conv1", 16, 2), ("conv2", 32, 2), ("conv3", 64, 2), ("conv4", 64, 1), ("conv5", 64, 1))}
+_RPN_BLOCKS |= {16: (("conv6", 64, 2), ("conv7", 64, 1)), 32: (("conv8", 64, 2), ("conv9", 64, 1))}
+"""Name, channels and stride of the convolutions that lead to each stride of `anchors`.
+
+A quarter of a million weights, of which two thirds of the time go into the map of stride 8, where most faces are."""
+_RARE_LOGIT = -4.0
+"""First logit of all anchors: hardly any is a face (Lin et al. 2017, "Focal Loss", section 3.3)."""
+
+
+def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
+    """The RPN, the region proposal network: images of any size, looked at once.
+
+    Args:
+        its_anchors: Sizes of its anchors; by default those of `anchors.Anchors`.
+    """
+    its_anchors = its_anchors or anchors.Anchors()
+    sizes = its_anchors.by_stride()
+    image = keras.Input((None, None, 3), name="image")
+    # What the first convolution pads is as black as what lies outside of an image: the rescaling can fold into it.
+    x = _pixels(layers.ZeroPadding2D(((0, 1), (0, 1)), name="black_rim")(image), stages.RPN.name)
+    maps, padding = [], "valid"
+    for stride, block in _RPN_BLOCKS.items():
+        for name, channels, step in block:
+            x = layers.Conv2D(channels, 3, step, padding, kernel_initializer="he_normal", name=name)(x)
+            padding = "same"
+            x = _prelu([1, 2, 3], f"{name}_prelu")(x)
+        if stride not in sizes:
+            continue
+        for head, count, start in (("face", 1, _RARE_LOGIT), ("offsets", 4, 0.0)):
+            layer = layers.Conv2D(
+                count * len(sizes[stride]),
+                1,
+                kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+                bias_initializer=keras.initializers.Constant(start),
+                dtype="float32",
+                name=f"{head}{stride}",
+            )
+            maps.append(layer(x))
+    return keras.Model(image, Proposals(its_anchors.sizes)(maps), name=stages.RPN.name)
+
+
+def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
+    """P-Net, the proposal network: 12-pixel windows of pictures of any size."""
+    image, x = _input(None, stages.PNET.name)
+    x = _conv(x, 10, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
+    x = _conv(x, 16, 3, shared_slopes, "conv2")
+    x = _conv(x, 32, 3, shared_slopes, "conv3")
+    heads = {name: layers.Conv2D(_HEADS[name], 1, dtype="float32", name=name)(x) for name in _wanted(landmarks)}
+    return keras.Model(image, heads, name=stages.PNET.name)
+
+
+def rnet(shared_slopes: bool = True, landmarks: bool = True, margin: float = 1.0) -> keras.Model:
+    """R-Net, the refinement network: 24-pixel crops."""
+    image, x = _input(stages.RNET.size, stages.RNET.name, margin)
+    x = _conv(x, 28, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
+    x = _conv(x, 48, 3, shared_slopes, "conv2")
+    x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
+    x = _conv(x, 64, 2, shared_slopes, "conv3")
+    x = _dense(x, 128, shared_slopes)
+    return keras.Model(image, {name: _dense_head(x, name) for name in _wanted(landmarks)}, name=stages.RNET.name)
+
+
+def onet(
+    shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False, margin: float = 1.0
+) -> keras.Model:
+    """O-Net, the output network: 48-pixel crops."""
+
+    def last_layers(x, own=""):
+        x = _conv(x, 64, 3, shared_slopes, f"{own}conv3")
+        x = layers.MaxPooling2D(2, 2, "same", name=f"{own}pool3")(x)
+        x = _conv(x, 128, 2, shared_slopes, f"{own}conv4")
+        return _dense(x, 256, shared_slopes, own)
+
+    image, x = _input(stages.ONET.size, stages.ONET.name, margin)
+    x = _conv(x, 32, 3, shared_slopes, "conv1")
+    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
+    x = _conv(x, 64, 3, shared_slopes, "conv2")
+    x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
+    ends = dict.fromkeys(_wanted(landmarks), last_layers(x))
+    if own_landmark_layers:
+        ends["landmarks"] = last_layers(x, _OWN)
+    return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
+
+
+def _wanted(landmarks: bool) -> list[str]:
+    return [name for name in _HEADS if landmarks or name != "landmarks"]
+
+
+def _input(size: int | None, name: str, margin: float = 1.0):
+    image = keras.Input((size, size, 3), name="image")
+    return image, _pixels(image, name, margin)
+
+
+def _pixels(image, name: str, margin: float = 1.0):
+    return Pixels(margin=margin, name=f"{name}_pixels")(image)
+
+
+def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
+    x = layers.Conv2D(filters, kernel_size, name=name)(x)
+    return _prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
+
+
+def _dense(x, units: int, shared_slopes: bool, own: str = ""):
+    x = layers.Flatten(name=f"{own}flatten")(x)
+    x = layers.Dense(units, name=f"{own}dense")(x)
+    return _prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
+
+
+def _dense_head(x, name: str):
+    return layers.Dense(_HEADS[name], dtype="float32", name=name)(x)
+
+
+def _prelu(shared_axes, name: str) -> keras.Layer:
+    return layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=shared_axes, name=name)

@@ -1,0 +1,1 @@
+"""What trainings read: crop records, picture records, and the batches that are made of them."""

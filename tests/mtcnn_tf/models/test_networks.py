@@ -1,0 +1,108 @@
+"""Networks come back from their files, whatever Keras wrote these, and nothing else does."""
+
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from mtcnn_tf import stages
+from mtcnn_tf.models import networks
+
+
+@pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("shared_slopes", [True, False])
+@pytest.mark.parametrize("landmarks", [True, False])
+def test_a_network_comes_back_as_it_was(stage, shared_slopes, landmarks, tmp_path):
+    network = networks.build(stage, shared_slopes, landmarks)
+    network.save(tmp_path / "network.keras")
+    loaded = networks.load(tmp_path / "network.keras")
+    assert loaded.output.keys() == network.output.keys()
+    for there, here in zip(loaded.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
+def test_landmarks_get_layers_of_their_own_which_say_the_same_at_first(tmp_path):
+    network = networks.build(stages.ONET, shared_slopes=False)
+    own = networks.with_own_landmark_layers(network)
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 3))
+    for name, values in network(pixels).items():
+        np.testing.assert_allclose(own(pixels)[name], values, atol=1e-5)
+
+    for layer in own.layers:  # new weights for the landmarks change nothing else
+        if networks.is_of_landmarks_alone(layer):
+            layer.set_weights([weights + 0.1 for weights in layer.get_weights()])
+    changed, before = own(pixels), network(pixels)
+    assert np.abs(changed["landmarks"] - before["landmarks"]).min() > 0.1
+    for name in ("face", "offsets"):
+        np.testing.assert_allclose(changed[name], before[name], atol=1e-5)
+
+    assert networks.with_own_landmark_layers(own) is own
+    own.save(tmp_path / "onet.keras")
+    for there, here in zip(networks.load(tmp_path / "onet.keras").weights, own.weights, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
+@pytest.mark.parametrize(("stage", "landmarks"), [(stages.RNET, True), (stages.ONET, False)])
+def test_only_an_onet_with_landmarks_gives_them_layers_of_their_own(stage, landmarks):
+    with pytest.raises(ValueError, match="expected an O-Net that finds landmarks"):
+        networks.with_own_landmark_layers(networks.build(stage, landmarks=landmarks))
+
+
+@pytest.mark.parametrize("own_landmark_layers", [True, False])
+def test_a_margin_travels_with_the_network(tmp_path, own_landmark_layers):
+    network = networks.build(stages.ONET, own_landmark_layers=own_landmark_layers, margin=1.3)
+    network.save(tmp_path / "onet.keras")
+    assert networks.margin_of(networks.load(tmp_path / "onet.keras")) == 1.3
+    assert networks.margin_of(keras.models.clone_model(network)) == 1.3
+    assert networks.margin_of(networks.with_own_landmark_layers(network)) == 1.3
+    assert networks.margin_of(networks.build(stages.PNET)) == 1
+
+
+@pytest.mark.parametrize(("stage", "margin"), [(stages.RNET, 0.9), (stages.ONET, float("inf")), (stages.RPN, 1.1)])
+def test_a_margin_that_makes_no_sense_is_refused(stage, margin):
+    with pytest.raises(ValueError, match=f"expected a margin of at least 1.*got {margin} for {stage.name}"):
+        networks.build(stage, margin=margin)
+
+
+def test_a_file_without_a_margin_has_none(tmp_path):
+    networks.build(stages.RNET).save(tmp_path / "network.keras")
+    old = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].pop("margin"))
+    assert networks.margin_of(networks.load(old)) == 1
+
+
+def rewritten(path, change):
+    """The file with a changed description."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(parts["config.json"])
+    change(description["config"]["layers"])
+    changed = path.with_name("changed.keras")
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, content in (parts | {"config.json": json.dumps(description)}).items():
+            archive.writestr(name, content)
+    return changed
+
+
+def test_a_newer_keras_may_have_said_more_of_a_layer(tmp_path):
+    network = networks.build(stages.PNET)
+    network.save(tmp_path / "network.keras")
+    changed = rewritten(tmp_path / "network.keras", lambda layers: layers[2]["config"].update(unheard_of=None))
+    with pytest.raises((TypeError, ValueError), match="unheard_of"):
+        keras.saving.load_model(changed)
+    for there, here in zip(networks.load(changed).weights, network.weights, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
+def test_anything_else_is_refused_in_a_sentence(tmp_path):
+    image = keras.Input((24, 24, 3))
+    other = keras.Model(image, keras.layers.Lambda(lambda x: x + 1)(image), name="rnet")
+    other.save(tmp_path / "lambda.keras")
+    networks.build(stages.RNET).save(tmp_path / "network.keras")
+    more = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].update(name="more"))
+    (tmp_path / "cut.keras").write_bytes((tmp_path / "network.keras").read_bytes()[:-100])
+    for path in (tmp_path / "lambda.keras", more, tmp_path / "cut.keras"):
+        with pytest.raises(ValueError, match=f"expected a network that train.py has made in '{path}'") as error:
+            networks.load(path)
+        assert "\n" not in str(error.value)
