@@ -1,7 +1,7 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection with either first stage
 # make test   lint, layer contract, the tests that are quick;  make test-all  all of them, the notebooks too
 # make docs   the guides, the notebooks and the modules' reference as a web site in build/site, its links checked
-# make notebooks  runs the notebooks and stores their pictures in them, for instance after weights were replaced
+# make notebooks  runs the notebooks and stores their images in them, for instance after weights were replaced
 # make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
 # make clean  removes what these made;  make distclean  removes .venv too
 #
@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 SAMPLES := --dataset=wider_face:demo/sample_set/wider --dataset=points:demo/sample_set/points
 BUILD := $(RUN) -m data_prep.build $(SAMPLES) --out_dir=demo/records
-TUNE := $(RUN) train.py --records_dir=demo/records --workdir=demo/networks --epochs=3 --learning_rate=0.0005
+TUNE := $(RUN) train.py --records_dir=demo/records --networks=demo/networks --epochs=3 --learning_rate=0.0005
 
 demo: setup
 	$(RUN) -m data_prep.sample_set --out_dir=demo/sample_set
@@ -33,14 +33,14 @@ demo: setup
 	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/rnet.keras --steps_per_epoch=100
 	$(BUILD) --stage=onet --networks=demo/networks
 	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=25
-	$(RUN) export.py --workdir=demo/networks --out_dir=demo/exported
+	$(RUN) export.py --networks=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
 	$(BUILD) --stage=rpn
-	$(RUN) train.py --stage=rpn --records_dir=demo/records --workdir=demo/networks_rpn \
+	$(RUN) train.py --stage=rpn --records_dir=demo/records --networks=demo/networks_rpn \
 	    --init_from=mtcnn_tf/weights/rpn/rpn.keras --window=256 --batch_size=8 --epochs=1 --steps_per_epoch=60 \
 	    --learning_rate=0.001 --ema=0
 	cp demo/networks/onet.keras demo/networks_rpn
-	$(RUN) export.py --workdir=demo/networks_rpn --out_dir=demo/exported_rpn
+	$(RUN) export.py --networks=demo/networks_rpn --out_dir=demo/exported_rpn
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported_rpn --out_dir=demo/rpn
 	@echo
 	@echo "The faces that were found behind P-Net: $(CURDIR)/demo/group.faces.jpg"

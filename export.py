@@ -1,12 +1,12 @@
 """Exports trained networks.
 
-    python export.py --workdir=networks --out_dir=exported
+    python export.py --networks=networks --out_dir=exported
 
 Writes SavedModels in the layout TensorFlow Serving expects: out_dir/{pnet,rnet,onet,cascade}/N (or rpn for pnet), N
 one above the highest version there. Each is loaded back and compared with the Python model before it gets its number;
 where they differ that model is not written, and the exit status is 1.
 
-`--from_npy=DIR` in place of `--workdir` takes the networks that the method's authors trained, from the det1.npy,
+`--from_npy=DIR` in place of `--networks` takes the networks that the method's authors trained, from the det1.npy,
 det2.npy and det3.npy that the facenet project passes on.
 """
 
@@ -20,8 +20,8 @@ from mtcnn_tf.detection import cascade, exporting, stored_thresholds
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import original_weights
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
+_NETWORKS = flags.DEFINE_string(
+    "networks",
     None,
     "Folder with the networks: rpn.keras or pnet.keras, rnet.keras (behind rpn.keras it may be missing), onet.keras.",
 )
@@ -31,12 +31,12 @@ _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
     "Scores to exceed after each network; stored with the cascade as its defaults. [those that mtcnn-calibrate kept in "
-    f"the workdir; {', '.join(f'{stage.name} {stage.threshold}' for stage in stages.ALL)} where it did not]",
+    f"--networks; {', '.join(f'{stage.name} {stage.threshold}' for stage in stages.ALL)} where it did not]",
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", image_files.MAX_PIXELS, "The served cascade decodes no picture file of more pixels.", lower_bound=1
+    "max_pixels", image_files.MAX_PIXELS, "The served cascade decodes no image file of more pixels.", lower_bound=1
 )
-flags.mark_flags_as_mutual_exclusive(["workdir", "from_npy"], required=True)
+flags.mark_flags_as_mutual_exclusive(["networks", "from_npy"], required=True)
 
 
 def main(argv: list[str]) -> None:
@@ -47,9 +47,9 @@ def main(argv: list[str]) -> None:
     try:
         programs.check_local(_OUT_DIR)
         thresholds = programs.parse_thresholds(_THRESHOLDS.value)
-        if _WORKDIR.value is not None:
-            models = cascade.load_networks(_WORKDIR.value)
-            thresholds = thresholds or stored_thresholds.read(_WORKDIR.value)
+        if _NETWORKS.value is not None:
+            models = cascade.load_networks(_NETWORKS.value)
+            thresholds = thresholds or stored_thresholds.read(_NETWORKS.value)
         else:
             models = original_weights.load(_FROM_NPY.value)
         for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):

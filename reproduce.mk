@@ -1,6 +1,6 @@
 # make reproduce DATA=DIR      trains the networks as those that ship were trained, and scores them
 # make reproduce-rpn DATA=DIR  trains an RPN and an O-Net behind it, without P-Net and R-Net, and scores them
-# make calibrate DATA=DIR …    chooses thresholds for the networks in NETWORKS on the pictures in HELD_OUT
+# make calibrate DATA=DIR …    chooses thresholds for the networks in NETWORKS on the images in HELD_OUT
 # make scores DATA=DIR …       scores the networks in NETWORKS by every protocol and prints the model card's tables
 #
 # DATA holds
@@ -8,15 +8,15 @@
 #   lfw_points/     CNN_FacePoint's net_7876 with trainImageList.txt and testImageList.txt
 #   lfpw/           LFPW with five points, in the same format
 #   face_mask_voc/  people with and without masks, as Pascal VOC
-#   no_faces/       pictures without faces, in any folders
+#   no_faces/       images without faces, in any folders
 #   fddb/           FDDB: originalPics, FDDB-folds
-# each whole or in part: pictures that lists name and that are not there are left out and counted.
+# each whole or in part: images that lists name and that are not there are left out and counted.
 #
 # Everything is written to WORK, reproduced or reproduced_rpn by default. Builds and trainings go on where they were
 # stopped; what comes after them is done anew.
 # BUILD_FLAGS and TRAIN_FLAGS are added to every build and training, and INIT_FROM is a folder of networks to begin with.
 # In short, with trained networks, since new ones find nothing yet after so few steps:
-#   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_pictures=100 \
+#   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_images=100 \
 #       TRAIN_FLAGS="--epochs=1 --steps_per_epoch=20 --learning_rate=0.0001"
 #
 # The RPN takes hours on two cores. On an accelerator, with JAX installed, it takes minutes: name it for the trainings alone,
@@ -55,7 +55,7 @@ TRAIN_ONET_RPN := --epochs=40 --steps_per_epoch=1000 --batch_size=256 --learning
     --landmark_weight=10 --mix=3:1:1:4
 INIT_RPN = $(if $(INIT_FROM),--init_from=$(firstword $(wildcard $(INIT_FROM)/rpn.keras $(INIT_FROM)/rpn/rpn.keras)))
 
-# Every fourth picture without faces, by name, is kept from training: on these false alarms are counted.
+# Every fourth image without faces, by name, is kept from training: on these false positives are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
 NO_FACES_TEST := $(WORK)/no_faces_test.txt
 POINTS := --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw
@@ -70,8 +70,8 @@ CURVE_OF_RPN := --thresholds=0.03,0.01
 WHOLE_CURVE = $(if $(filter reproduce-rpn,$(MAKECMDGOALS))$(wildcard $(NETWORKS)/rpn.keras),$(CURVE_OF_RPN),$(CURVE_OF_PNET))
 
 define choose_thresholds
-$(RUN) -m mtcnn_tf.cli.calibrate --workdir=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
-    --dataset=folder:$(NO_FACES_TRAIN) --pictures=$(HELD_OUT)
+$(RUN) -m mtcnn_tf.cli.calibrate --networks=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
+    --dataset=folder:$(NO_FACES_TRAIN) --images=$(HELD_OUT)
 endef
 
 define print_scores
@@ -79,9 +79,9 @@ $(call evaluate,wider_face) --dataset_dir=$(DATA)/wider_face $(WHOLE_CURVE)
 $(call evaluate,fddb) --dataset_dir=$(DATA)/fddb $(WHOLE_CURVE)
 $(call evaluate,landmarks)/lfpw --dataset_dir=$(DATA)/lfpw
 $(call evaluate,landmarks)/lfw_points --dataset_dir=$(DATA)/lfw_points
-$(call evaluate,false_positives) --dataset_dir=$(DATA)/no_faces --pictures=$(NO_FACES_TEST) $(WHOLE_CURVE)
-$(call evaluate,weak_spots) --dataset_dir=$(DATA)/wider_face
-$(call evaluate,weak_spots)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --pictures=$(HELD_OUT)
+$(call evaluate,false_positives) --dataset_dir=$(DATA)/no_faces --images=$(NO_FACES_TEST) $(WHOLE_CURVE)
+$(call evaluate,breakdown) --dataset_dir=$(DATA)/wider_face
+$(call evaluate,breakdown)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --images=$(HELD_OUT)
 @echo
 @$(RUN) -m mtcnn_tf.cli.card $(WORK)/scores
 endef
@@ -90,29 +90,29 @@ endef
 
 reproduce: setup lists
 	$(call build,pnet) --out_dir=$(WORK)/records/first
-	$(call train,pnet) --records_dir=$(WORK)/records/first --workdir=$(WORK)/first $(TRAIN_PNET_FIRST) $(TRAIN_FLAGS)
+	$(call train,pnet) --records_dir=$(WORK)/records/first --networks=$(WORK)/first $(TRAIN_PNET_FIRST) $(TRAIN_FLAGS)
 	$(call build,pnet) --out_dir=$(WORK)/records --networks=$(WORK)/first $(BUILD_PNET)
-	$(call train,pnet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_PNET) $(TRAIN_FLAGS)
+	$(call train,pnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_PNET) $(TRAIN_FLAGS)
 	$(call build,rnet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_RNET)
-	$(call train,rnet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
+	$(call train,rnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
 	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
-	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/first $(TRAIN_ONET) $(TRAIN_FLAGS)
+	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/first $(TRAIN_ONET) $(TRAIN_FLAGS)
 	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_LANDMARKS)
-	$(RUN) train.py --stage=onet --landmarks=alone --init_from=$(WORK)/first/onet.keras \
-	    --records_dir=$(WORK)/records/landmarks --workdir=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
+	$(RUN) train.py --stage=onet --train_only=landmarks --init_from=$(WORK)/first/onet.keras \
+	    --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
 	$(choose_thresholds)
-	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
+	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)
 
 reproduce-rpn: OVERLAP := --overlap=square
 reproduce-rpn: setup lists
 	$(call build,rpn) --out_dir=$(WORK)/records
-	$(TRAIN_ENV) $(RUN) train.py --stage=rpn $(INIT_RPN) --records_dir=$(WORK)/records --workdir=$(WORK)/networks \
+	$(TRAIN_ENV) $(RUN) train.py --stage=rpn $(INIT_RPN) --records_dir=$(WORK)/records --networks=$(WORK)/networks \
 	    $(TRAIN_RPN) $(TRAIN_FLAGS)
 	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET_RPN)
-	$(call train,onet) --records_dir=$(WORK)/records --workdir=$(WORK)/networks $(TRAIN_ONET_RPN) $(TRAIN_FLAGS)
+	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_ONET_RPN) $(TRAIN_FLAGS)
 	$(choose_thresholds)
-	$(RUN) export.py --workdir=$(NETWORKS) --out_dir=$(WORK)/exported
+	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)
 
 calibrate: setup lists

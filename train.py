@@ -1,6 +1,6 @@
 """Trains one stage.
 
-    python train.py --stage=pnet --records_dir=records --workdir=runs/first
+    python train.py --stage=pnet --records_dir=records --networks=runs/first
 
 The same command again goes on after an interruption. `mtcnn_tf/training` tells what a training writes, --helpshort
 lists the flags, and --flagfile=FILE reads them from a file.
@@ -28,13 +28,13 @@ _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train."
 _RECORDS_DIR = flags.DEFINE_string(
     "records_dir", None, "What data_prep.build wrote; may be an address such as gs://….", required=True
 )
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
+_NETWORKS = flags.DEFINE_string(
+    "networks",
     None,
     "A folder, no address, to write to; the stages share it, so that mining and export find their networks.",
     required=True,
 )
-_RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in workdir so far.")
+_RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in --networks so far.")
 _INIT_FROM = flags.DEFINE_list(
     "init_from", [], "A .keras file of the same stage to start from; of several, from the mean of their weights."
 )
@@ -42,10 +42,15 @@ _INIT_FROM = flags.DEFINE_list(
 _LANDMARKS = flags.DEFINE_enum(
     "landmarks",
     None,
-    ["five", "none", "alone"],
-    "Which points the network finds beside the box; alone: O-Net's five are all that is trained, in layers of their "
-    "own, whatever the mix, and what --init_from says of faces and boxes stays. [five where the records hold landmark "
-    "crops, otherwise none]",
+    ["five", "none"],
+    "Which points the network finds beside the box. [five where the records hold landmark crops, otherwise none]",
+)
+_TRAIN_ONLY = flags.DEFINE_enum(
+    "train_only",
+    "",
+    training.TRAIN_ONLY,
+    "landmarks: O-Net's landmark branch is all that is trained, whatever the mix; what --init_from says of faces and "
+    "boxes stays.",
 )
 _MIX = flags.DEFINE_string(
     "mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch; a kind without examples has none."
@@ -60,14 +65,16 @@ _STEPS_PER_EPOCH = flags.DEFINE_integer(
 _OPTIMIZER = flags.DEFINE_string("optimizer", _DEFAULTS.optimizer, "Any of Keras's optimizers.")
 _OPTIMIZER_OPTIONS = flags.DEFINE_multi_string("optimizer_option", [], "More for it: NAME=VALUE, such as momentum=0.9.")
 _LEARNING_RATE = flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Highest learning rate.")
-_WARMUP = flags.DEFINE_float("warmup", _DEFAULTS.warmup, "Share of all steps in which the learning rate rises.")
+_WARMUP = flags.DEFINE_float("warmup", _DEFAULTS.warmup, "Fraction of all steps in which the learning rate rises.")
 _WEIGHT_DECAY = flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Decoupled weight decay of kernels.")
 _CLIP_NORM = flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Longest gradient; 0 clips nothing.")
 
 _FACE_WEIGHT = flags.DEFINE_float("face_weight", None, "Weight of the face loss; by default the stage's.")
 _BOX_WEIGHT = flags.DEFINE_float("box_weight", None, "Weight of the box loss; by default the stage's.")
 _LANDMARK_WEIGHT = flags.DEFINE_float("landmark_weight", None, "Weight of the landmark loss; by default the stage's.")
-_HARD_SHARE = flags.DEFINE_float("hard_share", _DEFAULTS.hard_share, "Share of the face rows that the loss sees.")
+_HARD_FRACTION = flags.DEFINE_float(
+    "hard_fraction", _DEFAULTS.hard_fraction, "Fraction of the face rows that the loss sees."
+)
 
 _EMA = flags.DEFINE_float(
     "ema",
@@ -105,11 +112,13 @@ _PROFILE_STEPS = flags.DEFINE_integer(
 
 
 def _mix(text: str) -> dict[str, int]:
-    """The shares of a mix such as 3:1:1:2, by the name of the kind."""
-    shares = [int(share) for share in text.split(":") if share.isdecimal()]
-    if len(shares) != len(kinds.NAMES) or not any(shares) or text.count(":") != len(shares) - 1:
-        raise app.UsageError(f"--mix wants four shares negative:positive:part:landmark such as 3:1:1:2, got {text!r}")
-    return dict(zip(kinds.NAMES, shares, strict=True))
+    """The fractions of a mix such as 3:1:1:2, by the name of the kind."""
+    fractions = [int(fraction) for fraction in text.split(":") if fraction.isdecimal()]
+    if len(fractions) != len(kinds.NAMES) or not any(fractions) or text.count(":") != len(fractions) - 1:
+        raise app.UsageError(
+            f"--mix wants four fractions negative:positive:part:landmark such as 3:1:1:2, got {text!r}"
+        )
+    return dict(zip(kinds.NAMES, fractions, strict=True))
 
 
 def _optimizer_options(texts: list[str]) -> dict:
@@ -169,7 +178,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
         weight_decay=_WEIGHT_DECAY.value,
         clip_norm=_CLIP_NORM.value,
         loss_weights=_loss_weights(stage),
-        hard_share=_HARD_SHARE.value,
+        hard_fraction=_HARD_FRACTION.value,
         margin=margin,
         ema=_EMA.value if _EMA.value is not None else (0.998 if stage is stages.RPN else 0.0),
         window=_WINDOW.value,
@@ -181,30 +190,30 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
         shared_slopes=_SLOPES.value == "layer",
         landmarks=landmarks,
         init_from=tuple(_INIT_FROM.value),
-        landmarks_alone=_LANDMARKS.value == "alone",
+        train_only=_TRAIN_ONLY.value,
         seed=_SEED.value,
         checkpoint_minutes=_CHECKPOINT_MINUTES.value,
         profile_steps=_PROFILE_STEPS.value,
     )
 
 
-def _check_pictures(stage: stages.Stage, records_dir: str):
-    """Raises ValueError where whole pictures can't be trained on so, or aren't what was written."""
+def _check_images(stage: stages.Stage, records_dir: str):
+    """Raises ValueError where whole images can't be trained on so, or aren't what was written."""
     if _STRATEGY.value != "one_device":
         raise ValueError(
-            f"expected --strategy=one_device for records of whole pictures, got {_STRATEGY.value}: a step's windows or "
+            f"expected --strategy=one_device for records of whole images, got {_STRATEGY.value}: a step's windows or "
             "crops are cut for one device"
         )
-    manifests.read(records_dir, stage, manifests.PICTURES)
+    manifests.read(records_dir, stage, manifests.IMAGES)
     manifests.check_shards(records_dir, stage)
 
 
 def _train_on_windows(records_dir: str):
     """Trains the RPN."""
-    _check_pictures(stages.RPN, records_dir)
+    _check_images(stages.RPN, records_dir)
     recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
-    manifest = manifests.read(records_dir, stages.RPN, manifests.PICTURES)
-    config = _config(stages.RPN, manifest["pictures"]["train"], landmarks=False)
+    manifest = manifests.read(records_dir, stages.RPN, manifests.IMAGES)
+    config = _config(stages.RPN, manifest["images"]["train"], landmarks=False)
     its_anchors = anchors.Anchors(config.anchors) if config.anchors else anchors.Anchors()
     rules = _rules()
     batches = image_batches.of_windows(records_dir, config.batch_size, recipe, its_anchors, rules)
@@ -213,8 +222,8 @@ def _train_on_windows(records_dir: str):
         stages.RPN,
         batches.train,
         batches.validation,
-        _WORKDIR.value,
-        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "augment": _AUGMENT.value}
+        _NETWORKS.value,
+        facts={"records_dir": records_dir, "num_images": manifest["images"], "augment": _AUGMENT.value}
         | dataclasses.asdict(rules),
         restart=_RESTART.value,
         prepare=batches.prepare,
@@ -223,7 +232,7 @@ def _train_on_windows(records_dir: str):
 
 def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
     """Trains P-, R- or O-Net on crops that the records hold."""
-    from mtcnn_tf.records import input_pipeline  # needs TensorFlow, which whole pictures don't
+    from mtcnn_tf.records import input_pipeline  # needs TensorFlow, which whole images don't
 
     num_examples = manifest["examples"]
     input_pipeline.check_shards(records_dir, stage)
@@ -236,21 +245,21 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
         stage,
         functools.partial(batches, "train", augment=_AUGMENT.value),
         functools.partial(batches, "validation", repeat=False) if has_validation else None,
-        _WORKDIR.value,
+        _NETWORKS.value,
         facts={"records_dir": records_dir, "num_examples": num_examples, "mix": mix, "augment": _AUGMENT.value},
         restart=_RESTART.value,
     )
 
 
 def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
-    """Trains R- or O-Net on crops that each step cuts anew out of whole pictures."""
+    """Trains R- or O-Net on crops that each step cuts anew out of whole images."""
     from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
 
-    _check_pictures(stage, records_dir)
+    _check_images(stage, records_dir)
     sampler, store = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
     landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
     config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifests.margin(manifest))
-    rows = kinds.rows_per_kind({name: share for name, share in mix.items() if share}, config.batch_size)
+    rows = kinds.rows_per_kind({name: fraction for name, fraction in mix.items() if fraction}, config.batch_size)
     held_out = crop_sampling.open_records(records_dir, stage, "validation", augment=False)
     validation = held_out and (functools.partial(held_out[0].draw, rows=rows), held_out[1])
     batches = image_batches.of_crops(functools.partial(sampler.draw, rows=rows), store, stage.size, validation)
@@ -259,15 +268,15 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
         stage,
         batches.train,
         batches.validation,
-        _WORKDIR.value,
-        facts={"records_dir": records_dir, "num_images": manifest["pictures"], "mix": mix, "augment": _AUGMENT.value},
+        _NETWORKS.value,
+        facts={"records_dir": records_dir, "num_images": manifest["images"], "mix": mix, "augment": _AUGMENT.value},
         restart=_RESTART.value,
         prepare=batches.prepare,
     )
 
 
 def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
-    """Whether the network is to find landmarks, and the shares of the kinds in a batch."""
+    """Whether the network is to find landmarks, and the fractions of the kinds in a batch."""
     mix, landmarks = _mix(_MIX.value), _has_landmarks(num_landmark_crops)
     if not landmarks:
         mix["landmark"] = 0
@@ -282,7 +291,7 @@ def _train(stage: stages.Stage):
         _train_on_windows(records_dir)
         return
     manifest = manifests.read(records_dir, stage)
-    on_the_fly = manifests.kind_of(manifest) == manifests.PICTURES
+    on_the_fly = manifests.kind_of(manifest) == manifests.IMAGES
     (_train_on_the_fly if on_the_fly else _train_on_crops)(stage, records_dir, manifest)
 
 
@@ -290,9 +299,9 @@ def main(argv: list[str]):
     """Trains, and turns errors into one sentence and an exit status."""
     if len(argv) > 1:
         raise app.UsageError(f"there are only flags, got {' '.join(argv[1:])!r}")
-    if files.is_remote(_WORKDIR.value):
+    if files.is_remote(_NETWORKS.value):
         raise app.UsageError(
-            f"--workdir needs a folder, got the address {_WORKDIR.value!r}; records alone may lie at one"
+            f"--networks needs a folder, got the address {_NETWORKS.value!r}; records alone may lie at one"
         )
     logging.set_verbosity(logging.WARNING)  # TensorFlow counts the microseconds of every checkpoint
     try:

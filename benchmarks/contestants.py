@@ -21,7 +21,7 @@ _PAUSE = 0.1
 """Seconds before a detector is timed, in which the threads of the one before it go to sleep."""
 
 Find = Callable[[np.ndarray], object]
-"""Looks for faces in a picture, uint8 [H, W, 3]: RGB, for YuNet BGR."""
+"""Looks for faces in an image, uint8 [H, W, 3]: RGB, for YuNet BGR."""
 
 
 def ours() -> Find:
@@ -60,7 +60,7 @@ def mtcnn() -> Find:
 
 
 def yunet() -> Find:
-    """OpenCV's YuNet with OpenCV's settings, on pictures as large as they are; the environment's YUNET is its file."""
+    """OpenCV's YuNet with OpenCV's settings, on images as large as they are; the environment's YUNET is its file."""
     path = os.environ.get("YUNET", "")
     if not os.path.isfile(path):
         raise FileNotFoundError(f"the environment's YUNET names no .onnx file, but {path!r}")
@@ -93,9 +93,9 @@ class Contestant:
         """How long it takes for RGB pixels, uint8 [H, W, 3]."""
         return self._process.submit(_time, image if self.name != "yunet" else image[..., ::-1].copy()).result()
 
-    def stage_shares(self, images: list[np.ndarray]) -> dict[str, float]:
-        """Share of the computing that each step of our cascade takes; adds up to 1."""
-        return self._process.submit(_stage_shares, images).result()
+    def stage_fractions(self, images: list[np.ndarray]) -> dict[str, float]:
+        """Fraction of the computing that each step of our cascade takes; adds up to 1."""
+        return self._process.submit(_stage_fractions, images).result()
 
     def peak_megabytes(self) -> float:
         """The most memory that its process has held so far, with all libraries."""
@@ -121,8 +121,8 @@ def _time(image: np.ndarray) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def _stage_shares(images: list[np.ndarray]) -> dict[str, float]:
-    return stage_times.shares(lambda: [_find(image) for image in images])
+def _stage_fractions(images: list[np.ndarray]) -> dict[str, float]:
+    return stage_times.fractions(lambda: [_find(image) for image in images])
 
 
 def _peak_megabytes() -> float:

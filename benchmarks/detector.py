@@ -1,4 +1,4 @@
-"""Times our detector against others on the same pictures, and shows where its time goes.
+"""Times our detector against others on the same images, and shows where its time goes.
 
 YUNET=FILE.onnx python -m benchmarks.detector --dataset=wider_face:DIR
 
@@ -18,30 +18,30 @@ from mtcnn_tf.images import image_files
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
 _SPLIT = flags.DEFINE_string("split", "val", "Its part.")
-_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 3, "Pictures of each size and number of faces.", lower_bound=1)
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 3, "Images of each size and number of faces.", lower_bound=1)
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds; medians are printed.", lower_bound=1)
-_SIZES = flags.DEFINE_list("sizes", ["640x480", "1024x683", "1920x1080"], "WIDTHxHEIGHT of the pictures.")
+_SIZES = flags.DEFINE_list("sizes", ["640x480", "1024x683", "1920x1080"], "WIDTHxHEIGHT of the images.")
 
 NUM_FACES = {"1 face": (1, 1), "10 faces": (9, 11), "60+ faces": (60, 10**6)}
-"""Name of a group of pictures → the fewest and the most faces in them."""
+"""Name of a group of images → the fewest and the most faces in them."""
 
 
 def choose(annotations: list[faces.Annotation], aspect: float) -> dict[str, list[str]]:
-    """Paths of the pictures in each group of `NUM_FACES`: those whose width / height comes nearest to `aspect`."""
+    """Paths of the images in each group of `NUM_FACES`: those whose width / height comes nearest to `aspect`."""
     chosen = {}
     for name, (fewest, most) in NUM_FACES.items():
         paths = [each.image_path for each in annotations if fewest <= len(each.boxes) <= most]
-        chosen[name] = sorted(paths, key=lambda path: abs(np.log(_aspect(path) / aspect)))[: _NUM_PICTURES.value]
+        chosen[name] = sorted(paths, key=lambda path: abs(np.log(_aspect(path) / aspect)))[: _NUM_IMAGES.value]
     return chosen
 
 
 def _aspect(path: str) -> float:
-    with Image.open(path) as picture:
-        return picture.width / picture.height
+    with Image.open(path) as image:
+        return image.width / image.height
 
 
 def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The middle of the picture, resized so that it fills `width` × `height`."""
+    """The middle of the image, resized so that it fills `width` × `height`."""
     factor = max(width / image.shape[1], height / image.shape[0])
     size = [max(round(image.shape[1] * factor), width), max(round(image.shape[0] * factor), height)]
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
@@ -60,15 +60,15 @@ def start() -> dict[str, contestants.Contestant]:
     return started
 
 
-def measure(running: dict[str, contestants.Contestant], pictures: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Milliseconds of each detector, [rounds, pictures], taken in turn, each time beginning with another."""
-    for image in pictures:  # new shapes cost memory and time once
+def measure(running: dict[str, contestants.Contestant], images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Milliseconds of each detector, [rounds, images], taken in turn, each time beginning with another."""
+    for image in images:  # new shapes cost memory and time once
         for contestant in running.values():
             contestant.milliseconds(image)
-    times = {name: np.empty((_ROUNDS.value, len(pictures))) for name in running}
+    times = {name: np.empty((_ROUNDS.value, len(images))) for name in running}
     turn = collections.deque(running)
     for i in range(_ROUNDS.value):
-        for j, image in enumerate(pictures):
+        for j, image in enumerate(images):
             for name in turn:
                 times[name][i, j] = running[name].milliseconds(image)
             turn.rotate()
@@ -76,7 +76,7 @@ def measure(running: dict[str, contestants.Contestant], pictures: list[np.ndarra
 
 
 def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) -> None:
-    """Prints the medians for one size of picture, and the ratios of each round's medians over the pictures."""
+    """Prints the medians for one size of image, and the ratios of each round's medians over the images."""
     for name, milliseconds in times.items():
         by_group = ", ".join(f"{group}: {np.median(milliseconds[:, part]):.1f}" for group, part in groups.items())
         print(f"{size} {name:8} {np.median(milliseconds):6.1f} ms ({by_group})")
@@ -90,20 +90,22 @@ def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) ->
 
 
 def main(_) -> None:
-    """Measures each size of picture."""
+    """Measures each size of image."""
     annotations = datasets.read(_DATASET.value, _SPLIT.value)[0]
     running = start()
     try:
         for size in _SIZES.value:
             width, height = map(int, size.split("x"))
-            pictures, groups = [], {}
+            images, groups = [], {}
             for group, paths in choose(annotations, width / height).items():
-                groups[group] = slice(len(pictures), len(pictures) + len(paths))
-                pictures += [fit(image_files.read(path), width, height) for path in paths]
-            times = measure(running, pictures)
+                groups[group] = slice(len(images), len(images) + len(paths))
+                images += [fit(image_files.read(path), width, height) for path in paths]
+            times = measure(running, images)
             report(size, times, groups)
-            shares = running["ours"].stage_shares(pictures)
-            print(f"{size} ours, of all computing: " + ", ".join(f"{name} {part:.0%}" for name, part in shares.items()))
+            fractions = running["ours"].stage_fractions(images)
+            print(
+                f"{size} ours, of all computing: " + ", ".join(f"{name} {part:.0%}" for name, part in fractions.items())
+            )
         peaks = (f"{name} {contestant.peak_megabytes():.0f} MB" for name, contestant in running.items())
         print("peak memory of the process: " + ", ".join(peaks))
     finally:

@@ -188,20 +188,20 @@ def cut_checkpoint(bench: Bench, program: programs.Program) -> Iterator[int]:
         yield 1
 
 
-def remove_picture(bench: Bench, program: programs.Program) -> Iterator[int]:
-    """A picture vanishes at a random moment: it is listed, or had been read before."""
-    pictures = sorted((bench.dir / "pictures").rglob("train/*.jpg"))
+def remove_image(bench: Bench, program: programs.Program) -> Iterator[int]:
+    """An image vanishes at a random moment: it is listed, or had been read before."""
+    images = sorted((bench.dir / "images").rglob("train/*.jpg"))
     for _ in range(few()):
         out_dir = bench.new_dir()
         process = programs.start_and_wait(program, out_dir, bench.rng.uniform(0, program.seconds))
-        gone = pictures[bench.rng.integers(len(pictures))]
+        gone = images[bench.rng.integers(len(images))]
         content = gone.read_bytes()
         gone.unlink()
         said = process.communicate()[0]
         gone.write_bytes(content)
         if process.returncode:
             raise programs.Lost(f"the build didn't go on: {said[-1000:]}")
-        if f"{gone}: unreadable picture" not in (out_dir / "pnet" / building.PROBLEMS).read_text():
+        if f"{gone}: unreadable image" not in (out_dir / "pnet" / building.PROBLEMS).read_text():
             programs.compare_records(out_dir, program.whole_dir)
         yield 1
 
@@ -212,15 +212,17 @@ def poison(bench: Bench, program: programs.Program) -> Iterator[int]:
     records_dir = str(bench.programs["build"].whole_dir)
     batches = functools.partial(input_pipeline.batches, records_dir, stages.PNET, "train", config.batch_size)
     for _ in range(few()):
-        bad, workdir = int(bench.rng.integers(12)), bench.new_dir()
+        bad, networks_dir = int(bench.rng.integers(12)), bench.new_dir()
         try:
-            training.fit(config, stages.PNET, functools.partial(spoiled, batches, bad), None, workdir, report=silent)
+            training.fit(
+                config, stages.PNET, functools.partial(spoiled, batches, bad), None, networks_dir, report=silent
+            )
             raise programs.Lost("nobody noticed a NaN")
         except FloatingPointError as error:
             if f"in epoch 2, step {bad + 1};" not in str(error):
                 raise programs.Lost(f"step {bad + 1} had a NaN, and that was said of another: {error}") from error
-        program.check_half(workdir)
-        if len(training.fit(config, stages.PNET, batches, None, workdir, report=silent)) != 2:
+        program.check_half(networks_dir)
+        if len(training.fit(config, stages.PNET, batches, None, networks_dir, report=silent)) != 2:
             raise programs.Lost("the training did not go on")
         yield 1
 
@@ -257,7 +259,7 @@ def faults(bench: Bench) -> dict[str, Callable[[], Iterator[int]]]:
     build, train = bench.programs["build"], bench.programs["train"]
     named["flipped bit in a shard"] = lambda: damage_shard(bench, build, cut=False)
     named["shard cut short"] = lambda: damage_shard(bench, build, cut=True)
-    named["picture vanishes midway: build"] = lambda: remove_picture(bench, build)
+    named["image vanishes midway: build"] = lambda: remove_image(bench, build)
     named["checkpoint cut short: train"] = lambda: cut_checkpoint(bench, train)
     named["NaN in the loss: train"] = lambda: poison(bench, train)
     return named

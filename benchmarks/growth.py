@@ -1,4 +1,4 @@
-"""What building records costs for each stage, and how it grows with pictures, with faces and with workers.
+"""What building records costs for each stage, and how it grows with images, with faces and with workers.
 
     python -m benchmarks.growth --dataset=wider_face:DIR --out_dir=growth
 
@@ -19,12 +19,12 @@ from mtcnn_tf import datasets, stages
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the drawing goes.", required=True)
 _NETWORKS = flags.DEFINE_string("networks", "mtcnn_tf/weights", "The networks that propose boxes.")
-_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 160, "Pictures of each build.", lower_bound=16)
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 160, "Images of each build.", lower_bound=16)
 
 THRESHOLDS = (0.3, 0.2)
 """Of the networks that propose."""
 FEWEST_FACES = (0, 2, 5, 10, 20, 50)
-"""Pictures with so many faces, up to the next number, are built by themselves."""
+"""Images with so many faces, up to the next number, are built by themselves."""
 
 
 def miner_for(stage: stages.Stage) -> mining.Miner | None:
@@ -42,19 +42,19 @@ def spread(annotations: list, count: int) -> list:
 
 
 def by_faces(annotations: list, stage: stages.Stage) -> list[tuple[float, float]]:
-    """Mean number of faces and milliseconds a picture, of pictures with more and more faces."""
+    """Mean number of faces and milliseconds an image, of images with more and more faces."""
     costs = []
     for fewest, above in zip(FEWEST_FACES, (*FEWEST_FACES[1:], np.inf), strict=True):
         group = [annotation for annotation in annotations if fewest <= len(annotation.boxes) < above]
-        group = spread(group, _NUM_PICTURES.value // 2)
+        group = spread(group, _NUM_IMAGES.value // 2)
         if len(group) >= 16:
-            seconds = builds.seconds_per_picture(group, stage, miner_for(stage), num_workers=1)
+            seconds = builds.seconds_per_image(group, stage, miner_for(stage), num_workers=1)
             costs.append((float(np.mean([len(annotation.boxes) for annotation in group])), 1000 * seconds))
     return costs
 
 
 def by_workers(annotations: list, stage: stages.Stage) -> list[tuple[int, list[float]]]:
-    """Number of workers and seconds at which each picture was done, for 1, 2, 4 … workers up to one for each core."""
+    """Number of workers and seconds at which each image was done, for 1, 2, 4 … workers up to one for each core."""
     numbers = [2**i for i in range(os.cpu_count().bit_length()) if 2**i <= os.cpu_count()]
     return [(n, builds.warm_times(builds.end_times(annotations, stage, miner_for(stage), n))) for n in numbers]
 
@@ -63,25 +63,25 @@ def main(_) -> None:
     """Measures each stage, prints, draws."""
     annotations = datasets.read(_DATASET.value)[0]
     page = figure.Figure((12, 3.6), layout="constrained")
-    pictures, faces, workers = page.subplots(1, 3)
+    images, faces, workers = page.subplots(1, 3)
     for stage in stages.ON_CROPS:
-        runs = by_workers(spread(annotations, _NUM_PICTURES.value), stage)
+        runs = by_workers(spread(annotations, _NUM_IMAGES.value), stage)
         costs = [1000 * ended[-1] / (len(ended) - 1) for _, ended in runs]
         for (number, _), cost in zip(runs, costs, strict=True):
-            print(f"{stage.name}, workers: {number}; {cost:.1f} ms a picture")
+            print(f"{stage.name}, workers: {number}; {cost:.1f} ms an image")
         ended = runs[0][1]
-        pictures.plot(range(1, len(ended)), ended[1:], label=stage.name)
+        images.plot(range(1, len(ended)), ended[1:], label=stage.name)
         workers.plot([number for number, _ in runs], np.divide(costs[0], costs), "o-", label=stage.name)
         num_faces, milliseconds = zip(*by_faces(annotations, stage), strict=True)
         for number, cost in zip(num_faces, milliseconds, strict=True):
-            print(f"{stage.name}, faces a picture: {number:.1f}; {cost:.1f} ms a picture")
+            print(f"{stage.name}, faces an image: {number:.1f}; {cost:.1f} ms an image")
         slope, start = np.polyfit(num_faces, milliseconds, 1)
-        print(f"{stage.name}: {start:.1f} ms a picture and {slope:.2f} ms a face", flush=True)
+        print(f"{stage.name}: {start:.1f} ms an image and {slope:.2f} ms a face", flush=True)
         faces.plot(num_faces, milliseconds, "o-", label=stage.name)
-    pictures.set(xlabel="pictures", ylabel="seconds, 1 worker", xscale="log", yscale="log")
-    faces.set(xlabel="faces a picture", ylabel="ms a picture, 1 worker", xscale="log", yscale="log")
+    images.set(xlabel="images", ylabel="seconds, 1 worker", xscale="log", yscale="log")
+    faces.set(xlabel="faces an image", ylabel="ms an image, 1 worker", xscale="log", yscale="log")
     workers.set(xlabel="workers", ylabel="times as fast as 1 worker")
-    for axes in (pictures, faces, workers):
+    for axes in (images, faces, workers):
         axes.legend()
         axes.grid(alpha=0.3)
     os.makedirs(_OUT_DIR.value, exist_ok=True)

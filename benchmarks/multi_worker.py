@@ -27,16 +27,16 @@ _STEPS = flags.DEFINE_integer("steps_per_epoch", 60, "Steps of an epoch.", lower
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def start(workdir: pathlib.Path, task: int, ports: list[int]) -> subprocess.Popen:
+def start(networks_dir: pathlib.Path, task: int, ports: list[int]) -> subprocess.Popen:
     """A running train.py: one of the workers at `ports`, or a training by itself where there are none."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if ports:
         cluster = {"worker": [f"localhost:{port}" for port in ports]}
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": task}})
     command = [sys.executable, "train.py", "--stage=pnet", f"--records_dir={_RECORDS_DIR.value}"]
-    command += [f"--workdir={workdir}", f"--epochs={_EPOCHS.value}", f"--steps_per_epoch={_STEPS.value}"]
+    command += [f"--networks={networks_dir}", f"--epochs={_EPOCHS.value}", f"--steps_per_epoch={_STEPS.value}"]
     command += ["--noaugment", *(["--strategy=multi_worker"] if ports else [])]
-    with open(workdir / f"worker-{task}.log", "a") as log:
+    with open(networks_dir / f"worker-{task}.log", "a") as log:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
@@ -51,23 +51,23 @@ def free_ports(count: int) -> list[int]:
 
 def train(name: str, num_workers: int, killed: int | None = None) -> list[dict]:
     """The history of a training; worker `killed` gets SIGKILL after epoch 3, and all are started again."""
-    workdir = pathlib.Path(_OUT_DIR.value).resolve() / name
-    workdir.mkdir(parents=True)
+    networks_dir = pathlib.Path(_OUT_DIR.value).resolve() / name
+    networks_dir.mkdir(parents=True)
     ports = free_ports(num_workers) if num_workers > 1 else []
-    workers = [start(workdir, task, ports) for task in range(num_workers)]
+    workers = [start(networks_dir, task, ports) for task in range(num_workers)]
     if killed is not None:
-        while not list(workdir.glob(f"pnet/checkpoints/step-{3 * _STEPS.value:09d}.index")):
+        while not list(networks_dir.glob(f"pnet/checkpoints/step-{3 * _STEPS.value:09d}.index")):
             time.sleep(0.05)
         workers[killed].send_signal(signal.SIGKILL)
         began = time.monotonic()
         statuses = [worker.wait() for worker in workers]
         print(f"{name}: worker {killed} was killed, {time.monotonic() - began:.0f} s later exit statuses {statuses}")
         ports = free_ports(num_workers)
-        workers = [start(workdir, task, ports) for task in range(num_workers)]
+        workers = [start(networks_dir, task, ports) for task in range(num_workers)]
     statuses = [worker.wait() for worker in workers]
     if any(statuses):
-        sys.exit(f"{name}: exit statuses {statuses}; see {workdir}/worker-*.log")
-    with open(workdir / "pnet" / "history.csv") as file:
+        sys.exit(f"{name}: exit statuses {statuses}; see {networks_dir}/worker-*.log")
+    with open(networks_dir / "pnet" / "history.csv") as file:
         return [{column: float(value) for column, value in row.items() if value} for row in csv.DictReader(file)]
 
 

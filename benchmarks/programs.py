@@ -51,11 +51,11 @@ class Program:
 
 def undisturbed(work_dir: pathlib.Path) -> dict[str, Program]:
     """The programs by name, after each ran once on a sample set that is written for it."""
-    pictures_dir = work_dir / "pictures"
-    if not pictures_dir.exists():
-        sample_files.write(pictures_dir, num_scenes=12, num_portraits=6, seed=0)
+    images_dir = work_dir / "images"
+    if not images_dir.exists():
+        sample_files.write(images_dir, num_scenes=12, num_portraits=6, seed=0)
     made = {}
-    for name, program in (("build", build(pictures_dir)), ("train", train(work_dir)), ("export", export())):
+    for name, program in (("build", build(images_dir)), ("train", train(work_dir)), ("export", export())):
         whole_dir = work_dir / f"{name}-undisturbed"
         shutil.rmtree(whole_dir, ignore_errors=True)
         process = start_and_wait(program, whole_dir, 0)
@@ -67,10 +67,10 @@ def undisturbed(work_dir: pathlib.Path) -> dict[str, Program]:
     return made
 
 
-def build(pictures_dir: pathlib.Path) -> Program:
+def build(images_dir: pathlib.Path) -> Program:
     """Builds P-Net's records in 5 shards of each kind."""
-    flags = ["--stage=pnet", "--num_shards=5", "--validation_share=0.2", "--num_workers=1"]
-    flags += [f"--dataset=wider_face:{pictures_dir / 'wider'}", f"--dataset=points:{pictures_dir / 'points'}"]
+    flags = ["--stage=pnet", "--num_shards=5", "--validation_fraction=0.2", "--num_workers=1"]
+    flags += [f"--dataset=wider_face:{images_dir / 'wider'}", f"--dataset=points:{images_dir / 'points'}"]
     return Program(
         lambda out_dir: [sys.executable, "-m", "data_prep.build", *flags, f"--out_dir={out_dir}"],
         f"pnet/{locks.NAME}",
@@ -84,7 +84,7 @@ def train(work_dir: pathlib.Path) -> Program:
     flags = ["--stage=pnet", f"--records_dir={work_dir / 'build-undisturbed'}", "--epochs=2", "--steps_per_epoch=12"]
     flags += ["--batch_size=32", "--checkpoint_minutes=0.000001"]
     return Program(
-        lambda out_dir: [sys.executable, "train.py", *flags, f"--workdir={out_dir}"],
+        lambda out_dir: [sys.executable, "train.py", *flags, f"--networks={out_dir}"],
         f"pnet/{locks.NAME}",
         check_network,
         compare_trainings,
@@ -94,7 +94,7 @@ def train(work_dir: pathlib.Path) -> Program:
 def export() -> Program:
     """Exports the networks that ship."""
     return Program(
-        lambda out_dir: [sys.executable, "export.py", "--workdir=mtcnn_tf/weights", f"--out_dir={out_dir}"],
+        lambda out_dir: [sys.executable, "export.py", "--networks=mtcnn_tf/weights", f"--out_dir={out_dir}"],
         locks.NAME,
         check_versions,
         compare_exports,
@@ -186,8 +186,8 @@ def compare_trainings(out_dir: pathlib.Path, whole_dir: pathlib.Path) -> float:
     return difference
 
 
-def _history(workdir: pathlib.Path) -> np.ndarray:
-    with open(workdir / "pnet" / "history.csv") as file:
+def _history(networks_dir: pathlib.Path) -> np.ndarray:
+    with open(networks_dir / "pnet" / "history.csv") as file:
         rows = list(csv.DictReader(file))
     return np.array([[float(x or 0) for name, x in row.items() if name not in NOT_REPEATABLE] for row in rows])
 

@@ -1,9 +1,9 @@
-"""Calls one detector from several threads with pictures of ever-changing sizes: same results, memory, tracing.
+"""Calls one detector from several threads with images of ever-changing sizes: same results, memory, tracing.
 
-    python -m benchmarks.soak --num_pictures=5000 --minutes=20
+    python -m benchmarks.soak --num_images=5000 --minutes=20
 
-All pictures are looked at by one thread, then by several, and the results are compared; after this the threads go on
-with new pictures for --minutes.
+All images are looked at by one thread, then by several, and the results are compared; after this the threads go on
+with new images for --minutes.
 """
 
 import concurrent.futures
@@ -21,16 +21,16 @@ import mtcnn_tf
 from data_prep import sample_scenes
 from mtcnn_tf import faces
 
-_NUM_PICTURES = flags.DEFINE_integer("num_pictures", 5000, "Pictures looked at by one thread and by all.", 1)
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 5000, "Images looked at by one thread and by all.", 1)
 _NUM_THREADS = flags.DEFINE_integer("num_threads", 8, "Threads that call the detector.", 1)
 _MINUTES = flags.DEFINE_float("minutes", 20, "How long the threads go on.", 0)
 _MODEL = flags.DEFINE_string("model", None, "What mtcnn_tf.load takes. [the weights that ship]")
 
 SHORTEST, LONGEST = 40, 640
-"""Sides of the pictures in pixels."""
+"""Sides of the images in pixels."""
 
 
-def picture(number: int, scene: np.ndarray) -> np.ndarray:
+def image(number: int, scene: np.ndarray) -> np.ndarray:
     """A random part of the scene in a random size, always the same for a number."""
     rng = np.random.default_rng(number)
     height, width = rng.integers(SHORTEST, LONGEST + 1, 2)
@@ -67,9 +67,9 @@ def main(_) -> None:
     print(f"loaded: {megabytes():.0f} MB")
 
     def find(number: int) -> faces.Detections:
-        return detector(picture(number, scene))
+        return detector(image(number, scene))
 
-    numbers, every = range(_NUM_PICTURES.value), max(1, _NUM_PICTURES.value // 10)
+    numbers, every = range(_NUM_IMAGES.value), max(1, _NUM_IMAGES.value // 10)
     wanted = list(watched(map(find, numbers), every, "1 thread"))
     with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS.value) as pool:
         found = list(watched(pool.map(find, numbers), every, f"{_NUM_THREADS.value} threads"))
@@ -78,7 +78,7 @@ def main(_) -> None:
         print(f"{num_faces} faces; largest difference {max(differences):.2g}, {np.count_nonzero(differences)} differ")
 
         started, num_calls = time.monotonic(), 0
-        later = itertools.count(_NUM_PICTURES.value)
+        later = itertools.count(_NUM_IMAGES.value)
         for minute in itertools.count(1):
             if minute > _MINUTES.value:
                 break

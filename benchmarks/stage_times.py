@@ -20,8 +20,8 @@ STEPS = {
 _OPERATION = re.compile(r"^(?P<name>[^ :]+):\w+$")  # as in while/body/pnet/MaxPool2d:_MklNativeMaxPool
 
 
-def shares(run: Callable[[], object]) -> dict[str, float]:
-    """Share of each of `STEPS`, and of the rest, in the time that all operations of `run()` take together, in 0–1."""
+def fractions(run: Callable[[], object]) -> dict[str, float]:
+    """Fraction of each of `STEPS`, and of the rest, in the time (0–1) that all operations of `run()` take."""
     # TensorFlow takes long to load, and the program that only prints does without.
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2

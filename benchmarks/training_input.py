@@ -2,7 +2,7 @@
 
 python -m benchmarks.training_input --records_dir=records [--stages=rpn,pnet]
 
-Records that hold crops are read, of whole pictures windows or crops are cut anew in every step.
+Records that hold crops are read, of whole images windows or crops are cut anew in every step.
 """
 
 import functools

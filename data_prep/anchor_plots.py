@@ -28,7 +28,7 @@ def sides_of_faces(annotations: list[faces.Annotation], longest_side: int | None
     if longest_side is None:
         return np.concatenate([np.zeros(0), *(anchors_lib.sides_of(annotation.boxes) for annotation in annotations)])
     sides = [np.zeros(0)]
-    for annotation in tqdm.tqdm(annotations, unit=" pictures", disable=None, leave=False):
+    for annotation in tqdm.tqdm(annotations, unit=" images", disable=None, leave=False):
         if len(annotation.boxes) and (size := _size(annotation.image_path)):
             sides.append(anchors_lib.sides_of(annotation.boxes) * min(1, longest_side / max(size)))
     return np.concatenate(sides)
@@ -90,5 +90,5 @@ def write(
     left, right = figure.subplots(1, 2)
     draw_sizes(left, sides, anchors)
     draw_overlap(right, grids)
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=110)

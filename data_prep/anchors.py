@@ -22,7 +22,7 @@ _DATASET = flags.DEFINE_multi_string(
 _CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
 _NUM_ANCHORS = flags.DEFINE_integer("num_anchors", anchors.NUM_ANCHORS, "How many sizes.", lower_bound=1)
 _LONGEST_SIDE = flags.DEFINE_integer(
-    "longest_side", None, "Measure faces in pictures shrunk to so many pixels, as in data_prep.build.", lower_bound=32
+    "longest_side", None, "Measure faces in images shrunk to so many pixels, as in data_prep.build.", lower_bound=32
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", stages.RPN.size, "Faces with a shorter longer side in pixels don't count.", lower_bound=1

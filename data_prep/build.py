@@ -1,4 +1,4 @@
-"""Builds the training records of one stage from annotated pictures.
+"""Builds the training records of one stage from annotated images.
 
     python -m data_prep.build --stage=pnet --dataset=wider_face:DIR --dataset=points:DIR --out_dir=records
     python -m data_prep.build --stage=rnet --dataset=… --out_dir=records --networks=networks
@@ -9,8 +9,8 @@ DIR, records and networks may be folders or addresses that `tf.io.gfile` opens, 
 P-Net's boxes are drawn by chance. Once it is trained it may learn from its own mistakes, too: give --networks and
 another --out_dir.
 
-The RPN learns from windows of whole pictures, which the training cuts anew in every step: its records hold pictures.
-R-Net and O-Net may learn in the same way, from pictures with what the cascade proposes: --crops=on_the_fly.
+The RPN learns from windows of whole images, which the training cuts anew in every step: its records hold images.
+R-Net and O-Net may learn in the same way, from images with what the cascade proposes: --crops=on_the_fly.
 
 A build that was stopped goes on where it stopped when the same command is given again. Given again after its end, the
 command builds those records again that were damaged since, which their SHA-256 tells.
@@ -53,20 +53,20 @@ _RUNNER = flags.DEFINE_string(
 _RUNNER_OPTIONS = flags.DEFINE_multi_string("runner_option", [], "NAME=VALUE, repeatable: Beam's options.")
 _NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same records.", lower_bound=0)
-_VALIDATION_SHARE = flags.DEFINE_float(
-    "validation_share", 0.05, "Share of the pictures held out.", lower_bound=0, upper_bound=0.9
+_VALIDATION_FRACTION = flags.DEFINE_float(
+    "validation_fraction", 0.05, "Fraction of the images held out.", lower_bound=0, upper_bound=0.9
 )
-_MAX_PICTURES = flags.DEFINE_integer("max_pictures", None, "Take so many pictures of each data set.", lower_bound=1)
+_MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Take so many images of each data set.", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", image_files.MAX_PIXELS, "A picture file of more pixels is stepped over.", lower_bound=1
+    "max_pixels", image_files.MAX_PIXELS, "An image file of more pixels is stepped over.", lower_bound=1
 )
 
-_NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives a picture.", lower_bound=0)
+_NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives an image.", lower_bound=0)
 _NEGATIVES_NEAR_FACE = flags.DEFINE_integer(
     "negatives_near_face", 5, "pnet: squares tried near each face.", lower_bound=0
 )
 _MAX_MINED_NEGATIVES = flags.DEFINE_integer(
-    "max_mined_negatives", 60, "Background proposals of the networks kept a picture.", lower_bound=0
+    "max_mined_negatives", 60, "Background proposals of the networks kept an image.", lower_bound=0
 )
 _TRIALS_PER_FACE = flags.DEFINE_integer(
     "trials_per_face", None, "Jittered squares a face; by default 20 for pnet, 5 for rnet and onet.", lower_bound=0
@@ -91,7 +91,7 @@ _OVERLAP = flags.DEFINE_enum(
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size",
     20,
-    "Faces with a shorter side in pixels give no positives; whole pictures keep them.",
+    "Faces with a shorter side in pixels give no positives; whole images keep them.",
     lower_bound=1,
 )
 
@@ -101,24 +101,24 @@ _MARGIN = flags.DEFINE_float(
 _SCALE_BOXES = flags.DEFINE_bool(
     "scale_boxes",
     False,
-    "Scale boxes whose annotation states another size than the picture has but the same proportions, in place of "
-    "leaving the picture out.",
+    "Scale boxes whose annotation states another size than the image has but the same proportions, in place of "
+    "leaving the image out.",
 )
 
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "Score thresholds, one of each network so far, instead of those found by recall."
 )
-_CALIBRATION_PICTURES = flags.DEFINE_integer(
-    "calibration_pictures", 200, "Pictures on which thresholds are found by recall.", lower_bound=1
+_CALIBRATION_IMAGES = flags.DEFINE_integer(
+    "calibration_images", 200, "Images on which thresholds are found by recall.", lower_bound=1
 )
 _CROPS = flags.DEFINE_enum(
     "crops",
     "in_records",
     ["in_records", "on_the_fly"],
-    "rnet, onet: record crops, or whole pictures with proposals of which the training cuts crops anew in every step.",
+    "rnet, onet: record crops, or whole images with proposals of which the training cuts crops anew in every step.",
 )
 _LONGEST_SIDE = flags.DEFINE_integer(
-    "longest_side", None, "Whole pictures: larger ones are shrunk to so many pixels.", lower_bound=32
+    "longest_side", None, "Whole images: larger ones are shrunk to so many pixels.", lower_bound=32
 )
 
 
@@ -166,15 +166,13 @@ def _check_flags() -> None:
     if not (is_first or mines):
         raise app.UsageError(f"--stage={_STAGE.value} needs --networks, the folder of the networks trained so far")
     if _STAGE.value == stages.RPN.name and mines:
-        raise app.UsageError(
-            "--stage=rpn takes no --networks: the RPN learns from all of a picture, not from proposals"
-        )
+        raise app.UsageError("--stage=rpn takes no --networks: the RPN learns from all of an image, not from proposals")
     if is_first and _MARGIN.value != 1:
         raise app.UsageError(f"--margin is for rnet and onet, got --stage={_STAGE.value}")
     if is_first and _CROPS.value == "on_the_fly":
         raise app.UsageError(f"--crops=on_the_fly is for rnet and onet, got --stage={_STAGE.value}")
     if _LONGEST_SIDE.value is not None and _config().kind_of_records == manifests.CROPS:
-        raise app.UsageError("--longest_side is for whole pictures: --stage=rpn or --crops=on_the_fly")
+        raise app.UsageError("--longest_side is for whole images: --stage=rpn or --crops=on_the_fly")
 
 
 def _config() -> building.Config:
@@ -185,12 +183,12 @@ def _config() -> building.Config:
         recipe=recipe(),
         seed=_SEED.value,
         num_shards=_NUM_SHARDS.value,
-        validation_share=_VALIDATION_SHARE.value,
-        max_pictures=_MAX_PICTURES.value,
+        validation_fraction=_VALIDATION_FRACTION.value,
+        max_images=_MAX_IMAGES.value,
         max_pixels=_MAX_PIXELS.value,
         class_name=_CLASS_NAME.value,
         thresholds=_thresholds(),
-        calibration_pictures=_CALIBRATION_PICTURES.value,
+        calibration_images=_CALIBRATION_IMAGES.value,
         crops=_CROPS.value,
         longest_side=_LONGEST_SIDE.value,
     )
@@ -223,11 +221,11 @@ def _summarize(manifest: dict) -> None:
     for stage in (manifest["mining"] or {}).get("calibration", ()):
         print(
             f"{stage['stage']}: threshold {stage['threshold']:.4f} keeps {stage['recall']:.1%} of the faces, "
-            f"{stage['proposals']:.0f} proposals a picture"
+            f"{stage['proposals']:.0f} proposals an image"
         )
     for split in manifests.SPLITS:
         counts = ", ".join(f"{count:,} {name}" for name, count in manifest["examples"][split].items())
-        print(f"{split}: {manifest['pictures'][split]:,} pictures gave {counts}")
+        print(f"{split}: {manifest['images'][split]:,} images gave {counts}")
     if manifest["problems"]:
         what = ", ".join(f"{count:,} × {name}" for name, count in manifest["problems"].items())
         print(f"stepped over: {what}; listed in {os.path.join(_OUT_DIR.value, _STAGE.value, building.PROBLEMS)}")

@@ -21,8 +21,8 @@ from mtcnn_tf.records import manifests
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"
-"""The pictures that were held out for validation, one path a line: those to tune on, never trained with."""
-COUNTED = {**shards.NAMES, manifests.PICTURES: (*shards.NAMES[manifests.PICTURES], "face")}
+"""The images that were held out for validation, one path a line: those to tune on, never trained with."""
+COUNTED = {**shards.NAMES, manifests.IMAGES: (*shards.NAMES[manifests.IMAGES], "face")}
 """What is counted in records of each kind."""
 
 
@@ -38,14 +38,14 @@ class Config:
         recipe: How many of what.
         seed: Seed of everything drawn by chance.
         num_shards: Files for each kind.
-        validation_share: Share of the pictures held out.
-        max_pictures: Take so many pictures of each data set, drawn by the seed; None for all.
-        max_pixels: Picture files of more pixels are stepped over.
+        validation_fraction: Fraction of the images held out.
+        max_images: Take so many images of each data set, drawn by the seed; None for all.
+        max_pixels: Image files of more pixels are stepped over.
         class_name: The class of VOC and COCO annotations to take; None for all.
         thresholds: Score thresholds of the stages so far; None to find them by recall.
-        calibration_pictures: On how many training pictures.
-        crops: "in_records", or "on_the_fly" to record whole pictures with the proposals of the cascade so far.
-        longest_side: Larger pictures are shrunk to this in picture records; None leaves all as they are.
+        calibration_images: On how many training images.
+        crops: "in_records", or "on_the_fly" to record whole images with the proposals of the cascade so far.
+        longest_side: Larger images are shrunk to this in image records; None leaves all as they are.
     """
 
     stage: str
@@ -54,20 +54,20 @@ class Config:
     recipe: recipes.Recipe = recipes.Recipe()
     seed: int = 0
     num_shards: int = 16
-    validation_share: float = 0.05
-    max_pictures: int | None = None
+    validation_fraction: float = 0.05
+    max_images: int | None = None
     max_pixels: int = image_files.MAX_PIXELS
     class_name: str | None = None
     thresholds: tuple[float, ...] | None = None
-    calibration_pictures: int = 200
+    calibration_images: int = 200
     crops: str = "in_records"
     longest_side: int | None = None
 
     @property
     def kind_of_records(self) -> str:
-        """`manifests.CROPS` or `manifests.PICTURES`; the RPN learns from whole pictures only."""
-        is_whole = self.stage == stages.RPN.name or self.crops == "on_the_fly"
-        return manifests.PICTURES if is_whole else manifests.CROPS
+        """`manifests.CROPS` or `manifests.IMAGES`; the RPN learns from whole images only."""
+        is_intact = self.stage == stages.RPN.name or self.crops == "on_the_fly"
+        return manifests.IMAGES if is_intact else manifests.CROPS
 
     def __post_init__(self):
         if self.thresholds is None:
@@ -92,7 +92,7 @@ def build(
 ) -> dict:
     """Builds the records of a stage in `out_dir`/STAGE and returns their manifest.
 
-    `held_out.txt` beside it lists the pictures of the validation records, by which networks may be chosen and tuned.
+    `held_out.txt` beside it lists the images of the validation records, by which networks may be chosen and tuned.
     A build that was stopped goes on where it stopped. Of one that is finished only what is damaged is built again.
 
     Args:
@@ -106,7 +106,7 @@ def build(
 
     Raises:
         ValueError: The data holds no usable face, or the folder holds records built otherwise, or another build is at
-            work in it, or damaged records can't be built again because pictures have changed, or the folder of the
+            work in it, or damaged records can't be built again because images have changed, or the folder of the
             networks holds two first stages, or the thresholds are not as many as there are stages.
         FileNotFoundError: A data set or network is missing.
         OSError: A file could not be written.
@@ -124,10 +124,10 @@ def build(
             if manifest is None:
                 manifest = _make(config, stage_dir, annotations, problems, settings, run)
             else:
-                _mend(config, stage_dir, annotations, manifest, run, report)
+                _repair(config, stage_dir, annotations, manifest, run, report)
         finally:
             files.remove_partial(stage_dir)
-        held_out = jobs.held_out(annotations, config.validation_share, config.seed)
+        held_out = jobs.held_out(annotations, config.validation_fraction, config.seed)
         lines = [f"{files.one_line(annotation.image_path)}\n" for annotation in held_out]
         shards.write_text(stage_dir / HELD_OUT, "".join(lines))
         files.remove_folder(stage_dir / shards.UNFINISHED)
@@ -147,8 +147,8 @@ def _read_datasets(config: Config, report: Callable[[str], None]) -> tuple[list[
         found, met = datasets.read(spec, "train", config.class_name)
         for sentence in datasets.alarms(spec, met):
             report(sentence)
-        if config.max_pictures is not None and len(found) > config.max_pictures:
-            rows = np.random.default_rng(config.seed).choice(len(found), config.max_pictures, replace=False)
+        if config.max_images is not None and len(found) > config.max_images:
+            rows = np.random.default_rng(config.seed).choice(len(found), config.max_images, replace=False)
             found = [found[row] for row in np.sort(rows)]
         annotations += found
         problems += met
@@ -156,7 +156,7 @@ def _read_datasets(config: Config, report: Callable[[str], None]) -> tuple[list[
     if not any(labels.usable_mask(annotation, min_size).any() for annotation in annotations):
         raise ValueError(
             f"expected annotated faces of at least {min_size:g} pixels in {', '.join(config.datasets)}, found none in "
-            f"{len(annotations)} pictures; check the folders or lower --min_face_size"
+            f"{len(annotations)} images; check the folders or lower --min_face_size"
         )
     return annotations, problems
 
@@ -175,7 +175,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
             if not path.is_file():
                 raise FileNotFoundError(
                     f"{config.stage} is to learn from what {stage.name} proposes, and there is no {path}; "
-                    f"train it first: python train.py --stage={stage.name} --workdir={config.networks}"
+                    f"train it first: python train.py --stage={stage.name} --networks={config.networks}"
                 )
             networks[stage.name] = files.sha256(path)
     described = {**dataclasses.asdict(config), "version": mtcnn_tf.__version__}
@@ -201,14 +201,14 @@ def _manifest_of_same_build(stage_dir: files.Path, settings: dict) -> dict | Non
 
 
 def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
-    all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
+    all_jobs = jobs.split_images(annotations, config.num_shards, config.validation_fraction, config.seed)
     mining_report = _mining(config, stage_dir, all_jobs)
     miner = mining_report and mining.Miner(**mining_report["miner"])
     done = dict(_finished(stage_dir, all_jobs))
     pending = [job for job in all_jobs if job.name not in done]
     job_settings = _job_settings(config, stage_dir, miner)
-    with _progress(config, all_jobs, pending, done) as on_picture:
-        for job, result in run(pending, job_settings, on_picture):
+    with _progress(config, all_jobs, pending, done) as on_image:
+        for job, result in run(pending, job_settings, on_image):
             shards.write_json(jobs.marker(stage_dir, job), result)
             done[job.name] = result
 
@@ -219,9 +219,7 @@ def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
         "records": config.kind_of_records,
         "settings": settings,
         "mining": mining_report,
-        "pictures": {
-            split: sum(len(job.pictures) for job in all_jobs if job.split == split) for split in manifests.SPLITS
-        },
+        "images": {split: sum(len(job.images) for job in all_jobs if job.split == split) for split in manifests.SPLITS},
         "examples": {split: _count(config, all_jobs, results, split) for split in manifests.SPLITS},
         "problems": dict(collections.Counter(problem.what for problem in problems)),
         "shards": [entry for result in results for entry in result["shards"]],
@@ -229,7 +227,7 @@ def _make(config, stage_dir, annotations, problems, settings, run) -> dict:
     faced = "positive" if config.kind_of_records == manifests.CROPS else "face"
     if not manifest["examples"]["train"][faced]:
         raise ValueError(
-            f"no picture of {', '.join(config.datasets)} gave a {faced} example; "
+            f"no image of {', '.join(config.datasets)} gave a {faced} example; "
             f"{len(problems)} problems, the first: {problems[0] if problems else 'none'}"
         )
     shards.write_text(stage_dir / PROBLEMS, "".join(f"{problem}\n" for problem in problems))
@@ -250,21 +248,21 @@ def _job_settings(config: Config, stage_dir: files.Path, miner: mining.Miner | N
     )
 
 
-def _mend(config, stage_dir, annotations, manifest, run, report) -> None:
+def _repair(config, stage_dir, annotations, manifest, run, report) -> None:
     """Makes again what is damaged of a finished build: a job gives the same bytes each time."""
-    damaged = {entry["file"] for entry in manifest["shards"] if not shards.is_whole(stage_dir, entry)}
+    damaged = {entry["file"] for entry in manifest["shards"] if not shards.is_intact(stage_dir, entry)}
     if not damaged:
         return
     report(f"{len(damaged)} shards of {stage_dir} are damaged, the first {min(damaged)}; building them again.")
-    all_jobs = jobs.split_pictures(annotations, config.num_shards, config.validation_share, config.seed)
+    all_jobs = jobs.split_images(annotations, config.num_shards, config.validation_fraction, config.seed)
     pending = [job for job in all_jobs if damaged.intersection(job.files(config.kind_of_records))]
     miner = manifest["mining"] and mining.Miner(**manifest["mining"]["miner"])
     job_settings = _job_settings(config, stage_dir, miner)
-    with _progress(config, pending, pending, {}) as on_picture:
-        for job, result in run(pending, job_settings, on_picture):
+    with _progress(config, pending, pending, {}) as on_image:
+        for job, result in run(pending, job_settings, on_image):
             if not all(entry in manifest["shards"] for entry in result["shards"]):
                 raise ValueError(
-                    f"expected the pictures that the records in {stage_dir} were built from, and those of "
+                    f"expected the images that the records in {stage_dir} were built from, and those of "
                     f"{job.name} have changed or are missing; --restart to build all records anew"
                 )
 
@@ -281,20 +279,20 @@ def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> 
             last = stages.proposers_in_folder(config.networks, stage)[-1].name
             miner, calibration = mining.Miner(config.networks, last, config.thresholds, rules.min_face_size), []
         else:
-            pictures = _calibration_pictures(config, all_jobs)
+            images = _calibration_images(config, all_jobs)
             miner, calibration = mining.calibrate(
-                config.networks, stage, pictures, rules.min_face_size, rules.negative_iou
+                config.networks, stage, images, rules.min_face_size, rules.negative_iou
             )
         shards.write_json(path, {"miner": dataclasses.asdict(miner), "calibration": calibration})
     return json.loads(path.read_text())
 
 
-def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training pictures of complete sets, with their usable faces."""
-    pictures = []
-    for _, annotation in (picture for job in all_jobs if job.split == "train" for picture in job.pictures):
+def _calibration_images(config: Config, all_jobs: list[jobs.Job]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Training images of complete sets, with their usable faces."""
+    images = []
+    for _, annotation in (image for job in all_jobs if job.split == "train" for image in job.images):
         usable_mask = labels.usable_mask(annotation, config.recipe.rules.min_face_size)
-        if not (annotation.is_complete and usable_mask.any()) or len(pictures) == config.calibration_pictures:
+        if not (annotation.is_complete and usable_mask.any()) or len(images) == config.calibration_images:
             continue
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
             image = image_files.read(annotation.image_path, config.max_pixels)
@@ -305,10 +303,10 @@ def _calibration_pictures(config: Config, all_jobs: list[jobs.Job]) -> list[tupl
             boxes = fitted.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.recipe.rules.min_face_size]
             if len(boxes):
-                pictures.append((shrunk, boxes))
-    if not pictures:
-        raise ValueError("found no picture with faces to find the thresholds on; give --thresholds")
-    return pictures
+                images.append((shrunk, boxes))
+    if not images:
+        raise ValueError("found no image with faces to find the thresholds on; give --thresholds")
+    return images
 
 
 def _finished(stage_dir: files.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple[str, dict]]:
@@ -317,27 +315,27 @@ def _finished(stage_dir: files.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple
         path = jobs.marker(stage_dir, job)
         if path.is_file():
             result = json.loads(path.read_text())
-            if all(shards.is_whole(stage_dir, entry) for entry in result["shards"]):
+            if all(shards.is_intact(stage_dir, entry) for entry in result["shards"]):
                 yield job.name, result
 
 
 @contextlib.contextmanager
 def _progress(config, all_jobs, pending, done):
-    """A progress bar over pictures, with the number of examples of each kind; silent where there is no terminal."""
+    """A progress bar over images, with the number of examples of each kind; silent where there is no terminal."""
     counts = collections.Counter(dict.fromkeys(COUNTED[config.kind_of_records], 0))
-    num_pictures = sum(len(job.pictures) for job in all_jobs)
-    num_done = num_pictures - sum(len(job.pictures) for job in pending)
+    num_images = sum(len(job.images) for job in all_jobs)
+    num_done = num_images - sum(len(job.images) for job in pending)
     for result in done.values():
         for entry in result["shards"]:
             counts.update(_num_examples(entry))
-    with tqdm.tqdm(total=num_pictures, initial=num_done, unit=" pictures", disable=None) as bar:
+    with tqdm.tqdm(total=num_images, initial=num_done, unit=" images", disable=None) as bar:
 
-        def on_picture(of_picture: dict[str, int]) -> None:
-            counts.update(of_picture)
+        def on_image(of_image: dict[str, int]) -> None:
+            counts.update(of_image)
             bar.set_postfix(counts, refresh=False)
             bar.update()
 
-        yield on_picture
+        yield on_image
 
 
 def _count(config: Config, all_jobs: list[jobs.Job], results: list[dict], split: str) -> dict[str, int]:
@@ -350,5 +348,5 @@ def _count(config: Config, all_jobs: list[jobs.Job], results: list[dict], split:
 
 def _num_examples(entry: dict) -> dict[str, int]:
     """How many of what a shard holds, by its entry in the manifest."""
-    of_pictures = {"face": entry["faces"]} if "faces" in entry else {}
-    return {entry["kind"]: entry["examples"], **of_pictures}
+    of_images = {"face": entry["faces"]} if "faces" in entry else {}
+    return {entry["kind"]: entry["examples"], **of_images}

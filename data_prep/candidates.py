@@ -1,4 +1,4 @@
-"""Boxes to look at, drawn by chance: square [N, 4] in pixels of the picture, float32.
+"""Boxes to look at, drawn by chance: square [N, 4] in pixels of the image, float32.
 
 The published recipe draws them in three ways. R-Net and O-Net look at what the cascade so far proposes instead of the
 first two.
@@ -11,9 +11,9 @@ MIN_SIZE = 12
 
 
 def anywhere(rng: np.random.Generator, width: int, height: int, count: int) -> np.ndarray:
-    """Squares anywhere in the picture, with sides from 12 pixels to half the shorter side.
+    """Squares anywhere in the image, with sides from 12 pixels to half the shorter side.
 
-    A picture whose shorter side is less than 24 pixels gives none.
+    An image whose shorter side is less than 24 pixels gives none.
     """
     sides = _sides(rng, width, height, count)
     left = rng.uniform(0, width - sides)
@@ -22,10 +22,10 @@ def anywhere(rng: np.random.Generator, width: int, height: int, count: int) -> n
 
 
 def near(rng: np.random.Generator, faces: np.ndarray, width: int, height: int, count: int) -> np.ndarray:
-    """`count` squares near each face [N, 4]: they touch or nearly touch it, and lie within the picture.
+    """`count` squares near each face [N, 4]: they touch or nearly touch it, and lie within the image.
 
     Sides are drawn as in `anywhere`, the top left corner from one side before the face's to the face's end. Squares
-    that reach outside of the picture are dropped.
+    that reach outside of the image are dropped.
     """
     faces = np.repeat(faces, count, axis=0)
     sides = _sides(rng, width, height, len(faces))
@@ -42,7 +42,7 @@ def jittered(rng: np.random.Generator, faces: np.ndarray, scale: tuple[float, fl
         rng: Source of chance.
         faces: Boxes with an area.
         scale: The side lies between `scale[0]` times the face's shorter and `scale[1]` times its longer side.
-        shift: The centre moves by at most this share of the face's width and height.
+        shift: The centre moves by at most this fraction of the face's width and height.
     """
     extent = faces[:, 2:] - faces[:, :2]
     sides = rng.uniform(scale[0] * extent.min(axis=1), scale[1] * extent.max(axis=1))
@@ -52,12 +52,12 @@ def jittered(rng: np.random.Generator, faces: np.ndarray, scale: tuple[float, fl
 
 
 def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Those of the boxes that lie within the picture."""
+    """Those of the boxes that lie within the image."""
     return boxes[inside_mask(boxes, width, height)]
 
 
 def inside_mask(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which of the boxes lie within the picture: bool [N]."""
+    """Which of the boxes lie within the image: bool [N]."""
     return (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
 
 

@@ -5,7 +5,7 @@
 
 The first prints an integrity report. The second compares every shard with its SHA-256 and writes, for each kind of
 example, a contact sheet of crops with their targets drawn in, as they are and as augmented for the training. Of
-records of whole pictures it is one sheet of pictures with their faces (green), ignored regions (grey) and the best
+records of whole images it is one sheet of images with their faces (green), ignored regions (grey) and the best
 proposals (orange).
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from absl import app, flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import inspection, picture_sheets, shards, sheets
+from data_prep import crop_contact_sheets, image_contact_sheets, inspection, shards
 from mtcnn_tf import datasets, kinds, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
@@ -26,19 +26,19 @@ _DATASET = flags.DEFINE_multi_string(
     "dataset",
     None,
     f"NAME:DIR of a data set in one of the formats {', '.join(datasets.NAMES)}; repeat it to look at several as one "
-    "and to find the pictures that they share.",
+    "and to find the images that they share.",
 )
 _SPLIT = flags.DEFINE_enum("split", "train", ["train", "val", "test"], "Which part; records have train and val.")
 _CLASS_NAME = flags.DEFINE_string(
     "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
 )
 _REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.")
-_NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Pictures read at once.", lower_bound=1)
+_NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Images read at once.", lower_bound=1)
 
 _RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.")
 _STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose records to look at.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Contact sheets go here.")
-_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops, or whole pictures, on each contact sheet.", lower_bound=1)
+_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops, or whole images, on each contact sheet.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Chooses them.", lower_bound=0)
 flags.mark_flags_as_mutual_exclusive(["dataset", "records_dir"], required=True)
 
@@ -92,12 +92,12 @@ def _check_datasets() -> None:
 
 
 def _print_figures(report: inspection.Report) -> None:
-    _print_figure("pictures", report.num_pictures)
+    _print_figure("images", report.num_images)
     _print_figure("  without faces", report.num_without_faces)
     _print_figure("  not all faces annotated (no negatives)", report.num_incomplete)
     _print_figure("faces", report.num_faces)
     _print_figure("  with all landmarks", report.num_with_landmarks)
-    _print_figure("  cut by the picture's edge", report.num_cut)
+    _print_figure("  cut by the image's edge", report.num_cut)
     _print_figure("  more than half outside (not learnt)", report.num_outside)
     _print_figure("ignored regions", report.num_ignored)
 
@@ -107,12 +107,12 @@ def _print_sizes(report: inspection.Report) -> None:
     quantiles = report.size_quantiles(tuple(_QUANTILES.values()))
     print("  " + ", ".join(f"{name} {size:.4g}" for name, size in zip(_QUANTILES, quantiles, strict=True)))
     for name, count in zip(_SIZE_NAMES, report.size_counts, strict=True):
-        share = count / report.num_faces
-        print(f"  {name:>5} {count:>9,} {share:>6.1%} {'#' * round(_BAR * share)}".rstrip())
+        fraction = count / report.num_faces
+        print(f"  {name:>5} {count:>9,} {fraction:>6.1%} {'#' * round(_BAR * fraction)}".rstrip())
     print(f"\nso oblong that no square has an IoU of {_SQUARE_IOU} with them")
     for name, min_size in (("of all faces", 0), (f"of those of {_SQUARE_SIZE} pixels and more", _SQUARE_SIZE)):
-        share = report.out_of_reach(_SQUARE_IOU, min_size)
-        print(f"  {name:<32} {'–' if np.isnan(share) else f'{share:.1%}':>6}")
+        fraction = report.out_of_reach(_SQUARE_IOU, min_size)
+        print(f"  {name:<32} {'–' if np.isnan(fraction) else f'{fraction:.1%}':>6}")
 
 
 def _print_figure(name: str, count: int) -> None:
@@ -128,8 +128,8 @@ def _check_records() -> None:
     manifests.check_shards(_RECORDS_DIR.value, stage)
     print(f"every shard of {stage.name} is whole")
     os.makedirs(_OUT_DIR.value, exist_ok=True)
-    if manifests.kind_of(manifests.read(_RECORDS_DIR.value, stage)) == manifests.PICTURES:
-        _write_picture_sheet(stage)
+    if manifests.kind_of(manifests.read(_RECORDS_DIR.value, stage)) == manifests.IMAGES:
+        _write_image_sheet(stage)
         return
     for kind in range(len(kinds.NAMES)):
         _write_sheets(stage, kind)
@@ -139,24 +139,28 @@ def _write_sheets(stage: stages.Stage, kind: int) -> None:
     """Writes the kind's two contact sheets: the same crops as they are and as augmented."""
     split, name = _RECORDS_SPLITS[_SPLIT.value], kinds.NAMES[kind]
     for augment, ending in ((False, ""), (True, "-augmented")):
-        batch = sheets.read_crops(_RECORDS_DIR.value, stage, split, kind, _NUM_CROPS.value, augment, _SEED.value)
+        batch = crop_contact_sheets.read_crops(
+            _RECORDS_DIR.value, stage, split, kind, _NUM_CROPS.value, augment, _SEED.value
+        )
         if batch is None:
             print(f"no {name} examples")
             return
         path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
-        image_files.write(path, sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage))))
+        image_files.write(
+            path, crop_contact_sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage)))
+        )
         print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
 
 
-def _write_picture_sheet(stage: stages.Stage) -> None:
+def _write_image_sheet(stage: stages.Stage) -> None:
     split = _RECORDS_SPLITS[_SPLIT.value]
-    chosen = picture_sheets.choose(_RECORDS_DIR.value, stage, split, _NUM_CROPS.value, _SEED.value)
+    chosen = image_contact_sheets.choose(_RECORDS_DIR.value, stage, split, _NUM_CROPS.value, _SEED.value)
     if not chosen:
-        print(f"no {split} pictures")
+        print(f"no {split} images")
         return
-    path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-pictures.png")
-    image_files.write(path, picture_sheets.sheet(chosen))
-    print(f"{len(chosen)} pictures: {path}")
+    path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-images.png")
+    image_files.write(path, image_contact_sheets.sheet(chosen))
+    print(f"{len(chosen)} images: {path}")
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""Crops for P-, R- and O-Net, drawn anew in every step of a training from picture records and what a cascade proposed.
+"""Crops for P-, R- and O-Net, drawn anew in every step of a training from image records and what a cascade proposed.
 
 The rules are those of the records that hold crops (`examples`): the same candidates, labels and targets, only that the
 crops of a step are drawn for it alone, and cut by whoever trains. What is drawn is a dict of small arrays.
@@ -12,7 +12,7 @@ from data_prep import candidates, labels, recipes
 from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import array_crops, colours, image_store
-from mtcnn_tf.records import image_batches, manifests, picture_records
+from mtcnn_tf.records import image_batches, image_records, manifests
 
 _TRIES, _LEAST_TRIES = 3, 64
 """So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all
@@ -43,7 +43,7 @@ class Sampler:
 
     def __init__(
         self,
-        pictures: list[picture_records.Picture],
+        images: list[image_records.ImageRecord],
         store: image_store.ImageStore,
         stage: stages.Stage,
         recipe: recipes.Recipe,
@@ -53,7 +53,7 @@ class Sampler:
         """Labels all proposals.
 
         Args:
-            pictures: What the records hold.
+            images: What the records hold.
             store: Their images.
             stage: Whose crops; for P-Net there are squares drawn by chance beside the proposals.
             recipe: How squares are jittered, and what separates the kinds.
@@ -63,22 +63,22 @@ class Sampler:
         Raises:
             ValueError: There is nothing to tell apart: no negatives, or no usable face.
         """
-        if not pictures:
+        if not images:
             raise ValueError("expected images to draw crops from, got none; build the records from more images")
         self._store, self._size, self._recipe = store, stage.size, recipe
         self._augment = augment
-        self._pools = _pools(pictures, stage, recipe, seed)
-        usable = [labels.usable_mask(picture, recipe.rules.min_face_size) for picture in pictures]
-        self._face_image = np.repeat(np.arange(len(pictures), dtype=np.int32), [mask.sum() for mask in usable])
-        self._faces = np.concatenate([p.boxes[mask] for p, mask in zip(pictures, usable, strict=True)])
-        self._points = np.concatenate([p.landmarks[mask] for p, mask in zip(pictures, usable, strict=True)])
+        self._pools = _pools(images, stage, recipe, seed)
+        usable = [labels.usable_mask(image, recipe.rules.min_face_size) for image in images]
+        self._face_image = np.repeat(np.arange(len(images), dtype=np.int32), [mask.sum() for mask in usable])
+        self._faces = np.concatenate([p.boxes[mask] for p, mask in zip(images, usable, strict=True)])
+        self._points = np.concatenate([p.landmarks[mask] for p, mask in zip(images, usable, strict=True)])
         self._with_points = np.flatnonzero(np.isfinite(self._points).all(axis=(1, 2)))
         self.num_examples = {kinds.NAMES[kind]: len(pool.image) for kind, pool in self._pools.items()}
         self.num_examples["landmark"] = len(self._with_points)
         if not len(self._faces) or not self.num_examples["negative"]:
             raise ValueError(
                 f"expected faces of at least {recipe.rules.min_face_size:g} pixels and background that was proposed in "
-                f"{len(pictures)} images, got {len(self._faces)} and {self.num_examples['negative']}; lower the "
+                f"{len(images)} images, got {len(self._faces)} and {self.num_examples['negative']}; lower the "
                 "thresholds of the build, or take more images"
             )
 
@@ -132,7 +132,7 @@ class Sampler:
         recipe, num_tries = self._recipe, max(_TRIES * count, _LEAST_TRIES) if count else 0
         rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
         angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, num_tries))
-        face_boxes = box_geometry.turn(self._faces[rows], angles)
+        face_boxes = box_geometry.rotate(self._faces[rows], angles)
         compared = labels.compared(face_boxes, recipe.rules)
         squares = candidates.jittered(rng, compared, how[:2], how[2])
         pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
@@ -179,16 +179,16 @@ def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
     return to_image @ mirror
 
 
-def _pools(pictures, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
+def _pools(images, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
     """What was proposed, and for P-Net drawn by chance, by kind."""
     found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
-    for index, picture in enumerate(pictures):
-        groups = [faces.no_boxes() if picture.proposals is None else box_geometry.square(picture.proposals)]
-        if stage is stages.PNET and picture.is_complete:
+    for index, image in enumerate(images):
+        groups = [faces.no_boxes() if image.proposals is None else box_geometry.square(image.proposals)]
+        if stage is stages.PNET and image.is_complete:
             rng = np.random.default_rng([seed, index])
-            groups.append(candidates.anywhere(rng, picture.width, picture.height, _ANYWHERE_PER_IMAGE))
+            groups.append(candidates.anywhere(rng, image.width, image.height, _ANYWHERE_PER_IMAGE))
         squares = np.concatenate(groups)
-        kind_of, offsets = labels.label(squares, picture, recipe.rules)
+        kind_of, offsets = labels.label(squares, image, recipe.rules)
         for kind, (of_image, boxes, of_boxes) in found.items():
             rows = np.flatnonzero(kind_of == kind)
             of_image.append(np.full(len(rows), index, np.int32))
@@ -200,7 +200,7 @@ def _pools(pictures, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> 
 def open_records(
     records_dir: str, stage: stages.Stage, split: str, augment: bool = True
 ) -> tuple[Sampler, image_store.ImageStore] | None:
-    """A sampler of the stage's picture records, by the recipe that they were built by, and their images; None if none.
+    """A sampler of the stage's image records, by the recipe that they were built by, and their images; None if none.
 
     Args:
         records_dir: Where `data_prep.build` wrote.
@@ -211,7 +211,7 @@ def open_records(
     Raises:
         FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`.
     """
-    settings = manifests.read(records_dir, stage, manifests.PICTURES)["settings"]["recipe"]
+    settings = manifests.read(records_dir, stage, manifests.IMAGES)["settings"]["recipe"]
     recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
-    pictures, store = image_batches.read(records_dir, stage, split)
-    return (Sampler(pictures, store, stage, recipe, augment), store) if pictures else None
+    images, store = image_batches.read(records_dir, stage, split)
+    return (Sampler(images, store, stage, recipe, augment), store) if images else None

@@ -20,7 +20,7 @@ from mtcnn_tf import files
 def run(
     pending: Sequence[jobs.Job],
     settings: jobs.Settings,
-    on_picture: Callable[[dict[str, int]], None],
+    on_image: Callable[[dict[str, int]], None],
     runner: str,
     options: Sequence[str],
 ) -> Iterator[tuple[jobs.Job, dict]]:
@@ -29,7 +29,7 @@ def run(
     Args:
         pending: What is to be done.
         settings: What all jobs share.
-        on_picture: Called for each picture, without its number of examples, when all jobs have ended.
+        on_image: Called for each image, without its number of examples, when all jobs have ended.
         runner: Beam's name of an engine, for instance DirectRunner.
         options: Beam's options for it, each as NAME=VALUE.
     """
@@ -37,15 +37,15 @@ def run(
         jobs.marker(settings.stage_dir, job).unlink(missing_ok=True)
         path = _path(settings, job.name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.whole(path) as partial:
+        with files.atomic_write(path) as partial:
             partial.write_bytes(pickle.dumps(job))
     names = [job.name for job in pending]
     flags = pipeline_options.PipelineOptions([f"--{option}" for option in options])
     with beam.Pipeline(runner, flags) as pipeline:
         _ = pipeline | beam.Create(names) | beam.Reshuffle() | beam.ParDo(_Make(settings))
     for job in pending:
-        for _ in job.pictures:
-            on_picture({})
+        for _ in job.images:
+            on_image({})
         yield job, json.loads(jobs.marker(settings.stage_dir, job).read_text())
 
 

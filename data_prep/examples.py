@@ -1,4 +1,4 @@
-"""From one picture and its annotation to training examples: candidates → labels → crops.
+"""From one image and its annotation to training examples: candidates → labels → crops.
 
 The same code serves all three stages. Only who proposes the boxes differs: chance for P-Net, the cascade so far for
 R-Net and O-Net.
@@ -15,16 +15,16 @@ from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import array_crops
 from mtcnn_tf.records import crop_records
 
-OUTSIDE = "box outside the picture"
+OUTSIDE = "box outside the image"
 
 
-def fit_to_picture(
+def fit_to_image(
     annotation: faces.Annotation, width: int, height: int, scale_boxes: bool = False
 ) -> tuple[faces.Annotation | None, list[faces.Problem]]:
-    """The annotation with its boxes cut off at the picture's edge, and what had to be cut; or None, see `sizes.fit`.
+    """The annotation with its boxes cut off at the image's edge, and what had to be cut; or None, see `sizes.fit`.
 
-    A face of which less than half lies within the picture is not learnt from: what is left of it is ignored. Where
-    nothing is left of one, its box is wrong and it may lie anywhere: the picture is not complete.
+    A face of which less than half lies within the image is not learnt from: what is left of it is ignored. Where
+    nothing is left of one, its box is wrong and it may lie anywhere: the image is not complete.
     """
     annotation, problems = sizes.fit(annotation, width, height, scale_boxes)
     if annotation is None:
@@ -33,8 +33,8 @@ def fit_to_picture(
     visible = box_geometry.area(clipped) / box_geometry.area(annotation.boxes)
     problems += [
         faces.Problem(annotation.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
-        for box, share in zip(annotation.boxes, visible, strict=True)
-        if share < 0.99
+        for box, fraction in zip(annotation.boxes, visible, strict=True)
+        if fraction < 0.99
     ]
     kept_mask = visible >= 0.5
     lost = clipped[~kept_mask & (visible > 0)]
@@ -50,7 +50,7 @@ def fit_to_picture(
     return fitted, problems
 
 
-def of_picture(
+def of_image(
     image: np.ndarray,
     annotation: faces.Annotation,
     stage: stages.Stage,
@@ -58,18 +58,18 @@ def of_picture(
     rng: np.random.Generator,
     propose: mining.Propose | None = None,
 ) -> crop_records.Examples:
-    """The training examples that one picture gives.
+    """The training examples that one image gives.
 
     Args:
         image: RGB uint8 [H, W, 3].
-        annotation: Its faces, within the picture (see `fit_to_picture`).
+        annotation: Its faces, within the image (see `fit_to_image`).
         stage: Whose examples.
         recipe: How many of what.
-        rng: The picture's own source of chance.
+        rng: The image's own source of chance.
         propose: The cascade so far; may be None for P-Net, whose boxes are drawn by chance.
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
-    levels = array_crops.halvings(image)
+    levels = array_crops.mip_levels(image)
     cut = array_crops.warp(
         levels, array_crops.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size
     )
@@ -115,12 +115,12 @@ def _chosen(found: np.ndarray, wanted_kinds: tuple[int, ...], max_negatives: int
 
 @dataclasses.dataclass(frozen=True)
 class _Jittered:
-    """Squares round faces, in a picture that has been turned round each face's centre by an angle of its own.
+    """Squares round faces, in an image that has been turned round each face's centre by an angle of its own.
 
     Attributes:
         rows: Whose square it is, int [N].
-        squares: float32 [N, 4], in pixels of the turned picture.
-        face_boxes: float32 [N, 4], of the faces in the turned picture.
+        squares: float32 [N, 4], in pixels of the rotated image.
+        face_boxes: float32 [N, 4], of the faces in the rotated image.
         angles: [N] in radians, clockwise as seen on the screen.
         pivots: [N, 2].
     """
@@ -144,7 +144,7 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: rec
     """`count` squares round each of the boxes."""
     rows = np.repeat(np.arange(len(boxes)), count)
     angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
-    face_boxes = box_geometry.turn(boxes[rows], angles)
+    face_boxes = box_geometry.rotate(boxes[rows], angles)
     compared = labels.compared(face_boxes, recipe.rules)
     squares = candidates.jittered(rng, compared, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
     return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
@@ -157,7 +157,7 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examp
     compared = labels.compared(jittered.face_boxes, recipe.rules)
     found = labels.of_overlap(box_geometry.paired_iou(jittered.squares, compared), recipe.rules)
     keep_mask = found != labels.DROPPED
-    if stage is stages.PNET:  # which never looks beyond the picture
+    if stage is stages.PNET:  # which never looks beyond the image
         keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
     jittered, found = jittered[keep_mask], found[keep_mask]
     offsets = box_geometry.encode(jittered.squares, jittered.face_boxes)

@@ -1,6 +1,6 @@
 """The work of a build, cut into jobs that run on all cores: one job makes one shard of every kind.
 
-A job depends on nothing but its pictures, the settings and the seed, so that neither the number of workers nor a kill
+A job depends on nothing but its images, the settings and the seed, so that neither the number of workers nor a kill
 in between changes a byte of the result.
 """
 
@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_prep import examples, mining, pictures, recipes, shards
+from data_prep import examples, mining, recipes, shards, whole_images
 from mtcnn_tf import faces, files, stages
 from mtcnn_tf.images import image_files
-from mtcnn_tf.records import crop_records, manifests, picture_records
+from mtcnn_tf.records import crop_records, image_records, manifests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Job:
         split: "train" or "validation".
         shard: Its number.
         num_shards: How many shards the split has.
-        pictures: Index in the whole data and annotation of each picture.
+        images: Index in the whole data and annotation of each image.
     """
 
     split: str
     shard: int
     num_shards: int
-    pictures: list[tuple[int, faces.Annotation]]
+    images: list[tuple[int, faces.Annotation]]
 
     @property
     def name(self) -> str:
@@ -62,9 +62,9 @@ class Settings:
         recipe: How many of what.
         seed: Seed of the whole build.
         miner: The cascade so far; None where all boxes are drawn by chance.
-        max_pixels: Picture files of more pixels are stepped over.
-        kind_of_records: `manifests.CROPS` or `manifests.PICTURES`.
-        longest_side: Larger pictures are shrunk to this in picture records; None leaves all as they are.
+        max_pixels: Image files of more pixels are stepped over.
+        kind_of_records: `manifests.CROPS` or `manifests.IMAGES`.
+        longest_side: Larger images are shrunk to this in image records; None leaves all as they are.
     """
 
     stage_dir: files.Path
@@ -78,36 +78,36 @@ class Settings:
 
 
 Run = Callable[[list[Job], Settings, Callable[[dict[str, int]], None]], Iterator[tuple[Job, dict]]]
-"""Pending jobs, their settings, what to call after each picture → each job with what `make` returned."""
+"""Pending jobs, their settings, what to call after each image → each job with what `make` returned."""
 
 
-def split_pictures(
-    annotations: list[faces.Annotation], num_shards: int, validation_share: float, seed: int
+def split_images(
+    annotations: list[faces.Annotation], num_shards: int, validation_fraction: float, seed: int
 ) -> list[Job]:
-    """Jobs that cover all pictures, some of them held out for validation.
+    """Jobs that cover all images, some of them held out for validation.
 
-    A picture's place depends on a hash of its name and the seed: the same pictures are held out for every stage. A
-    share above 0 holds out at least one picture.
+    An image's place depends on a hash of its name and the seed: the same images are held out for every stage. A
+    fraction above 0 holds out at least one image.
     """
-    train, validation = _split(annotations, validation_share, seed)
+    train, validation = _split(annotations, validation_fraction, seed)
     jobs = []
     for split, rows in (("train", train), ("validation", validation)):
         num = min(max(1, round(num_shards * len(rows) / len(annotations))), len(rows))
         for shard in range(num):
-            pictures = [(int(row), annotations[row]) for row in rows[shard::num]]
-            jobs.append(Job(split, shard, num, pictures))
+            images = [(int(row), annotations[row]) for row in rows[shard::num]]
+            jobs.append(Job(split, shard, num, images))
     return jobs
 
 
-def held_out(annotations: list[faces.Annotation], validation_share: float, seed: int) -> list[faces.Annotation]:
-    """The pictures that `split_pictures` holds out for validation, in the order of the data sets."""
-    return [annotations[row] for row in np.sort(_split(annotations, validation_share, seed)[1])]
+def held_out(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> list[faces.Annotation]:
+    """The images that `split_images` holds out for validation, in the order of the data sets."""
+    return [annotations[row] for row in np.sort(_split(annotations, validation_fraction, seed)[1])]
 
 
-def _split(annotations: list[faces.Annotation], validation_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the pictures to train with and of those to validate with, in the order of their keys."""
+def _split(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the images to train with and of those to validate with, in the order of their keys."""
     order = np.argsort([_key(annotation.image_path, seed) for annotation in annotations], kind="stable")
-    num_held_out = int(np.ceil(validation_share * len(order)))
+    num_held_out = int(np.ceil(validation_fraction * len(order)))
     return order[num_held_out:], order[:num_held_out]
 
 
@@ -122,19 +122,19 @@ def marker(stage_dir: files.Path, job: Job) -> files.Path:
 
 
 def run(
-    pending: list[Job], settings: Settings, on_picture: Callable[[dict[str, int]], None], num_workers: int
+    pending: list[Job], settings: Settings, on_image: Callable[[dict[str, int]], None], num_workers: int
 ) -> Iterator[tuple[Job, dict]]:
     """Runs the jobs on `num_workers` processes; yields each with what `make` returned, as it ends.
 
     Args:
         pending: What is to be done.
         settings: What all jobs share.
-        on_picture: Called after each picture with its number of examples of each kind.
+        on_image: Called after each image with its number of examples of each kind.
         num_workers: Processes.
     """
     context = _context()
     progress = context.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(progress, on_picture), daemon=True)
+    listener = threading.Thread(target=_listen, args=(progress, on_image), daemon=True)
     listener.start()
     executor = concurrent.futures.ProcessPoolExecutor(num_workers, context, _start_worker, (settings, progress))
     try:
@@ -163,9 +163,9 @@ def _context() -> multiprocessing.context.BaseContext:
     return context
 
 
-def _listen(progress, on_picture) -> None:
+def _listen(progress, on_image) -> None:
     while (counts := progress.get()) is not None:
-        on_picture(counts)
+        on_image(counts)
 
 
 _worker: "_Worker"
@@ -198,7 +198,7 @@ def _run_job(job: Job) -> dict:
 
 
 def make(
-    job: Job, settings: Settings, propose: mining.Propose | None, on_picture: Callable[[dict[str, int]], None]
+    job: Job, settings: Settings, propose: mining.Propose | None, on_image: Callable[[dict[str, int]], None]
 ) -> dict:
     """Makes one shard. Returns its manifest entries and the problems met: `{"shards": […], "problems": […]}`.
 
@@ -206,17 +206,17 @@ def make(
         job: What is to be done.
         settings: What all jobs share.
         propose: The cascade of `settings.miner`, loaded.
-        on_picture: Called after each picture with its number of examples of each kind.
+        on_image: Called after each image with its number of examples of each kind.
     """
-    if settings.kind_of_records == manifests.PICTURES:
-        return _make_pictures(job, settings, propose, on_picture)
+    if settings.kind_of_records == manifests.IMAGES:
+        return _make_images(job, settings, propose, on_image)
     stage = stages.BY_NAME[settings.stage_name]
     problems, made = [], []
-    for index, annotation in job.pictures:
-        of_picture, found = _examples_of(index, annotation, stage, settings, propose)
+    for index, annotation in job.images:
+        of_image, found = _examples_of(index, annotation, stage, settings, propose)
         problems += found
-        made += of_picture
-        on_picture(crop_records.num_per_kind(of_picture[0]) if of_picture else {})
+        made += of_image
+        on_image(crop_records.num_per_kind(of_image[0]) if of_image else {})
     merged = crop_records.concatenate(made) if made else crop_records.no_examples(stage.size)
     order = np.random.default_rng([settings.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
         len(merged)
@@ -225,22 +225,22 @@ def make(
     return {"shards": entries, "problems": [dataclasses.asdict(problem) for problem in problems]}
 
 
-def _make_pictures(job, settings, propose, on_picture) -> dict:
-    """`make` for picture records, which are written as they come: a shard of them may not fit into memory."""
+def _make_images(job, settings, propose, on_image) -> dict:
+    """`make` for image records, which are written as they come: a shard of them may not fit into memory."""
     problems, num_faces = [], 0
 
     def serialized() -> Iterator[bytes]:
         nonlocal num_faces
-        for _, annotation in job.pictures:
+        for _, annotation in job.images:
             how = (settings.max_pixels, settings.longest_side, propose, settings.recipe.scale_boxes)
-            picture, found = pictures.of_file(annotation, *how)
+            image, found = whole_images.of_file(annotation, *how)
             problems.extend(found)
-            if picture is not None:
-                num_faces += len(picture.boxes)
-                yield picture_records.serialize(picture)
-            on_picture({} if picture is None else {"picture": 1, "face": len(picture.boxes)})
+            if image is not None:
+                num_faces += len(image.boxes)
+                yield image_records.serialize(image)
+            on_image({} if image is None else {"image": 1, "face": len(image.boxes)})
 
-    entry = shards.write_pictures(settings.stage_dir, job.split, job.shard, job.num_shards, serialized())
+    entry = shards.write_images(settings.stage_dir, job.split, job.shard, job.num_shards, serialized())
     return {
         "shards": [{**entry, "faces": num_faces}],
         "problems": [dataclasses.asdict(problem) for problem in problems],
@@ -250,14 +250,14 @@ def _make_pictures(job, settings, propose, on_picture) -> dict:
 def _examples_of(
     index, annotation, stage, settings, propose
 ) -> tuple[list[crop_records.Examples], list[faces.Problem]]:
-    """The picture's examples as a list of one (or none, where it can't be read), and its problems."""
+    """The image's examples as a list of one (or none, where it can't be read), and its problems."""
     try:
         image = image_files.read(annotation.image_path, settings.max_pixels)
     except (ValueError, OSError) as error:
-        return [], [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
+        return [], [faces.Problem(annotation.image_path, "unreadable image", str(error))]
     height, width = image.shape[:2]
-    fitted, problems = examples.fit_to_picture(annotation, width, height, settings.recipe.scale_boxes)
+    fitted, problems = examples.fit_to_image(annotation, width, height, settings.recipe.scale_boxes)
     if fitted is None:
         return [], problems
     rng = np.random.default_rng([settings.seed, index])
-    return [examples.of_picture(image, fitted, stage, settings.recipe, rng, propose)], problems
+    return [examples.of_image(image, fitted, stage, settings.recipe, rng, propose)], problems

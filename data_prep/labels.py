@@ -52,12 +52,12 @@ def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tupl
 
     A box belongs to the face with which it shares the largest IoU. A negative is far from all faces and from the
     ignored regions as well; for those the overlap counts that is measured over the smaller of the two, because a box
-    within a large unusable region has a small IoU with it. A picture whose faces are not all annotated gives no
+    within a large unusable region has a small IoU with it. An image whose faces are not all annotated gives no
     negatives.
 
     Args:
         boxes: [N, 4].
-        annotation: The picture's faces.
+        annotation: The image's faces.
         rules: Where the kinds part.
 
     Returns:

@@ -14,12 +14,12 @@ from mtcnn_tf.geometry import boxes as box_geometry
 LOWEST_THRESHOLD = 0.01
 """No threshold is set lower, whatever recall is asked for: proposals would be countless and mostly noise."""
 MIN_NEGATIVES = 10
-"""So many proposals of a picture, on average, must be background: the next stage starves behind a strict one."""
+"""So many proposals of an image, on average, must be background: the next stage starves behind a strict one."""
 FOUND_IOU = 0.5
 """A proposal finds a face from this IoU on, as in evaluation."""
 
 Propose = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-"""Picture uint8 [H, W, 3] → boxes [N, 4] and scores [N]."""
+"""Image uint8 [H, W, 3] → boxes [N, 4] and scores [N]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Miner:
     min_face_size: float
 
     def load(self) -> Propose:
-        """A function that proposes boxes for a picture."""
-        so_far = cascade.Cascade.from_workdir(self.networks_dir, self.last_stage)
+        """A function that proposes boxes for an image."""
+        so_far = cascade.Cascade.from_networks(self.networks_dir, self.last_stage)
         return lambda image: _propose(so_far, image, self)
 
 
@@ -60,18 +60,18 @@ def use_one_thread() -> None:
 def calibrate(
     networks_dir: str,
     mined_for: stages.Stage,
-    pictures: Sequence[tuple[np.ndarray, np.ndarray]],
+    images: Sequence[tuple[np.ndarray, np.ndarray]],
     min_face_size: float,
     background_iou: float,
 ) -> tuple[Miner, list[dict]]:
-    """Thresholds at which the cascade so far keeps the wanted share of the faces, stage by stage.
+    """Thresholds at which the cascade so far keeps the wanted fraction of the faces, stage by stage.
 
-    On pictures so easy that this leaves less than `MIN_NEGATIVES` to tell apart from them, thresholds are lower.
+    On images so easy that this leaves less than `MIN_NEGATIVES` to tell apart from them, thresholds are lower.
 
     Args:
         networks_dir: Where the trained networks lie.
         mined_for: The stage that will learn; its proposers are calibrated.
-        pictures: Pictures uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
+        images: Images uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
         min_face_size: Smallest face to propose, in pixels.
         background_iou: A proposal that overlaps every face less than this is background.
 
@@ -81,13 +81,13 @@ def calibrate(
     miner, report = Miner(networks_dir, "", (), min_face_size), []
     for stage in stages.proposers_in_folder(networks_dir, mined_for):
         miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
-        so_far = cascade.Cascade.from_workdir(networks_dir, stage.name)
-        proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in pictures]
+        so_far = cascade.Cascade.from_networks(networks_dir, stage.name)
+        proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in images]
         best = np.concatenate([best_scores(*proposal) for proposal in proposals])
         background = np.concatenate([background_scores(*proposal, background_iou) for proposal in proposals])
         threshold = min(
             threshold_that_keeps(best, int(np.ceil(stage.keep_recall * len(best)))),
-            threshold_that_keeps(background, MIN_NEGATIVES * len(pictures)),
+            threshold_that_keeps(background, MIN_NEGATIVES * len(images)),
         )
         miner = dataclasses.replace(miner, thresholds=(*miner.thresholds[:-1], threshold))
         report.append(

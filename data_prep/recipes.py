@@ -1,4 +1,4 @@
-"""How many examples of what are made of a picture, and how."""
+"""How many examples of what are made of an image, and how."""
 
 import dataclasses
 
@@ -10,19 +10,19 @@ class Recipe:
     """The numbers of the published sampling recipe.
 
     Attributes:
-        negatives: Random negatives wanted from a picture (P-Net).
+        negatives: Random negatives wanted from an image (P-Net).
         negatives_near_face: Random squares near each face, of which the negatives are kept (P-Net).
         trials_per_face: Jittered squares round each face, sorted into positives and parts by their IoU.
         landmark_trials_per_face: Jittered, turned and mirrored squares round each face with known points.
-        min_scale: The shortest jittered side, as a share of the face's shorter side.
-        max_scale: The longest jittered side, as a share of the face's longer side.
-        max_shift: The farthest move of a jittered square's centre, as a share of the face's sides.
-        max_rotation: The picture round a jittered square is turned by at most this many degrees either way.
-        max_mined_negatives: Background proposals of the cascade kept from a picture, drawn by chance.
+        min_scale: The shortest jittered side, as a fraction of the face's shorter side.
+        max_scale: The longest jittered side, as a fraction of the face's longer side.
+        max_shift: The farthest move of a jittered square's centre, as a fraction of the face's sides.
+        max_rotation: The image round a jittered square is rotated by at most this many degrees either way.
+        max_mined_negatives: Background proposals of the cascade kept from an image, drawn by chance.
         margin: A crop shows so many times its square; targets stay relative to the square. A network learns and is
             used with one margin, see `networks.build`.
         rules: What separates the kinds.
-        scale_boxes: Whether boxes drawn on a picture of another size but the same proportions are scaled.
+        scale_boxes: Whether boxes drawn on an image of another size but the same proportions are scaled.
     """
 
     negatives: int = 50

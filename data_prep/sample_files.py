@@ -1,11 +1,11 @@
 """The files of the embedded sample set, with which the whole line runs where no photographs are at hand.
 
 * `wider/`: scenes with faces and without, in WIDER FACE's folders and text format, train and val;
-* `points/`: pictures of one face each, in the five-point list format, train and test;
+* `points/`: images of one face each, in the five-point list format, train and test;
 * `group.jpg`: a held-out scene to detect faces in.
 
 The set shows two people only: what learns from it proves that the line runs, and is no face detector.
-What the pictures are made of: `sample_scenes`.
+What the images are made of: `sample_scenes`.
 """
 
 import pathlib
@@ -44,7 +44,7 @@ def write_scenes(out_dir: pathlib.Path, split: int, num_scenes: int, seed: int) 
     for i in range(num_scenes):
         pixels, placements = sample_scenes.scene(np.random.default_rng([seed, split, i]), photos)
         path = f"{EVENT}/0_Samples_{i:04}.jpg"
-        _write_picture(out_dir / f"WIDER_{name}" / "images" / path, pixels)
+        _write_image(out_dir / f"WIDER_{name}" / "images" / path, pixels)
         lines += [path, str(len(placements)), *(_wider_line(placement.box) for placement in placements)]
         lines += [] if placements else [NO_FACE_LINE]
         num_faces += len(placements)
@@ -59,19 +59,19 @@ def _wider_line(box: np.ndarray) -> str:
     return f"{left} {top} {right - left} {bottom - top} 0 0 0 0 0 0"
 
 
-def write_portraits(out_dir: pathlib.Path, split: int, num_pictures: int, seed: int) -> None:
-    """Writes pictures of one face each and their list in the five-point format."""
+def write_portraits(out_dir: pathlib.Path, split: int, num_images: int, seed: int) -> None:
+    """Writes images of one face each and their list in the five-point format."""
     name = {sample_scenes.POINTS_TRAIN: "train", sample_scenes.POINTS_TEST: "test"}[split]
     photos, lines = sample_scenes.backgrounds(split), []
-    for i in range(num_pictures):
+    for i in range(num_images):
         pixels, placement = sample_scenes.single_portrait(np.random.default_rng([seed, split, i]), photos)
-        _write_picture(out_dir / name / f"{i:04}.jpg", pixels)
+        _write_image(out_dir / name / f"{i:04}.jpg", pixels)
         left, top, right, bottom = np.round(placement.box).astype(int)
         points = " ".join(f"{value:.2f}" for value in placement.landmarks.flat)
         lines.append(f"{name}\\{i:04}.jpg {left} {right} {top} {bottom} {points}\n")
     shards.write_text(out_dir / f"{name}ImageList.txt", "".join(lines))
 
 
-def _write_picture(path: pathlib.Path, pixels: np.ndarray) -> None:
+def _write_image(path: pathlib.Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image_files.write(path, pixels)

@@ -1,4 +1,4 @@
-"""Small scenes with faces, made of photographs that come inside dependencies: the pictures of the sample set.
+"""Small scenes with faces, made of photographs that come inside dependencies: the images of the sample set.
 
 The photographs, none of which is fetched or stored here:
 
@@ -167,9 +167,9 @@ def place(rng: np.random.Generator, portrait: Portrait, centre: np.ndarray, heig
 
 
 def arrange(rng: np.random.Generator, heights: np.ndarray, width: int, height: int) -> list[Placement]:
-    """Portraits in a picture of `width` × `height` pixels, those at the back first.
+    """Portraits in an image of `width` × `height` pixels, those at the back first.
 
-    Each face lies in the picture and no head covers another; a face for which no place is found is left out.
+    Each face lies in the image and no head covers another; a face for which no place is found is left out.
     """
     placements = []
     people = portraits()
@@ -187,7 +187,7 @@ def arrange(rng: np.random.Generator, heights: np.ndarray, width: int, height: i
 
 
 def paint(rng: np.random.Generator, scene: np.ndarray, placement: Placement) -> np.ndarray:
-    """The scene, float32 [H, W, 3], with the portrait pasted in: cut out softly, or as a rectangular picture."""
+    """The scene, float32 [H, W, 3], with the portrait pasted in: cut out softly, or as a rectangular image."""
     portrait = placement.portrait
     mask = np.zeros(portrait.pixels.shape[:2], np.uint8)
     if rng.random() < 0.75:
@@ -277,7 +277,7 @@ def scene(rng: np.random.Generator, photos: list[np.ndarray]) -> tuple[np.ndarra
 
 
 def single_portrait(rng: np.random.Generator, photos: list[np.ndarray]) -> tuple[np.ndarray, Placement]:
-    """A picture of 150–250 pixels with one face about its middle, and that face."""
+    """An image of 150–250 pixels with one face about its middle, and that face."""
     side = int(rng.uniform(150, 250))
     people = portraits()
     centre = side * rng.uniform(0.42, 0.58, 2)
@@ -286,7 +286,7 @@ def single_portrait(rng: np.random.Generator, photos: list[np.ndarray]) -> tuple
 
 
 def group(rng: np.random.Generator) -> tuple[np.ndarray, list[Placement]]:
-    """A held-out picture of 640×427 pixels: a group of people before a rocket."""
+    """A held-out image of 640×427 pixels: a group of people before a rocket."""
     rocket = photographs.rocket().astype(np.float32)
     placements = arrange(rng, np.geomspace(36, 110, 9), rocket.shape[1], rocket.shape[0])
     return populate(rng, rocket, placements), placements

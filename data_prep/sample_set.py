@@ -2,7 +2,7 @@
 
     python -m data_prep.sample_set --out_dir=demo/sample_set
 
-What is in it: `sample_files`. What its pictures are made of: `sample_scenes`.
+What is in it: `sample_files`. What its images are made of: `sample_scenes`.
 """
 
 import pathlib
@@ -16,7 +16,7 @@ from mtcnn_tf import programs
 
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the sample set is written.", required=True)
 _NUM_SCENES = flags.DEFINE_integer("num_scenes", 240, "Scenes to learn from; a fifth as many are held out.", 0)
-_NUM_PORTRAITS = flags.DEFINE_integer("num_portraits", 300, "Five-point pictures; a fifth as many are held out.", 0)
+_NUM_PORTRAITS = flags.DEFINE_integer("num_portraits", 300, "Five-point images; a fifth as many are held out.", 0)
 _SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", 0)
 
 

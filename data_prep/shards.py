@@ -2,7 +2,7 @@
 
 OUT_DIR/pnet/train/positive-00003-of-00016.tfrecord      one file for each kind and shard
 OUT_DIR/pnet/validation/positive-00000-of-00001.tfrecord
-OUT_DIR/rpn/train/picture-00003-of-00016.tfrecord        whole pictures: one file for each shard
+OUT_DIR/rpn/train/image-00003-of-00016.tfrecord        whole images: one file for each shard
 OUT_DIR/pnet/manifest.json                               written last: a folder without one is unfinished
 OUT_DIR/pnet/unfinished/train-00003.json                 while it is built: this shard is done
 """
@@ -16,7 +16,7 @@ from mtcnn_tf import files, kinds
 from mtcnn_tf.records import crop_records, manifests
 
 UNFINISHED = "unfinished"
-NAMES = {manifests.CROPS: kinds.NAMES, manifests.PICTURES: ("picture",)}
+NAMES = {manifests.CROPS: kinds.NAMES, manifests.IMAGES: ("image",)}
 """What the files of a shard are called after, by the kind of records."""
 
 
@@ -42,22 +42,22 @@ def write(
     return entries
 
 
-def write_pictures(stage_dir: files.Path, split: str, shard: int, num_shards: int, pictures: Iterable[bytes]) -> dict:
-    """Writes one shard of serialized pictures, one by one as they come; returns its entry as `write` does.
+def write_images(stage_dir: files.Path, split: str, shard: int, num_shards: int, images: Iterable[bytes]) -> dict:
+    """Writes one shard of serialized images, one by one as they come; returns its entry as `write` does.
 
     Raises:
         OSError: The file could not be written; nothing half-written is left.
     """
-    (name,) = NAMES[manifests.PICTURES]
+    (name,) = NAMES[manifests.IMAGES]
     file_name = shard_name(split, name, shard, num_shards)
-    return {"file": file_name, "kind": name, **_write_records(stage_dir / file_name, pictures)}
+    return {"file": file_name, "kind": name, **_write_records(stage_dir / file_name, images)}
 
 
 def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
     """Writes each row as a record; returns how many there were, and the file's bytes and SHA-256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     num_rows = 0
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         try:
             with tf.io.TFRecordWriter(str(partial)) as writer:
                 for row in rows:
@@ -76,11 +76,11 @@ def write_json(path: files.Path, content: dict | list) -> None:
 def write_text(path: files.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
-def is_whole(stage_dir: files.Path, entry: dict) -> bool:
+def is_intact(stage_dir: files.Path, entry: dict) -> bool:
     """Whether the shard of a manifest's entry is there, with the contents that were written."""
     path = stage_dir / entry["file"]
     return path.is_file() and files.sha256(path) == entry["sha256"]

@@ -1,6 +1,6 @@
 """mtcnn_tf: the MTCNN face detector and aligner, trained, measured and served with TensorFlow 2 and Keras 3.
 
-`load` returns a detector, a function from a picture to `Detections`:
+`load` returns a detector, a function from an image to `Detections`:
 
     import mtcnn_tf
 

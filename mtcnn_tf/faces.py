@@ -1,11 +1,11 @@
-"""What is known about the faces of a picture (`Annotation`) and what was found in it (`Detections`).
+"""What is known about the faces of an image (`Annotation`) and what was found in it (`Detections`).
 
 Conventions, said once for the whole project:
 
 * A box is `x1, y1, x2, y2` in absolute pixels, float32; the right and bottom edges are exclusive, so that a box is
   `x2 - x1` wide.
 * Landmarks are five points `x, y`: left eye, right eye, nose, left and right mouth corner. *Left* is left in the
-  picture, not the person's left.
+  image, not the person's left.
 * An unknown landmark is NaN.
 """
 
@@ -33,17 +33,17 @@ def no_landmarks(num_faces: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-    """What is known about one picture.
+    """What is known about one image.
 
     Attributes:
-        image_path: Where the picture lies.
+        image_path: Where the image lies.
         boxes: Faces to learn from, float32 [N, 4]; every box has an area.
         landmarks: Their points, float32 [N, 5, 2]; NaN where unknown.
         ignored: Regions that are neither face nor background (flagged invalid, unusable), float32 [M, 4]: no positive
             is cut there and no negative.
-        is_complete: Whether every face of the picture is in `boxes` or `ignored`. Negatives are cut from complete
-            pictures only.
-        size: Width and height of the picture that the boxes were drawn on, where the annotation states it: it may have
+        is_complete: Whether every face of the image is in `boxes` or `ignored`. Negatives are cut from complete
+            images only.
+        size: Width and height of the image that the boxes were drawn on, where the annotation states it: it may have
             been turned or resized since, see `datasets.sizes`.
     """
 
@@ -71,9 +71,9 @@ class Face:
     """One face that was found.
 
     Attributes:
-        box: float32 [4], in pixels of the picture.
+        box: float32 [4], in pixels of the image.
         score: In 0–1.
-        landmarks: float32 [5, 2], in pixels of the picture.
+        landmarks: float32 [5, 2], in pixels of the image.
     """
 
     box: np.ndarray
@@ -83,15 +83,15 @@ class Face:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Detections:
-    """Faces found in one picture, best score first.
+    """Faces found in one image, best score first.
 
     Iterating gives each `Face`. An index gives one too; a slice, a mask or an array of indices gives the `Detections`
     of these faces, and so do the methods that choose among them: what they return can be drawn, aligned, chosen from.
 
     Attributes:
-        boxes: float32 [N, 4], in pixels of the picture.
+        boxes: float32 [N, 4], in pixels of the image.
         scores: float32 [N], in 0–1.
-        landmarks: float32 [N, 5, 2], in pixels of the picture; NaN where unknown.
+        landmarks: float32 [N, 5, 2], in pixels of the image; NaN where unknown.
     """
 
     boxes: np.ndarray
@@ -119,7 +119,7 @@ class Detections:
         return self[np.argsort(-areas, kind="stable")[:1]]
 
     def most_central(self, width: float, height: float) -> "Detections":
-        """The face whose centre lies nearest to that of a picture of `width` × `height` pixels, alone; or none."""
+        """The face whose centre lies nearest to that of an image of `width` × `height` pixels, alone; or none."""
         size = [arguments.number(n, x, "one number of pixels") for n, x in (("width", width), ("height", height))]
         centres = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
         distances = np.linalg.norm(centres - np.divide(size, 2), axis=1)

@@ -101,7 +101,7 @@ def local(path: str | os.PathLike) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def whole(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
     """A name to write to, in the same folder and with the same ending.
 
     The file, or the folder where none is yet, gets its own name at the end of the context; if the writing failed it

@@ -26,9 +26,9 @@ def rows_per_kind(mix: dict[str, int], batch_size: int) -> dict[str, int]:
         )
     total, given, counts = sum(mix.values()), 0, {}
     remaining = len(mix)
-    for name, share in mix.items():
+    for name, fraction in mix.items():
         remaining -= 1
-        wanted = round(batch_size * share / total)
+        wanted = round(batch_size * fraction / total)
         counts[name] = min(max(1, wanted), batch_size - given - remaining) if remaining else batch_size - given
         given += counts[name]
     return counts

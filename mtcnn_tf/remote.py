@@ -18,7 +18,7 @@ _BUFFER_BYTES = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """An address with the methods of `pathlib.Path` that records and their pictures need.
+    """An address with the methods of `pathlib.Path` that records and their images need.
 
     Errors are those of local files, FileNotFoundError and OSError. What is written to an object store, such as gs://,
     appears whole when it is closed.

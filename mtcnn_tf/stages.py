@@ -31,7 +31,7 @@ class Stage:
         name: "rpn", "pnet", "rnet" or "onet": the name of its folders, files and flags.
         size: Side of the square crop it sees, in pixels; of the RPN, that of its smallest anchor.
         loss_weights: Default weights of the three losses.
-        keep_recall: The share of faces that must survive this stage when it mines examples for the next one. A stage
+        keep_recall: The fraction of faces that must survive this stage when it mines examples for the next one. A stage
             that is too strict starves its successor of hard examples. None for the last stage.
         threshold: The score that a box must exceed after this stage, where none was chosen for its network.
     """
@@ -80,8 +80,8 @@ def proposers(stage: Stage, first: Stage = PNET) -> tuple[Stage, ...]:
     return (first,) if stage is first else stages[: stages.index(stage)]
 
 
-def in_folder(workdir: str | os.PathLike, until: str = "onet") -> tuple[Stage, ...]:
-    """The stages of the cascade that is trained in `workdir`, up to and with `until`, in order.
+def in_folder(networks_dir: str | os.PathLike, until: str = "onet") -> tuple[Stage, ...]:
+    """The stages of the cascade that is trained in `networks_dir`, up to and with `until`, in order.
 
     Some may not have been trained yet. It begins with the first stage that is there, P-Net where none is. Between the
     RPN and O-Net, R-Net is one of them just if it is there.
@@ -90,29 +90,31 @@ def in_folder(workdir: str | os.PathLike, until: str = "onet") -> tuple[Stage, .
         ValueError: There are two first stages, or `until` is the one that is not there.
     """
     stage = BY_NAME[until]
-    before = proposers_in_folder(workdir, stage)
+    before = proposers_in_folder(networks_dir, stage)
     return before if stage in FIRST else (*before, stage)
 
 
-def proposers_in_folder(workdir: str | os.PathLike, stage: Stage) -> tuple[Stage, ...]:
-    """The stages of the cascade in `workdir` from whose proposals `stage` learns; see `in_folder`.
+def proposers_in_folder(networks_dir: str | os.PathLike, stage: Stage) -> tuple[Stage, ...]:
+    """The stages of the cascade in `networks_dir` from whose proposals `stage` learns; see `in_folder`.
 
     Raises:
         ValueError: See `in_folder`.
     """
-    there = [first for first in FIRST if _is_there(workdir, first)]
+    there = [first for first in FIRST if _is_there(networks_dir, first)]
     if len(there) > 1:
         names = " and ".join(first.network_file for first in there)
-        raise ValueError(f"expected one first stage in {os.fspath(workdir)!r}, got {names}; keep them in two folders")
+        raise ValueError(
+            f"expected one first stage in {os.fspath(networks_dir)!r}, got {names}; keep them in two folders"
+        )
     first = there[0] if there else (stage if stage in FIRST else PNET)
     if stage in FIRST and stage is not first:
         raise ValueError(
-            f"expected {stage.network_file} in {os.fspath(workdir)!r}, got a cascade that begins with {first.name}; "
-            "take another folder"
+            f"expected {stage.network_file} in {os.fspath(networks_dir)!r}, got a cascade that begins with "
+            f"{first.name}; take another folder"
         )
-    may_lack_rnet = first is RPN and not _is_there(workdir, RNET)
+    may_lack_rnet = first is RPN and not _is_there(networks_dir, RNET)
     return tuple(before for before in proposers(stage, first) if not (before is RNET and may_lack_rnet))
 
 
-def _is_there(workdir: str | os.PathLike, stage: Stage) -> bool:
-    return files.is_file(os.path.join(workdir, stage.network_file))
+def _is_there(networks_dir: str | os.PathLike, stage: Stage) -> bool:
+    return files.is_file(os.path.join(networks_dir, stage.network_file))

@@ -15,7 +15,7 @@ import mtcnn_tf
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 25_000_000
-"""Of a picture, and of what it is enlarged to where `min_face_size` is small: about 6 GB of memory at most."""
+"""Of an image, and of what it is enlarged to where `min_face_size` is small: about 6 GB of memory at most."""
 
 
 @contextlib.asynccontextmanager
@@ -30,15 +30,15 @@ app = fastapi.FastAPI(lifespan=load)
 
 @app.post("/detect")
 async def detect(request: fastapi.Request, min_face_size: float = 20.0) -> dict:
-    """The faces in the picture file that is the request's body: boxes, scores and landmarks, best score first."""
-    picture = bytearray()
+    """The faces in the image file that is the request's body: boxes, scores and landmarks, best score first."""
+    image = bytearray()
     async for part in request.stream():
-        picture += part
-        if len(picture) > MAX_BYTES:
-            raise fastapi.HTTPException(413, f"expected a picture of at most {MAX_BYTES:,} bytes, got more")
+        image += part
+        if len(image) > MAX_BYTES:
+            raise fastapi.HTTPException(413, f"expected an image of at most {MAX_BYTES:,} bytes, got more")
     try:
         found = await concurrency.run_in_threadpool(
-            app.state.detector, bytes(picture), min_face_size=min_face_size, max_pixels=MAX_PIXELS
+            app.state.detector, bytes(image), min_face_size=min_face_size, max_pixels=MAX_PIXELS
         )
     except (ValueError, MemoryError) as error:
         raise fastapi.HTTPException(400, str(error)) from error

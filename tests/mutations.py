@@ -11,28 +11,28 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _NUMBERS = (b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\x00\x00\x80\x00")
 
 
-def pictures(count: int, seed: int = 0) -> list[bytes]:
-    """Damaged picture files, as many of each format."""
+def images(count: int, seed: int = 0) -> list[bytes]:
+    """Damaged image files, as many of each format."""
     rng = np.random.default_rng(seed)
-    wholes = whole_pictures(rng)
+    wholes = whole_images(rng)
     return [damaged(rng, wholes[i % len(wholes)], wholes) for i in range(count)]
 
 
-def whole_pictures(rng: np.random.Generator) -> list[bytes]:
-    """Small pictures of noise: of every format a plain one, a larger one, and one of another kind."""
+def whole_images(rng: np.random.Generator) -> list[bytes]:
+    """Small images of noise: of every format a plain one, a larger one, and one of another kind."""
     small, large = (Image.fromarray(rng.integers(0, 256, (*shape, 3), dtype=np.uint8)) for shape in ((9, 13), (24, 32)))
     frames = {"save_all": True, "append_images": [small.rotate(180)]}
     others = {"JPEG": {"progressive": True}, "PNG": frames, "GIF": frames, "BMP": {}, "WEBP": {"lossless": True}}
     return [
-        *(encoded(picture, name) for picture in (small, large) for name in FORMATS),
+        *(encoded(image, name) for image in (small, large) for name in FORMATS),
         *(encoded(small.convert("P") if name == "BMP" else small, name, **others[name]) for name in FORMATS),
     ]
 
 
-def encoded(picture: Image.Image, file_format: str, **options) -> bytes:
-    """A picture's file."""
+def encoded(image: Image.Image, file_format: str, **options) -> bytes:
+    """An image's file."""
     buffer = io.BytesIO()
-    picture.save(buffer, file_format, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 

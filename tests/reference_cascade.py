@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-NUM_HALVINGS = 6
+NUM_MIP_LEVELS = 6
 NMS_RPN = 0.6
 
 
@@ -36,7 +36,7 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
     boxes, scores, landmarks = not_empty(move(squares, offsets), scores, landmarks)
     keep = suppress(boxes, scores, 0.7, "smaller")
     boxes, scores, landmarks = boxes[keep], scores[keep], landmarks[keep]
-    landmarks = (landmarks + look_at_faces(models["onet"], copies, boxes)) / 2
+    landmarks = (landmarks + find_landmarks(models["onet"], copies, boxes)) / 2
     height, width = image.shape[:2]
     boxes = np.minimum(np.maximum(boxes, 0), [width, height, width, height])
     return not_empty(boxes, scores, landmarks)
@@ -44,7 +44,7 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
 
 def halved_copies(image):
     copies = [image.astype(np.float64)]
-    for _ in range(NUM_HALVINGS - 1):
+    for _ in range(NUM_MIP_LEVELS - 1):
         last = copies[-1]
         height, width = last.shape[:2]
         half = np.zeros((math.ceil(height / 2), math.ceil(width / 2), 3))
@@ -57,13 +57,13 @@ def halved_copies(image):
 
 def copy_for(shrinkage):
     """The last halved copy that still has at least as many pixels as are wanted."""
-    return min(max(math.floor(math.log2(max(shrinkage, 1)) + 1e-6), 0), NUM_HALVINGS - 1)
+    return min(max(math.floor(math.log2(max(shrinkage, 1)) + 1e-6), 0), NUM_MIP_LEVELS - 1)
 
 
 def scales(height, width, min_face_size, scale_factor):
     shorter = min(height, width)
     scale = 12 / min_face_size
-    if scale * shorter < 12:  # a face can at most fill the picture
+    if scale * shorter < 12:  # a face can at most fill the image
         scale = min(12 / shorter, max(1, scale))
     found = []
     while scale * shorter >= 12 * (1 - 1e-4):
@@ -89,7 +89,7 @@ def propose(model, image, copies, min_face_size, threshold, scale_factor):
 
 
 def scaled(copies, scale):
-    """The picture at this scale, and how many pixels of the picture one of its covers: in x, y, x, y."""
+    """The image at this scale, and how many pixels of the image one of its covers: in x, y, x, y."""
     k = copy_for(1 / scale)
     copy = copies[k]
     covered_height, covered_width = copy.shape[0] * 2**k, copy.shape[1] * 2**k
@@ -176,7 +176,7 @@ def judge_both_ways(model, squares, crops, scores, offsets, points, threshold):
     return tuple(np.array(values) for values in zip(*kept, strict=True))
 
 
-def look_at_faces(model, copies, boxes):
+def find_landmarks(model, copies, boxes):
     """Landmarks by the squares round the final boxes, on the average of both ways."""
     landmarks = []
     for x1, y1, x2, y2 in map(square_round, boxes):
@@ -204,19 +204,19 @@ def pixel_weights(positions, length):
     return first, np.minimum(first + 1, length - 1), positions - first
 
 
-def sample(picture, ys, xs):
-    top, bottom, down = pixel_weights(ys, picture.shape[0])
-    left, right, along = pixel_weights(xs, picture.shape[1])
+def sample(image, ys, xs):
+    top, bottom, down = pixel_weights(ys, image.shape[0])
+    left, right, along = pixel_weights(xs, image.shape[1])
     down, along = down[:, None, None], along[None, :, None]
-    upper = picture[top][:, left] * (1 - along) + picture[top][:, right] * along
-    lower = picture[bottom][:, left] * (1 - along) + picture[bottom][:, right] * along
+    upper = image[top][:, left] * (1 - along) + image[top][:, right] * along
+    lower = image[bottom][:, left] * (1 - along) + image[bottom][:, right] * along
     return upper * (1 - down) + lower * down
 
 
-def resize(picture, height, width):
-    ys = (np.arange(height) + 0.5) * picture.shape[0] / height
-    xs = (np.arange(width) + 0.5) * picture.shape[1] / width
-    return sample(picture, ys, xs)
+def resize(image, height, width):
+    ys = (np.arange(height) + 0.5) * image.shape[0] / height
+    xs = (np.arange(width) + 0.5) * image.shape[1] / width
+    return sample(image, ys, xs)
 
 
 def cut(copies, square, size):

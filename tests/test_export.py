@@ -19,8 +19,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("workdir")
+def networks_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("networks_dir")
     keras.utils.set_random_seed(3)
     for stage in stages.ON_CROPS:
         networks.build(stage, shared_slopes=stage is not stages.RNET).save(path / stage.network_file)
@@ -34,11 +34,11 @@ def call(*arguments):
 
 
 @pytest.mark.slow
-def test_exports_everything_as_the_next_version(workdir, tmp_path):
+def test_exports_everything_as_the_next_version(networks_dir, tmp_path):
     out_dir = tmp_path / "exported"
     (out_dir / "rnet" / "4").mkdir(parents=True)
     (out_dir / "rnet" / "4" / "saved_model.pb").touch()
-    result = call(f"--workdir={workdir}", f"--out_dir={out_dir}", "--thresholds=0.5,0.6,0.25")
+    result = call(f"--networks={networks_dir}", f"--out_dir={out_dir}", "--thresholds=0.5,0.6,0.25")
     assert result.returncode == 0, result.stderr
     folders = [out_dir / "pnet" / "1", out_dir / "rnet" / "5", out_dir / "onet" / "1", out_dir / "cascade" / "1"]
     assert result.stdout.splitlines() == [f"wrote {folder}" for folder in folders]
@@ -54,18 +54,18 @@ def test_exports_everything_as_the_next_version(workdir, tmp_path):
 
 
 @pytest.mark.slow
-def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(workdir, tmp_path):
-    chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
+def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(networks_dir, tmp_path):
+    chosen_dir = shutil.copytree(networks_dir, tmp_path / "chosen")
     stored_thresholds.write(chosen_dir, (0.25, 0.5, 0.75), {})
-    result = call(f"--workdir={chosen_dir}", f"--out_dir={tmp_path / 'exported'}")
+    result = call(f"--networks={chosen_dir}", f"--out_dir={tmp_path / 'exported'}")
     assert result.returncode == 0, result.stderr
     assert mtcnn_tf.load(tmp_path / "exported").thresholds == (0.25, 0.5, 0.75)
 
 
-@pytest.mark.parametrize("flag", ["--workdir=a --from_npy=b", ""])
+@pytest.mark.parametrize("flag", ["--networks=a --from_npy=b", ""])
 def test_networks_come_from_one_place(tmp_path, flag):
     result = call(*flag.split(), f"--out_dir={tmp_path / 'out'}")
-    assert result.returncode == 1 and "(workdir, from_npy)" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 1 and "(networks_dir, from_npy)" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_missing_original_weights_are_told_in_a_sentence(tmp_path):
@@ -74,8 +74,8 @@ def test_missing_original_weights_are_told_in_a_sentence(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
-    result = call(f"--workdir={workdir}", f"--out_dir={tmp_path / 'out'}", "--thresholds=0.5,0.5,1.5")
+def test_wrong_thresholds_are_told_in_a_sentence(networks_dir, tmp_path):
+    result = call(f"--networks={networks_dir}", f"--out_dir={tmp_path / 'out'}", "--thresholds=0.5,0.5,1.5")
     assert (
         result.returncode == 1
         and "a number in 0–1 for each network" in result.stderr
@@ -84,12 +84,12 @@ def test_wrong_thresholds_are_told_in_a_sentence(workdir, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_address_to_write_to_is_refused(workdir):
-    result = call(f"--workdir={workdir}", "--out_dir=gs://bucket/exported")
+def test_an_address_to_write_to_is_refused(networks_dir):
+    result = call(f"--networks={networks_dir}", "--out_dir=gs://bucket/exported")
     assert result.returncode == 1 and "--out_dir takes a local folder" in result.stderr
     assert not os.path.exists("gs:")
 
 
 def test_missing_network_says_how_to_make_it(tmp_path):
-    result = call(f"--workdir={tmp_path}", f"--out_dir={tmp_path / 'out'}")
+    result = call(f"--networks={tmp_path}", f"--out_dir={tmp_path / 'out'}")
     assert result.returncode == 1 and "train.py --stage=pnet" in result.stderr and "Traceback" not in result.stderr

@@ -39,7 +39,7 @@ mtcnn-detect() { python -m mtcnn_tf.cli.detect "$@"; }
 mtcnn-evaluate() { python -m mtcnn_tf.cli.evaluate "$@"; }
 mtcnn-calibrate() { python -m mtcnn_tf.cli.calibrate "$@"; }
 """
-SMALL = "--num_workers=1 --num_shards=1 --validation_share=0.3 --landmark_trials_per_face=2"
+SMALL = "--num_workers=1 --num_shards=1 --validation_fraction=0.3 --landmark_trials_per_face=2"
 TINY = "--epochs=1 --steps_per_epoch=2 --batch_size=32 --learning_rate=0.000001"
 
 

@@ -1,4 +1,4 @@
-"""Damaged pictures through every reader: a picture, or one clear error; and networks that want to do something."""
+"""Damaged images through every reader: an image, or one clear error; and networks that want to do something."""
 
 import json
 import pathlib
@@ -22,41 +22,41 @@ COUNT = 10_000
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return mutations.pictures(COUNT)
+def images():
+    return mutations.images(COUNT)
 
 
 @pytest.fixture(scope="module")
-def decoded(pictures):
-    """Of each picture its shape, None where it was refused."""
-    return [shape_of(picture) for picture in pictures]
+def decoded(images):
+    """Of each image its shape, None where it was refused."""
+    return [shape_of(image) for image in images]
 
 
-def shape_of(picture):
+def shape_of(image):
     try:
-        return image_files.decode(picture, "a.jpg", max_pixels=10**6).shape
+        return image_files.decode(image, "a.jpg", max_pixels=10**6).shape
     except ValueError as error:
         assert "'a.jpg'" in str(error) and ("unreadable one" in str(error) or "at most 1,000,000" in str(error))
         return None
 
 
-def test_files_are_pictures_or_refused(decoded):
+def test_files_are_images_or_refused(decoded):
     num_read = sum(shape is not None for shape in decoded)
     assert 0.2 < num_read / COUNT < 0.5
     assert all(shape[0] * shape[1] <= 10**6 and shape[2] == 3 for shape in decoded if shape)
 
 
-def test_training_steps_over_what_is_refused(pictures, decoded, tmp_path):
+def test_training_steps_over_what_is_refused(images, decoded, tmp_path):
     annotations = []
-    for number, picture in enumerate(pictures):
+    for number, image in enumerate(images):
         path = tmp_path / f"{number}.jpg"
-        path.write_bytes(picture)
+        path.write_bytes(image)
         annotations.append((number, faces.Annotation(str(path), [[0, 0, 10, 10]])))
     recipe = recipes.Recipe(negatives=0, negatives_near_face=0, trials_per_face=1, landmark_trials_per_face=0)
     settings = jobs.Settings(tmp_path / "records", "pnet", recipe, 0, None, max_pixels=10**6)
     counts = []
     made = jobs.make(jobs.Job("train", 0, 1, annotations), settings, None, counts.append)
-    unreadable = [problem["where"] for problem in made["problems"] if problem["what"] == "unreadable picture"]
+    unreadable = [problem["where"] for problem in made["problems"] if problem["what"] == "unreadable image"]
     refused = [number for number, shape in enumerate(decoded) if shape is None]
     assert [int(pathlib.Path(path).stem) for path in unreadable] == refused
     assert len(counts) == COUNT
@@ -69,7 +69,7 @@ def serve():
     return detector.signatures(whole, max_pixels=10**6)["serving_default"]
 
 
-def test_a_server_decodes_or_counts_an_error(pictures, decoded):
+def test_a_server_decodes_or_counts_an_error(images, decoded):
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def decode(batch):
         def look(encoded):
@@ -78,15 +78,15 @@ def test_a_server_decodes_or_counts_an_error(pictures, decoded):
 
         return tf.map_fn(look, batch, fn_output_signature=(tf.TensorSpec([3], tf.int32), tf.TensorSpec([], tf.bool)))
 
-    shapes, unreadable_mask = (values.numpy() for values in decode(tf.constant(pictures)))
+    shapes, unreadable_mask = (values.numpy() for values in decode(tf.constant(images)))
     assert shapes.prod(axis=1).max() <= 3 * 10**6 and (shapes[unreadable_mask] == (1, 1, 3)).all()
     same_mask = np.array([shape is None for shape in decoded]) == unreadable_mask
     assert 0.1 < np.mean(~unreadable_mask) < 0.5 and np.mean(same_mask) > 0.85, "these decoders differ, and take no GIF"
 
 
-def test_a_batch_of_damaged_pictures_is_answered(serve):
-    whole = mutations.whole_pictures(np.random.default_rng(0))[1]  # a PNG
-    batch = [picture for damaged in mutations.pictures(200, seed=1) for picture in (damaged, whole)]
+def test_a_batch_of_damaged_images_is_answered(serve):
+    whole = mutations.whole_images(np.random.default_rng(0))[1]  # a PNG
+    batch = [image for damaged in mutations.images(200, seed=1) for image in (damaged, whole)]
     found = {name: values.numpy() for name, values in serve(image_bytes=tf.constant(batch)).items()}
     assert not found["num_errors"][1::2].any() and 50 < found["num_errors"][::2].sum() < 200
     assert not found["num_faces"][found["num_errors"] == 1].any()
@@ -113,7 +113,7 @@ def test_a_network_with_code_in_it_is_never_run(tmp_path, monkeypatch):
     x = code(rnet.input)
     keras.Model(rnet.input, rnet(x), name="rnet").save(tmp_path / "rnet.keras")
     (tmp_path / "pnet.keras").write_bytes((tmp_path / "rnet.keras").read_bytes())
-    for load in (lambda: networks.load(tmp_path / "rnet.keras"), lambda: cascade.Cascade.from_workdir(tmp_path)):
+    for load in (lambda: networks.load(tmp_path / "rnet.keras"), lambda: cascade.Cascade.from_networks(tmp_path)):
         with pytest.raises(ValueError, match="expected a network that train.py has made"):
             load()
 
@@ -131,10 +131,10 @@ def test_a_network_with_code_in_it_is_never_run(tmp_path, monkeypatch):
 def test_nothing_is_unpacked_from_a_network(tmp_path):
     networks.build(stages.PNET).save(tmp_path / "whole.keras")
     climbing = dict.fromkeys(("../climbed", "/climbed", "assets/../../climbed", "assets/climbed"), b"x")
-    workdir = tmp_path / "deep" / "workdir"
-    workdir.mkdir(parents=True)
-    changed(tmp_path / "whole.keras", workdir / "pnet.keras", **climbing)
-    networks.load(workdir / "pnet.keras")
+    networks_dir = tmp_path / "deep" / "networks_dir"
+    networks_dir.mkdir(parents=True)
+    changed(tmp_path / "whole.keras", networks_dir / "pnet.keras", **climbing)
+    networks.load(networks_dir / "pnet.keras")
     assert not list(tmp_path.rglob("climbed")) and not pathlib.Path("/climbed").exists()
 
 

@@ -52,7 +52,7 @@ def installed_dir(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def portrait_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("picture") / "portrait.png"
+    path = tmp_path_factory.mktemp("image") / "portrait.png"
     image_files.write(path, sample_scenes.portraits()[0].pixels)
     return path
 

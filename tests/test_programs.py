@@ -112,12 +112,12 @@ def test_tensorflows_lines_come_when_they_are_asked_for():
 @pytest.mark.slow
 def test_a_build_and_a_training_come_without_tensorflows_lines(tmp_path):
     sample_files.write(tmp_path, 6, 6, 0)
-    few = ("--num_workers=2", "--num_shards=2", "--validation_share=0.3")
+    few = ("--num_workers=2", "--num_shards=2", "--validation_fraction=0.3")
     dataset = f"--dataset=wider_face:{tmp_path / 'wider'}"
     records = tmp_path / "records"
     assert errors_of("-m", "data_prep.build", "--stage=pnet", dataset, f"--out_dir={records}", *few) == ""
     short = ("--epochs=1", "--steps_per_epoch=2", "--batch_size=8")
-    run = ("train.py", "--stage=pnet", f"--records_dir={records}", f"--workdir={tmp_path / 'networks'}", *short)
+    run = ("train.py", "--stage=pnet", f"--records_dir={records}", f"--networks={tmp_path / 'networks'}", *short)
     assert errors_of(*run) == ""
 
 
@@ -153,3 +153,24 @@ def test_quiet_means_no_bar_even_on_a_terminal(monkeypatch):
 if __name__ == "__main__":
     name = sys.argv[1]
     print(json.dumps([main(name, "--help"), main(name, "--nosuch")]))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["--workdir=a=b"], ["--networks=a=b"]),
+        (["-workdir", "a"], ["--networks", "a"]),
+        (["--landmarks=alone", "--landmarks=five"], ["--train_only=landmarks", "--landmarks=five"]),
+        (["--protocol=weak_spots"], ["--protocol=breakdown"]),
+    ],
+)
+def test_flags_have_their_old_names_for_one_version(capsys, given, meant):
+    assert programs.with_new_names(given) == meant
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert f" is --{meant[0].lstrip('-').split('=a')[0]} now" in warning
+
+
+def test_new_names_and_what_is_no_flag_stay(capsys):
+    given = ["workdir", "pictures=1", "--networks=a", "--images=b"]
+    assert programs.with_new_names(given) == given
+    assert capsys.readouterr().err == ""

@@ -37,7 +37,7 @@ def write_official_lists(wider_dir):
         "event_list": cells([sample_files.EVENT]),
         "file_list": cells([cells([pathlib.Path(a.image_path).stem for a in annotations])]),
         "face_bbx_list": cells([cells(sides)]),
-        "gt_list": cells([cells([np.arange(1, len(of_picture) + 1)[:, None] for of_picture in sides])]),
+        "gt_list": cells([cells([np.arange(1, len(of_image) + 1)[:, None] for of_image in sides])]),
     }
     for setting in ("easy", "medium", "hard"):
         scipy.io.savemat(wider_dir / "wider_face_split" / f"wider_{setting}_val.mat", held)
@@ -48,9 +48,9 @@ def write_fddb(fddb_dir, annotations):
         (fddb_dir / name).mkdir(parents=True)
     lines = []
     for annotation in annotations:
-        picture = pathlib.Path(annotation.image_path)
-        shutil.copy(picture, fddb_dir / "originalPics" / "any")
-        lines += [f"any/{picture.stem}", str(len(annotation.boxes))]
+        image = pathlib.Path(annotation.image_path)
+        shutil.copy(image, fddb_dir / "originalPics" / "any")
+        lines += [f"any/{image.stem}", str(len(annotation.boxes))]
         for x1, y1, x2, y2 in annotation.boxes:
             lines.append(f"{(y2 - y1) / 2} {(x2 - x1) / 2} {np.pi / 2} {(x1 + x2) / 2} {(y1 + y2) / 2} 1")
     (fddb_dir / "FDDB-folds" / "FDDB-fold-09-ellipseList.txt").write_text("\n".join(lines))
@@ -89,7 +89,7 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
         f"DATA={photograph_dir}",
         f"WORK={work_dir}",
         "INIT_FROM=mtcnn_tf/weights",
-        "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_share=0.3 --landmark_trials_per_face=2",
+        "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_fraction=0.3 --landmark_trials_per_face=2",
         "TRAIN_FLAGS=--epochs=1 --steps_per_epoch=2 --batch_size=32 --learning_rate=0.000001 --precision=float32",
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
@@ -97,8 +97,8 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
     assert stored_thresholds.read(work_dir / "networks") is not None
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
     values = {f"{part.removeprefix('| ')}, {name}": value.removesuffix(" |") for part, name, value in rows}
-    assert values["FDDB, 2 pictures, upright boxes, recall at 10 / 50 / 100 / 500 false positives"].count("1.00") == 4
-    assert values["1 held-out pictures without faces, false alarms at score ≥ .5 / .7 / .9"] == "0 / 0 / 0"
+    assert values["FDDB, 2 images, upright boxes, recall at 10 / 50 / 100 / 500 false positives"].count("1.00") == 4
+    assert values["1 held-out images without faces, false positives at score ≥ .5 / .7 / .9"] == "0 / 0 / 0"
     assert {name.split(",")[0] for name in values} >= {"WIDER FACE", "LFPW test list", "faces ≥ 20 px"}
     assert any(name.startswith("people with and without masks: faces ≥ 20 px") for name in values)
 
@@ -115,13 +115,13 @@ def test_behind_an_rpn(photograph_dir, tmp_path):
         f"DATA={photograph_dir}",
         f"WORK={work_dir}",
         "INIT_FROM=mtcnn_tf/weights",
-        "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_share=0.3",
+        "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_fraction=0.3",
         "TRAIN_FLAGS=--epochs=1 --steps_per_epoch=2 --batch_size=8 --window=128 --learning_rate=0.000001",
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert (work_dir / "exported" / "rpn" / "1" / "saved_model.pb").is_file()
     assert len(stored_thresholds.read(work_dir / "networks")) == 2
-    assert "| FDDB, 2 pictures" in result.stdout
+    assert "| FDDB, 2 images" in result.stdout
 
 
 def test_without_photographs_it_says_what_it_needs(tmp_path):

@@ -27,7 +27,7 @@ from mtcnn_tf.models import networks
 from mtcnn_tf.records import crop_records, manifests
 from tests import warm_python
 from tests.data_prep import test_remote
-from tests.mtcnn_tf.training import easy_pictures
+from tests.mtcnn_tf.training import easy_images
 
 ROOT = pathlib.Path(__file__).parent.parent
 QUICK = ["--epochs=2", "--steps_per_epoch=12", "--batch_size=16", "--checkpoint_minutes=0.000001"]
@@ -76,15 +76,15 @@ def run(*flags):
     return process.returncode, output, errors
 
 
-def wait_for_step(process, workdir, step):
+def wait_for_step(process, networks_dir, step):
     """Waits until a checkpoint of at least `step` is there."""
-    while not any(int(path.name[5:14]) >= step for path in workdir.glob("*/checkpoints/step-*.npz")):
+    while not any(int(path.name[5:14]) >= step for path in networks_dir.glob("*/checkpoints/step-*.npz")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
 
 
-def history(workdir, stage="pnet"):
-    with open(workdir / stage / "history.csv") as file:
+def history(networks_dir, stage="pnet"):
+    with open(networks_dir / stage / "history.csv") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
 
@@ -92,37 +92,37 @@ def history(workdir, stage="pnet"):
 @pytest.mark.slow
 def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir, tmp_path):
     flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK]
-    status, output, _ = run(*flags, f"--workdir={tmp_path / 'quiet'}")
+    status, output, _ = run(*flags, f"--networks={tmp_path / 'quiet'}")
     assert status == 0
     assert [line[:9] for line in output.splitlines()] == ["epoch 1/2", "epoch 2/2"]
 
-    workdir = tmp_path / "disturbed"
-    process = start(*flags, f"--workdir={workdir}")
-    wait_for_step(process, workdir, 5)
+    networks_dir = tmp_path / "disturbed"
+    process = start(*flags, f"--networks={networks_dir}")
+    wait_for_step(process, networks_dir, 5)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     process.communicate()
 
-    process = start(*flags, f"--workdir={workdir}")
-    wait_for_step(process, workdir, 13)
+    process = start(*flags, f"--networks={networks_dir}")
+    wait_for_step(process, networks_dir, 13)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     if process.returncode:  # on a fast machine the last steps may be over before the signal arrives
         assert process.returncode == 130
         assert "train.py: stopped in epoch 2 after step" in errors
         assert "the same command goes on from the last checkpoint" in errors
-        status, output, _ = run(*flags, f"--workdir={workdir}")
+        status, output, _ = run(*flags, f"--networks={networks_dir}")
         assert (status, output.startswith("Going on in epoch 2 after step")) == (0, True)
 
-    assert history(workdir) == [pytest.approx(row, rel=1e-3, abs=1e-5) for row in history(tmp_path / "quiet")]
+    assert history(networks_dir) == [pytest.approx(row, rel=1e-3, abs=1e-5) for row in history(tmp_path / "quiet")]
     networks = [keras.saving.load_model(tmp_path / name / "pnet.keras") for name in ("disturbed", "quiet")]
     for x, y in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
 
     with flagsaver.flagsaver(), pytest.raises(SystemExit, match="learning_rate was 0.005 and is now 0.5"):
-        flags_module.FLAGS(["train.py", *flags, f"--workdir={workdir}", "--learning_rate=0.5"])
+        flags_module.FLAGS(["train.py", *flags, f"--networks={networks_dir}", "--learning_rate=0.5"])
         train.main(["train.py"])
-    description = json.loads((workdir / "pnet" / "config.json").read_text())
+    description = json.loads((networks_dir / "pnet" / "config.json").read_text())
     assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
 
 
@@ -137,12 +137,12 @@ def test_two_workers_train_like_one_process_with_the_same_batches(records_dir, t
     workers = []
     for index in range(2):
         monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}}))
-        workers.append(start(*flags, f"--workdir={tmp_path / 'two'}", "--strategy=multi_worker"))
+        workers.append(start(*flags, f"--networks={tmp_path / 'two'}", "--strategy=multi_worker"))
     told = [(worker.communicate(timeout=300), worker.returncode) for worker in workers]
     assert [status for _, status in told] == [0, 0], told
     assert [len(output.splitlines()) for (output, _), _ in told] == [2, 0]
     monkeypatch.delenv("TF_CONFIG")
-    assert run(*flags, f"--workdir={tmp_path / 'one'}")[0] == 0
+    assert run(*flags, f"--networks={tmp_path / 'one'}")[0] == 0
     assert history(tmp_path / "two") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
 
 
@@ -153,11 +153,11 @@ def test_one_worker_trains_like_one_process(records_dir, tmp_path, monkeypatch):
     flags = ["--stage=pnet", f"--records_dir={records_dir}", *QUICK, "--steps_per_epoch=2", "--batch_size=63"]
     flags += ["--noaugment", "--mix=2:2:2:2"]
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "worker", "index": 0}}))
-    worker = start(*flags, f"--workdir={tmp_path / 'worker'}", "--strategy=multi_worker")
+    worker = start(*flags, f"--networks={tmp_path / 'worker'}", "--strategy=multi_worker")
     told = worker.communicate(timeout=300)
     assert worker.returncode == 0, told
     monkeypatch.delenv("TF_CONFIG")
-    assert run(*flags, f"--workdir={tmp_path / 'one'}")[0] == 0
+    assert run(*flags, f"--networks={tmp_path / 'one'}")[0] == 0
     assert history(tmp_path / "worker") == [pytest.approx(row, rel=1e-3, abs=1e-4) for row in history(tmp_path / "one")]
 
 
@@ -165,7 +165,7 @@ def test_one_worker_trains_like_one_process(records_dir, tmp_path, monkeypatch):
 def test_records_may_lie_at_an_address(records_dir, tmp_path):
     """In this process, for no other one sees TensorFlow's file system in memory, which stands for a bucket."""
     address = test_remote.upload(records_dir, "ram://train")
-    flags = ["--stage=pnet", f"--records_dir={address}", f"--workdir={tmp_path}", *QUICK, "--steps_per_epoch=2"]
+    flags = ["--stage=pnet", f"--records_dir={address}", f"--networks={tmp_path}", *QUICK, "--steps_per_epoch=2"]
     with flagsaver.flagsaver():
         flags_module.FLAGS(["train.py", *flags])
         train.main(["train.py"])
@@ -176,7 +176,7 @@ def test_records_may_lie_at_an_address(records_dir, tmp_path):
 
 def test_flags_come_from_a_file_too(records_dir, tmp_path):
     (tmp_path / "flags").write_text("\n".join(["--stage=pnet", f"--records_dir={records_dir}", "--nosuch"]))
-    status, _, errors = run(f"--flagfile={tmp_path / 'flags'}", f"--workdir={tmp_path}")
+    status, _, errors = run(f"--flagfile={tmp_path / 'flags'}", f"--networks={tmp_path}")
     assert status == 1
     assert "Unknown command line flag 'nosuch'" in errors
 
@@ -185,24 +185,27 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
     "flags, sentence",
     [
         (["--stage=rnet"], "expected finished rnet records in .* found pnet records in .*; build them"),
-        (["--mix=3:1:1"], "--mix wants four shares negative:positive:part:landmark such as 3:1:1:2, got '3:1:1'"),
-        (["--mix=a:b:c:d"], "--mix wants four shares"),
-        (["--mix=0:0:0:0"], "--mix wants four shares"),
+        (["--mix=3:1:1"], "--mix wants four fractions negative:positive:part:landmark such as 3:1:1:2, got '3:1:1'"),
+        (["--mix=a:b:c:d"], "--mix wants four fractions"),
+        (["--mix=0:0:0:0"], "--mix wants four fractions"),
         (["--optimizer=nosuch"], "Keras has no optimizer 'nosuch'"),
         (["--optimizer_option=momentum"], "--optimizer_option wants NAME=VALUE"),
         (["--batch_size=0"], "batch_size must be above 0, got 0"),
         (["--learning_rate=nan"], "learning_rate must be above 0, got nan"),
         (["--box_weight=-1"], "loss_weights must be 0 or more"),
-        (["--workdir=gs://bucket/networks"], "--workdir needs a folder, got the address 'gs://bucket/networks'"),
+        (["--networks=gs://bucket/networks"], "--networks needs a folder, got the address 'gs://bucket/networks'"),
         (["--records_dir=ram://none"], "expected finished pnet records in ram://none/pnet, found no records"),
-        (["--landmarks=alone"], "landmarks_alone needs landmarks, and init_from, which says what stays as it is"),
+        (
+            ["--train_only=landmarks"],
+            "train_only=landmarks needs landmarks, and init_from, which says what stays as it is",
+        ),
         (["--strategy=multi_worker"], "the strategy multi_worker needs TF_CONFIG, and it is not set"),
         (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )
 def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):
     """In this process, since to start ten takes a minute."""
-    all_flags = ["train.py", "--stage=pnet", f"--records_dir={records_dir}", f"--workdir={tmp_path}", *flags]
+    all_flags = ["train.py", "--stage=pnet", f"--records_dir={records_dir}", f"--networks={tmp_path}", *flags]
     with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
         flags_module.FLAGS(all_flags)
         train.main(["train.py"])
@@ -214,12 +217,12 @@ def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):
 def test_landmarks_are_learnt_where_there_are_crops_for_them():
     def has_landmarks(flag, num_crops):
         with flagsaver.flagsaver():
-            flags_module.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--workdir=b", *flag])
+            flags_module.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--networks=b", *flag])
             return train._has_landmarks(num_crops)
 
     assert [has_landmarks([], count) for count in (0, 1)] == [False, True]
     assert not has_landmarks(["--landmarks=none"], 1)
-    for flag in ("--landmarks=five", "--landmarks=alone"):
+    for flag in ("--landmarks=five", "--train_only=landmarks"):
         assert has_landmarks([flag], 1)
         with pytest.raises(ValueError, match=f"{flag} needs landmark crops"):
             has_landmarks([flag], 0)
@@ -230,7 +233,7 @@ def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
     for shard in (tmp_path / "records").glob("pnet/train/*"):
         shard.write_bytes(shard.read_bytes()[:-5])
     status, _, errors = run(
-        "--stage=pnet", f"--records_dir={tmp_path / 'records'}", f"--workdir={tmp_path}", *QUICK, "--epochs=1"
+        "--stage=pnet", f"--records_dir={tmp_path / 'records'}", f"--networks={tmp_path}", *QUICK, "--epochs=1"
     )
     assert status == 1
     assert errors.splitlines()[-1].startswith("train.py: ")
@@ -238,39 +241,39 @@ def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def pictures_dir(tmp_path_factory):
-    """Records of the RPN: easy pictures."""
-    pictures = [easy_pictures.some_picture(seed) for seed in range(7)]
-    return easy_pictures.write(tmp_path_factory.mktemp("pictures"), pictures[:5], pictures[5:])
+def images_dir(tmp_path_factory):
+    """Records of the RPN: easy images."""
+    images = [easy_images.some_image(seed) for seed in range(7)]
+    return easy_images.write(tmp_path_factory.mktemp("images"), images[:5], images[5:])
 
 
 QUICK_RPN = ["--stage=rpn", "--epochs=2", "--steps_per_epoch=12", "--batch_size=4", "--window=64", "--ema=0.5"]
 
 
-def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(pictures_dir, tmp_path):
+def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp_path):
     anchors.write(tmp_path / "anchors.json", anchors.Anchors((16.0, 32.0, 60.0)))
-    flags = [*QUICK_RPN, f"--records_dir={pictures_dir}", f"--anchors={tmp_path / 'anchors.json'}"]
+    flags = [*QUICK_RPN, f"--records_dir={images_dir}", f"--anchors={tmp_path / 'anchors.json'}"]
     flags += ["--checkpoint_minutes=0.000001"]
-    status, output, errors = run(*flags, f"--workdir={tmp_path / 'quiet'}")
+    status, output, errors = run(*flags, f"--networks={tmp_path / 'quiet'}")
     assert status == 0, errors
     assert [line[:9] for line in output.splitlines()] == ["epoch 1/2", "epoch 2/2"] and "val_recall_at_100" in output
 
-    workdir = tmp_path / "killed"
-    process = start(*flags, f"--workdir={workdir}")
-    wait_for_step(process, workdir, 15)
+    networks_dir = tmp_path / "killed"
+    process = start(*flags, f"--networks={networks_dir}")
+    wait_for_step(process, networks_dir, 15)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     process.communicate()
-    status, output, errors = run(*flags, f"--workdir={workdir}")
+    status, output, errors = run(*flags, f"--networks={networks_dir}")
     assert status == 0 and output.startswith("Going on in epoch 2 after step"), errors
 
     quiet = [pytest.approx(row, rel=1e-4, abs=1e-6) for row in history(tmp_path / "quiet", "rpn")]
-    assert history(workdir, "rpn") == quiet
+    assert history(networks_dir, "rpn") == quiet
     there, here = (networks.load(tmp_path / name / "rpn.keras") for name in ("quiet", "killed"))
     assert networks.anchors_of(here).sizes == (16.0, 32.0, 60.0)
     for x, y in zip(there.get_weights(), here.get_weights(), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
-    facts = json.loads((workdir / "rpn" / "config.json").read_text())["facts"]
+    facts = json.loads((networks_dir / "rpn" / "config.json").read_text())["facts"]
     assert facts["num_images"] == {"train": 5, "validation": 2} and facts["positive_iou"] == 0.5
 
 
@@ -282,21 +285,21 @@ def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(pictures_dir, t
         (["--window=100"], "window must be a multiple of 32 pixels, got 100"),
         (["--ema=1"], "ema must be at least 0 and below 1, got 1"),
         (["--positive_iou=0.2"], "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1"),
-        (["--strategy=mirrored"], "expected --strategy=one_device for records of whole pictures, got mirrored"),
-        (["--records_dir=CROPS"], "expected records of whole pictures in .*/rpn, got records of crops"),
+        (["--strategy=mirrored"], "expected --strategy=one_device for records of whole images, got mirrored"),
+        (["--records_dir=CROPS"], "expected records of whole images in .*/rpn, got records of crops"),
         (["--records_dir=TINY"], "expected faces of at least 10 pixels to draw windows around, found none in 1 images"),
         (["--records_dir=DAMAGED"], "1 shards of .*/rpn are not what was written"),
         (["--records_dir=ram://none"], "expected finished rpn records in ram://none/rpn, found no records"),
         (["--init_from=ANCHORS"], "init_from must be a network like rpn .* differs in"),
     ],
 )
-def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(pictures_dir, tmp_path, flags, sentence):
-    tiny = easy_pictures.of_pixels(np.zeros((40, 40, 3), np.uint8), [[1, 1, 9, 9]])
-    easy_pictures.write(tmp_path / "TINY", [tiny])
-    shutil.copytree(pictures_dir, tmp_path / "CROPS")
+def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(images_dir, tmp_path, flags, sentence):
+    tiny = easy_images.of_pixels(np.zeros((40, 40, 3), np.uint8), [[1, 1, 9, 9]])
+    easy_images.write(tmp_path / "TINY", [tiny])
+    shutil.copytree(images_dir, tmp_path / "CROPS")
     manifest = tmp_path / "CROPS" / "rpn" / manifests.MANIFEST
-    manifest.write_text(manifest.read_text().replace('"pictures",', '"crops",', 1))
-    shutil.copytree(pictures_dir, tmp_path / "DAMAGED")
+    manifest.write_text(manifest.read_text().replace('"images",', '"crops",', 1))
+    shutil.copytree(images_dir, tmp_path / "DAMAGED")
     shard = next((tmp_path / "DAMAGED" / "rpn" / "train").iterdir())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
@@ -305,9 +308,11 @@ def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(pictures_dir, tmp_pa
         networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "ANCHORS.keras")
         flags = [f"--init_from={tmp_path / 'ANCHORS.keras'}"]
     flags = [re.sub("=([A-Z]+)$", rf"={tmp_path}/\1", flag) for flag in flags]
-    workdir = tmp_path / "workdir"
+    networks_dir = tmp_path / "networks_dir"
     with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
-        flags_module.FLAGS(["train.py", *QUICK_RPN, f"--records_dir={pictures_dir}", f"--workdir={workdir}", *flags])
+        flags_module.FLAGS(
+            ["train.py", *QUICK_RPN, f"--records_dir={images_dir}", f"--networks={networks_dir}", *flags]
+        )
         train.main(["train.py"])
     assert re.search(sentence, str(error.value)) and "\n" not in str(error.value)
-    assert not list(workdir.glob("*/checkpoints"))
+    assert not list(networks_dir.glob("*/checkpoints"))

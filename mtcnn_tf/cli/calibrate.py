@@ -1,9 +1,9 @@
-"""Chooses the thresholds of trained networks on pictures that were held out from their training.
+"""Chooses the thresholds of trained networks on images that were held out from their training.
 
-    mtcnn-calibrate --workdir=networks --dataset=wider_face:DIR --pictures=records/onet/held_out.txt
+    mtcnn-calibrate --networks=networks --dataset=wider_face:DIR --images=records/onet/held_out.txt
 
-Prints what they cost and keeps them in WORKDIR/weights.json, where whatever loads the networks looks for them. How they
-are chosen: `mtcnn_tf.evaluation.calibration`.
+Prints what they cost and keeps them in NETWORKS/weights.json, where whatever loads the networks looks for them. How
+they are chosen: `mtcnn_tf.evaluation.calibration`.
 """
 
 import functools
@@ -15,26 +15,26 @@ from absl import app, flags
 from mtcnn_tf import datasets, programs
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.detection import cascade, detector, stored_thresholds
-from mtcnn_tf.evaluation import calibration, reports, runs, selection
+from mtcnn_tf.evaluation import calibration, reports, saved_detections, subset
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder with the networks: rpn.keras or pnet.keras, and so on.", required=True
+_NETWORKS = flags.DEFINE_string(
+    "networks", None, "Folder with the networks: rpn.keras or pnet.keras, and so on.", required=True
 )
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
     None,
-    "NAME:DIR, repeatable, as in data_prep.build; its training part. Pictures of which not every face is annotated are "
+    "NAME:DIR, repeatable, as in data_prep.build; its training part. Images of which not every face is annotated are "
     "left out.",
     required=True,
 )
 _CLASS_NAME = flags.DEFINE_string(
     "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
 )
-_PICTURES = flags.DEFINE_string(
-    "pictures", None, "File with the pictures to look at, such as the held_out.txt of a build.", required=True
+_IMAGES = flags.DEFINE_string(
+    "images", None, "File with the images to look at, such as the held_out.txt of a build.", required=True
 )
 _KEEP_RECALL = flags.DEFINE_float(
-    "keep_recall", 0.97, "Share of the findable faces that must be found; a lower one is faster.", 0, 1
+    "keep_recall", 0.97, "Fraction of the findable faces that must be found; a lower one is faster.", 0, 1
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
     "min_face_size", cascade.MIN_FACE_SIZE, "Smallest face, in pixels, that is looked for and counts.", lower_bound=1
@@ -60,25 +60,25 @@ def _calibrate() -> None:
         annotations, unfit = sizes.fit_all(annotations)
         listed += [annotation for annotation in annotations if annotation.is_complete]
         problems += met + unfit
-    annotations, notes = selection.choose(listed, problems, ", ".join(_DATASET.value), _PICTURES.value)
+    annotations, notes = subset.choose(listed, problems, ", ".join(_DATASET.value), _IMAGES.value)
     paths = [annotation.image_path for annotation in annotations]
-    its_detector = detector.from_workdir(_WORKDIR.value)
+    its_detector = detector.from_networks(_NETWORKS.value)
     search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value)
 
     def find(thresholds: tuple[float, ...]) -> list:
         name = ", ".join(f"{threshold:.2f}" for threshold in thresholds)
-        return runs.detect(functools.partial(search, thresholds=thresholds), paths, name)
+        return saved_detections.detect(functools.partial(search, thresholds=thresholds), paths, name)
 
     choice = calibration.choose(find, annotations, _MIN_FACE_SIZE.value, _KEEP_RECALL.value, its_detector.stages)
     about = {
-        "pictures": len(paths),
+        "images": len(paths),
         "min_face_size": _MIN_FACE_SIZE.value,
         "keep_recall": _KEEP_RECALL.value,
         "figures": choice.reports["all chosen"].figures,
     }
-    stored_thresholds.write(_WORKDIR.value, choice.thresholds, about)
-    print(f"{len(paths):,} pictures", *notes, "", reports.table(choice.reports), "", sep="\n")
-    kept_in = os.path.join(_WORKDIR.value, stored_thresholds.FILE_NAME)
+    stored_thresholds.write(_NETWORKS.value, choice.thresholds, about)
+    print(f"{len(paths):,} images", *notes, "", reports.table(choice.reports), "", sep="\n")
+    kept_in = os.path.join(_NETWORKS.value, stored_thresholds.FILE_NAME)
     print(f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {kept_in}")
 
 

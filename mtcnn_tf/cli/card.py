@@ -13,7 +13,7 @@ _AT = (10, 50, 100)
 _SCORES = (
     (
         "wider_face.json",
-        "WIDER FACE, {pictures} validation pictures",
+        "WIDER FACE, {images} validation images",
         {
             "official AP, easy / medium / hard": [f"official_ap_{setting}" for setting in ("easy", "medium", "hard")],
             "AP, {num_faces_min20} faces ≥ 20 px": ["ap_min20"],
@@ -23,7 +23,7 @@ _SCORES = (
     ),
     (
         "fddb.json",
-        "FDDB, {pictures} pictures, upright boxes",
+        "FDDB, {images} images, upright boxes",
         {
             "AP, {num_faces} faces": ["ap"],
             "recall at 10 / 50 / 100 / 500 false positives": [f"recall_at_fp_{n}" for n in (*_AT, 500)],
@@ -42,13 +42,13 @@ _SCORES = (
     ),
     (
         "false_positives.json",
-        "{pictures} held-out pictures without faces",
-        {"false alarms at score ≥ .5 / .7 / .9": [f"num_fp_score_{score}" for score in (50, 70, 90)]},
+        "{images} held-out images without faces",
+        {"false positives at score ≥ .5 / .7 / .9": [f"num_fp_score_{score}" for score in (50, 70, 90)]},
     ),
 )
 """File → what was looked at, and a row's name → its figures. Words in braces are figures that all detectors share."""
 
-_WEAK_SPOTS = (("weak_spots.json", ""), ("masks/weak_spots.json", "people with and without masks: "))
+_WEAK_SPOTS = (("breakdown.json", ""), ("masks/breakdown.json", "people with and without masks: "))
 
 
 def main(argv: list[str]) -> None:
@@ -56,7 +56,7 @@ def main(argv: list[str]) -> None:
     if len(argv) != 2:
         raise app.UsageError("expected one folder, that of the scores")
     try:
-        print("\n".join([*scores(argv[1]), "", *weak_spots(argv[1])]))
+        print("\n".join([*scores(argv[1]), "", *breakdown(argv[1])]))
     except OSError as error:
         sys.exit(f"card: expected the scores of every protocol, which `make scores` writes: {error}")
 
@@ -67,7 +67,7 @@ def scores(directory: str) -> list[str]:
     for name, part, rows in _SCORES:
         held = _read(directory, name)
         results = held["results"]
-        shared = {**next(iter(results.values())), "pictures": held["pictures"]}
+        shared = {**next(iter(results.values())), "images": held["images"]}
         lines = lines or _head("public part", "figure", *results)
         for title, figures in rows.items():
             cells = [" / ".join(_text(of[figure]) for figure in figures) for of in results.values()]
@@ -75,7 +75,7 @@ def scores(directory: str) -> list[str]:
     return lines
 
 
-def weak_spots(directory: str) -> list[str]:
+def breakdown(directory: str) -> list[str]:
     """Lines of Markdown: a row for each sort of groups of faces, with their sizes and a column of recall a detector."""
     lines = []
     for name, prefix in _WEAK_SPOTS:

@@ -1,14 +1,14 @@
-"""Finds faces in pictures, videos and what a camera sees.
+"""Finds faces in images, videos and what a camera sees.
 
     mtcnn-detect SOURCE… --out_dir=found
     mtcnn-detect holiday/ film.mp4 --model=exported --every=3 --write=drawings,csv,crops
 
-A SOURCE is a picture, a folder of pictures, a quoted pattern such as '**/*.jpg', a video file, the http address of one
+A SOURCE is an image, a folder of images, a quoted pattern such as '**/*.jpg', a video file, the http address of one
 of these, or a camera: its number (0 is the first), its device, the address of its stream (Ctrl-C ends it). Into
 --out_dir go, as --write says,
 
-* `drawings`: each picture with its faces drawn in, as NAME.faces.jpg, each video as NAME.faces.mp4;
-* `json`: one detections.json, a list with an entry for each picture that could be read: its `picture` (the path as
+* `drawings`: each image with its faces drawn in, as NAME.faces.jpg, each video as NAME.faces.mp4;
+* `json`: one detections.json, a list with an entry for each image that could be read: its `image` (the path as
   given), `drawing`, `boxes`, `scores` and `landmarks`; and one for each frame of a video: `video`, `frame` (from 0),
   `seconds`, `identities` (the same number for the same face from frame to frame, as far as boxes overlap), and
   `reused`, true where --every had the frame not looked at;
@@ -34,7 +34,7 @@ from mtcnn_tf.images import image_files, videos
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Folder that export.py wrote, or workdir with trained networks. [the weights in the package]",
+    "Folder that export.py wrote, or networks_dir with trained networks. [the weights in the package]",
 )
 _OUT_DIR = flags.DEFINE_string("out_dir", "detections", "Folder for what is written; made if need be.")
 _WRITE = flags.DEFINE_list("write", ["drawings", "json"], f"What is written: any of {', '.join(results.KINDS)}.")
@@ -44,15 +44,15 @@ _MIN_FACE_SIZE = flags.DEFINE_float(
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds", None, "Scores to exceed after each network, such as P-Net, R-Net, O-Net. [stored with the model]"
 )
-_MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in a picture. [all]", lower_bound=1)
+_MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in an image. [all]", lower_bound=1)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     image_files.MAX_PIXELS,
-    "A picture file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
+    "An image file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
     lower_bound=1,
 )
 _TRY_ROTATIONS = flags.DEFINE_bool(
-    "try_rotations", False, "Search also turned by 90°, 180° and 270°; takes four times as long."
+    "try_rotations", False, "Search also rotated by 90°, 180° and 270°; takes four times as long."
 )
 _EVERY = flags.DEFINE_integer(
     "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
@@ -62,7 +62,7 @@ _EVERY = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Detects faces in the sources named on the command line."""
     if not argv[1:]:
-        raise app.UsageError("expected at least one picture, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
+        raise app.UsageError("expected at least one image, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
     _check_write(_WRITE.value)
     try:
         thresholds = programs.parse_thresholds(_THRESHOLDS.value)
@@ -102,9 +102,9 @@ def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tu
     try:
         for source in tqdm.tqdm(found, unit="source", disable=True if len(found) == 1 else None):
             try:
-                if source.kind == "picture":
+                if source.kind == "image":
                     image = image_files.as_rgb(sources.fetch(source.name), max_pixels=_MAX_PIXELS.value)
-                    out.add_picture(source.name, source.stem, image, find_faces(image))
+                    out.add_image(source.name, source.stem, image, find_faces(image))
                 else:
                     _watch(source, find_faces, out)
             except (OSError, ValueError, MemoryError) as error:

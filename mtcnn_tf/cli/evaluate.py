@@ -4,7 +4,7 @@
 
 Any number of detectors, each given by a flag, are laid side by side: prints a table and writes PROTOCOL.json,
 PROTOCOL.png (the curves) and, for each detector, what it found: PROTOCOL-detections-NAME.npz. Scoring can be repeated
-from these files with --detections, without looking at the pictures again.
+from these files with --detections, without looking at the images again.
 """
 
 import functools
@@ -23,25 +23,25 @@ from mtcnn_tf.datasets import folder, points, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.detection import cascade, detector
 from mtcnn_tf.evaluation import (
+    breakdown,
     curves,
     false_positives,
     fddb,
     landmarks,
     proposals,
     reports,
-    runs,
-    selection,
-    weak_spots,
+    saved_detections,
+    subset,
     wider_face,
 )
 from mtcnn_tf.images import drawing, image_files
 
-PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "weak_spots")
+PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "breakdown")
 
 _PROPOSAL_THRESHOLD = 0.01
 """Of the first stage; R-Net's is 0."""
 _NUM_DRAWN = 20
-"""Pictures with the worst false alarms that are drawn."""
+"""Images with the worst false positives that are drawn."""
 _MAX_PROPOSALS = 4096
 """Enough for the curve up to its end at 3,000 proposals."""
 
@@ -49,26 +49,28 @@ _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", 
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir",
     None,
-    "The data set, as it is published. [in weak_spots WIDER FACE, or NAME:DIR as in data_prep.build]",
+    "The data set, as it is published. [in breakdown WIDER FACE, or NAME:DIR as in data_prep.build]",
     required=True,
 )
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo in weak_spots: the class that is looked for; by default all classes."
+    "class_name", None, "voc, coco and yolo in breakdown: the class that is looked for; by default all classes."
 )
-_PICTURES = flags.DEFINE_string(
-    "pictures",
+_IMAGES = flags.DEFINE_string(
+    "images",
     None,
-    "File with a picture in each line, by the last parts of its path (such as EVENT/NAME.jpg), or the held_out.txt of "
+    "File with an image in each line, by the last parts of its path (such as EVENT/NAME.jpg), or the held_out.txt of "
     "a build: only these are looked at. [all]",
 )
 _MODEL = flags.DEFINE_multi_string(
-    "model", [], "Folder that export.py wrote, or workdir with trained networks; NAME=DIR gives it a name. Repeatable."
+    "model",
+    [],
+    "Folder that export.py wrote, or networks_dir with trained networks; NAME=DIR gives it a name. Repeatable.",
 )
 _DETECTOR = flags.DEFINE_multi_string(
     "detector",
     [],
-    "MODULE:CALLABLE from a picture (RGB, uint8 [H, W, 3]) to mtcnn_tf.Detections; NAME=MODULE:CALLABLE gives it a "
+    "MODULE:CALLABLE from an image (RGB, uint8 [H, W, 3]) to mtcnn_tf.Detections; NAME=MODULE:CALLABLE gives it a "
     "name. Repeatable.",
 )
 _DETECTIONS = flags.DEFINE_multi_string(
@@ -96,13 +98,13 @@ class Task(NamedTuple):
     """A protocol on a data set."""
 
     annotations: list
-    """The pictures, each with an `image_path`, and what is in them."""
+    """The images, each with an `image_path`, and what is in them."""
     report: Callable[[list, list[faces.Detections]], reports.Report]
-    """Annotations and detections of the same pictures → what the protocol says."""
+    """Annotations and detections of the same images → what the protocol says."""
     notes: list[str]
     """What a reader of the figures must know."""
-    turns: list[float] | None = None
-    """How many degrees each picture is turned; None for not at all."""
+    rotations: list[float] | None = None
+    """How many degrees each image is rotated; None for not at all."""
 
 
 def main(argv: list[str]) -> None:
@@ -122,32 +124,34 @@ def evaluate() -> None:
     task = _prepare()
     paths = [annotation.image_path for annotation in task.annotations]
     names = [files.relative(path, _dataset()[1]) for path in paths]
-    if task.turns:
-        names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.turns, strict=True)]
-    loaders = _loaders(functools.partial(_detect, paths, task.turns), names)
+    if task.rotations:
+        names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.rotations, strict=True)]
+    loaders = _loaders(functools.partial(_detect, paths, task.rotations), names)
     os.makedirs(out_dir, exist_ok=True)
     found = {}
     for name, look in loaders.items():
         found[name] = look()
         stem = re.sub("[^A-Za-z0-9.]+", "_", name).strip("_")
-        runs.save(os.path.join(out_dir, f"{protocol}-detections-{stem}.npz"), names, found[name])
+        saved_detections.save(os.path.join(out_dir, f"{protocol}-detections-{stem}.npz"), names, found[name])
         if protocol == "false_positives":
             _draw_worst(paths, found[name], os.path.join(out_dir, f"{protocol}-worst-{stem}"))
     results = {name: task.report(task.annotations, detections) for name, detections in found.items()}
-    about = {"protocol": protocol, "pictures": len(paths), "notes": task.notes, "settings": _settings()}
+    about = {"protocol": protocol, "images": len(paths), "notes": task.notes, "settings": _settings()}
     reports.write_json(os.path.join(out_dir, f"{protocol}.json"), about, results)
     if any(result.curves for result in results.values()):
-        reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} pictures", results)
-    print(f"{protocol}: {len(paths):,} pictures", *task.notes, "", reports.table(results), "", sep="\n")
+        reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} images", results)
+    print(f"{protocol}: {len(paths):,} images", *task.notes, "", reports.table(results), "", sep="\n")
     print(f"The table, the curves and what was found are in {out_dir}")
 
 
-def _detect(paths: list[str], turns: list[float] | None, find: runs.Find, name: str) -> list[faces.Detections]:
-    return runs.detect(find, paths, name, turns)
+def _detect(
+    paths: list[str], rotations: list[float] | None, find: saved_detections.Find, name: str
+) -> list[faces.Detections]:
+    return saved_detections.detect(find, paths, name, rotations)
 
 
 def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_dir: str) -> None:
-    """Writes the pictures with the highest scores, those drawn in, worst first."""
+    """Writes the images with the highest scores, those drawn in, worst first."""
     os.makedirs(drawing_dir, exist_ok=True)
     for number, at in enumerate(false_positives.worst(detections, _NUM_DRAWN), 1):
         drawn = drawing.draw(image_files.read(paths[at]), detections[at])
@@ -156,7 +160,7 @@ def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_di
 
 def _settings() -> dict:
     """The flags that a figure depends on."""
-    held = (_SPLIT, _CLASS_NAME, _PICTURES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
+    held = (_SPLIT, _CLASS_NAME, _IMAGES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
     return {flag.name: flag.value for flag in held}
 
 
@@ -167,7 +171,7 @@ def _prepare() -> Task:
         "landmarks": _prepare_landmarks,
         "proposals": _prepare_proposals,
         "false_positives": _prepare_false_positives,
-        "weak_spots": _prepare_weak_spots,
+        "breakdown": _prepare_breakdown,
     }[_PROTOCOL.value]()
 
 
@@ -179,13 +183,13 @@ def _prepare_wider_face() -> Task:
     official = wider_face.read_official(directory)
     num_listed = len(official["hard"])
     if len(annotations) < num_listed:
-        notes.append(f"Official figures are of these pictures, not of all {num_listed:,}: not comparable to published.")
+        notes.append(f"Official figures are of these images, not of all {num_listed:,}: not comparable to published.")
     return Task(annotations, functools.partial(wider_face.report, official=official), notes)
 
 
 def _prepare_fddb() -> Task:
-    pictures, notes = _chosen(*fddb_ellipses.read_ellipses(_DATASET_DIR.value))
-    return Task(pictures, functools.partial(fddb.report, sizes=fddb.picture_sizes(pictures)), notes)
+    images, notes = _chosen(*fddb_ellipses.read_ellipses(_DATASET_DIR.value))
+    return Task(images, functools.partial(fddb.report, sizes=fddb.image_sizes(images)), notes)
 
 
 def _prepare_landmarks() -> Task:
@@ -206,40 +210,40 @@ def _prepare_false_positives() -> Task:
     return Task(annotations, false_positives.report, notes)
 
 
-def _prepare_weak_spots() -> Task:
+def _prepare_breakdown() -> Task:
     name, directory = _dataset()
     split = _SPLIT.value or ("val" if name == "wider_face" else "train")
     listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
     listed, unfit = sizes.fit_all(listed)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
-        f"{attribute} {word}": [values == value for values in of_pictures]
-        for attribute, of_pictures in attributes.items()
+        f"{attribute} {word}": [values == value for values in of_images]
+        for attribute, of_images in attributes.items()
         for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
     }
-    views, notes = _chosen(weak_spots.upright(listed, groups), problems + unfit)
-    views += weak_spots.turned(views)
-    notes.append(f"Pictures are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
-    return Task(views, weak_spots.report, notes, [view.degrees for view in views])
+    views, notes = _chosen(breakdown.upright(listed, groups), problems + unfit)
+    views += breakdown.rotated(views)
+    notes.append(f"Images are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
+    return Task(views, breakdown.report, notes, [view.degrees for view in views])
 
 
 def _dataset() -> tuple[str, str]:
-    """Format and folder of the data set that weak_spots looks at; the other protocols have one format each."""
+    """Format and folder of the data set that breakdown looks at; the other protocols have one format each."""
     name, _, directory = _DATASET_DIR.value.partition(":")
     return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
 
 
 def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
-    """Of what a reader gave, the pictures to look at, and what to say about it; see `selection.choose`."""
-    return selection.choose(listed, problems, _dataset()[1], _PICTURES.value)
+    """Of what a reader gave, the images to look at, and what to say about it; see `subset.choose`."""
+    return subset.choose(listed, problems, _dataset()[1], _IMAGES.value)
 
 
 def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
     """Name of each detector → a function that has its detections. Detectors are loaded at once, so that errors show.
 
     Args:
-        detect: Called with a detector and its name, has what it finds in all pictures.
-        names: Those of the pictures in files of earlier runs.
+        detect: Called with a detector and its name, has what it finds in all images.
+        names: Those of the images in files of earlier runs.
     """
     thresholds = programs.parse_thresholds(_THRESHOLDS.value)
     named = {}
@@ -256,26 +260,26 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
     for text in _DETECTOR.value:
         add(text, lambda name, value: functools.partial(detect, _load_callable(value), name))
     for text in _DETECTIONS.value:
-        add(text, lambda name, value: functools.partial(runs.load, value, names))
+        add(text, lambda name, value: functools.partial(saved_detections.load, value, names))
     if not named:
         raise ValueError("expected a detector: --model=DIR, --detector=MODULE:CALLABLE or --detections=FILE")
     return named
 
 
-def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> runs.Find:
+def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> saved_detections.Find:
     until = "onet"
     if _PROTOCOL.value != "proposals":
         found = detector.load(model_dir)
     else:
         until = _UNTIL.value or stages.in_folder(model_dir)[0].name
         caps = {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
-        found = detector.from_workdir(model_dir, until, **caps)
+        found = detector.from_networks(model_dir, until, **caps)
         thresholds = thresholds or (_PROPOSAL_THRESHOLD, 0.0)[: len(found.stages)]
     programs.check_thresholds(thresholds, found.stages)
     return functools.partial(found, until=until, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
 
 
-def _load_callable(spec: str) -> runs.Find:
+def _load_callable(spec: str) -> saved_detections.Find:
     """The function that MODULE:CALLABLE names; modules are looked for in the current folder, too."""
     module_name, _, name = spec.partition(":")
     sys.path.insert(0, os.getcwd())

@@ -38,7 +38,7 @@ class Results:
         os.makedirs(out_dir, exist_ok=True)
         self._out_dir = out_dir
         self._kinds = kinds
-        self._counts = {"faces": 0, "pictures": 0, "frames": 0}
+        self._counts = {"faces": 0, "images": 0, "frames": 0}
         self._open_files = contextlib.ExitStack()
         self._lists = {kind: self._open(kind) for kind in LISTS if kind in kinds}
         self._json = _JsonList(self._lists["json"]) if "json" in kinds else None
@@ -56,13 +56,13 @@ class Results:
         self._open_files.close()
 
     def summary(self) -> str:
-        """What was written, in a few words: "8 faces in 2 pictures"."""
-        where = [f"{self._counts[what]} {what}" for what in ("pictures", "frames") if self._counts[what]]
-        return f"{self._counts['faces']} faces in {' and '.join(where) or '0 pictures'}"
+        """What was written, in a few words: "8 faces in 2 images"."""
+        where = [f"{self._counts[what]} {what}" for what in ("images", "frames") if self._counts[what]]
+        return f"{self._counts['faces']} faces in {' and '.join(where) or '0 images'}"
 
-    def add_picture(self, name: str, stem: str, image: np.ndarray, found: faces.Detections) -> None:
-        """Writes what was found in a picture."""
-        entry = {"picture": name}
+    def add_image(self, name: str, stem: str, image: np.ndarray, found: faces.Detections) -> None:
+        """Writes what was found in an image."""
+        entry = {"image": name}
         if "drawings" in self._kinds:
             entry["drawing"] = f"{stem}.faces.jpg"
             image_files.write(os.path.join(self._out_dir, entry["drawing"]), drawing.draw(image, found))
@@ -96,14 +96,14 @@ class Results:
             for crop_name, crop in zip(entry["crops"], _crops(image, found), strict=True):
                 image_files.write(os.path.join(self._out_dir, crop_name), crop)
         self._counts["faces"] += len(found)
-        self._counts["frames" if "frame" in entry else "pictures"] += 1
+        self._counts["frames" if "frame" in entry else "images"] += 1
         entry |= found.to_dict()
         if self._json:
             self._json.add(entry)
         if self._lines:
             self._lines.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")
         if self._rows:
-            source = entry.get("picture", entry.get("video"))
+            source = entry.get("image", entry.get("video"))
             for face, identity in zip(found, entry.get("identities", [""] * len(found)), strict=True):
                 numbers = (*face.box, face.score, *face.landmarks.ravel())
                 texts = ("" if np.isnan(number) else f"{number:.6g}" for number in numbers)

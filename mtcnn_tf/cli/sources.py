@@ -1,4 +1,4 @@
-"""What a command line names: pictures, folders and patterns of them, videos, cameras."""
+"""What a command line names: images, folders and patterns of them, videos, cameras."""
 
 import glob
 import os
@@ -8,20 +8,20 @@ import urllib.parse
 import urllib.request
 from typing import NamedTuple
 
-from mtcnn_tf.datasets import folder, listing
+from mtcnn_tf.datasets import annotation_lists, folder
 from mtcnn_tf.images import image_files, videos
 
 VIDEO_ENDINGS = (".avi", ".m3u8", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 _MOST_BYTES = 1 << 28
-"""Of a picture at an address."""
+"""Of an image at an address."""
 _SECONDS = 30
 
 
 class Source(NamedTuple):
-    """A picture, a video or a camera."""
+    """An image, a video or a camera."""
 
     kind: str
-    """"picture", "video" or "camera"."""
+    """"image", "video" or "camera"."""
     name: str
     """Its path or address, or the camera's number, as given."""
     stem: str
@@ -32,10 +32,10 @@ def find(arguments: list[str], passed_over_dir: str) -> tuple[list[Source], list
     """The sources that `arguments` name, in their order, and a sentence for each argument that names none.
 
     Args:
-        arguments: Each a picture, a folder (all pictures in it and in its folders), a pattern (such as `*.jpg`, or
-            `**/*.jpg` with all folders), a video file, which its ending tells, the address of a picture, a video or a
+        arguments: Each an image, a folder (all images in it and in its folders), a pattern (such as `*.jpg`, or
+            `**/*.jpg` with all folders), a video file, which its ending tells, the address of an image, a video or a
             stream, or the number or the device of a camera.
-        passed_over_dir: Of folders, pictures in here are left out: what was drawn before is no picture to look at.
+        passed_over_dir: Of folders, images in here are left out: what was drawn before is no image to look at.
     """
     named, problems = [], []
     for argument in arguments:
@@ -44,30 +44,30 @@ def find(arguments: list[str], passed_over_dir: str) -> tuple[list[Source], list
         unread = [problem.where for problem in folder.read(argument)[1]] if os.path.isdir(argument) else []
         if unread:
             problems.append(
-                f"passed over {len(unread)} pictures of {argument!r} that can't be read, the first {unread[0]!r}; "
+                f"passed over {len(unread)} images of {argument!r} that can't be read, the first {unread[0]!r}; "
                 f"{image_files.NEEDS_HEIF}"
             )
         if not found:
             what = "folder" if os.path.isdir(argument) else "pattern"
-            problems.append(f"expected pictures, found none by the {what} {argument!r}; check it")
+            problems.append(f"expected images, found none by the {what} {argument!r}; check it")
     return [
         Source(*pair, stem) for pair, stem in zip(named, _stems([name for _, name in named]), strict=True)
     ], problems
 
 
 def fetch(name: str) -> str | bytes:
-    """A picture's path; of one at an http address its contents.
+    """An image's path; of one at an http address its contents.
 
     Raises:
         OSError: The address doesn't answer.
-        ValueError: There is more than a picture has.
+        ValueError: There is more than an image has.
     """
     if not videos.is_address(name):
         return name
     with _opened(name) as answer:
         contents = answer.read(_MOST_BYTES + 1)
     if len(contents) > _MOST_BYTES:
-        raise ValueError(f"expected a picture of at most {_MOST_BYTES:,} bytes, got more from {name!r}")
+        raise ValueError(f"expected an image of at most {_MOST_BYTES:,} bytes, got more from {name!r}")
     return contents
 
 
@@ -86,14 +86,14 @@ def _kind_at(address: str) -> str:
     path = urllib.parse.urlsplit(address).path.lower()
     if not address.lower().startswith("http"):
         return "camera"
-    if listing.is_picture(path) or path.endswith(VIDEO_ENDINGS):
-        return "picture" if listing.is_picture(path) else "video"
+    if annotation_lists.is_image(path) or path.endswith(VIDEO_ENDINGS):
+        return "image" if annotation_lists.is_image(path) else "video"
     try:
         with _opened(address) as answer:
             sort = answer.headers.get_content_maintype()
     except OSError:
-        return "picture"  # that it can't be read is told when it is read
-    return {"image": "picture", "multipart": "camera"}.get(sort, "video")
+        return "image"  # that it can't be read is told when it is read
+    return {"image": "image", "multipart": "camera"}.get(sort, "video")
 
 
 def _is_device(path: str) -> bool:
@@ -106,18 +106,18 @@ def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
     if os.path.isdir(argument):
         paths = [annotation.image_path for annotation in folder.read(argument)[0]]
         real = [pathlib.Path(os.path.realpath(path)) for path in paths]
-        return [("picture", p) for p, at in zip(paths, real, strict=True) if not at.is_relative_to(passed_over_dir)]
+        return [("image", p) for p, at in zip(paths, real, strict=True) if not at.is_relative_to(passed_over_dir)]
     if os.path.isfile(argument):
-        return [("video" if argument.lower().endswith(VIDEO_ENDINGS) else "picture", argument)]
+        return [("video" if argument.lower().endswith(VIDEO_ENDINGS) else "image", argument)]
     if videos.is_address(argument):
         return [(_kind_at(argument), argument)]
     if argument.isdecimal() or _is_device(argument):
         return [("camera", argument)]
     if glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
-        # Of a pattern with all folders the folders match too, and their pictures would be looked at twice.
+        # Of a pattern with all folders the folders match too, and their images would be looked at twice.
         return [source for match in matches if os.path.isfile(match) for source in _named_by(match, passed_over_dir)]
-    return [("picture", argument)]  # that there is none is told when it is read
+    return [("image", argument)]  # that there is none is told when it is read
 
 
 def _stems(names: list[str]) -> list[str]:

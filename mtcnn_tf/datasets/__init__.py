@@ -1,21 +1,21 @@
 """Reads annotated photographs: one module per format on disk, each with `read(directory, split)`.
 
-Most are *complete*: a region of their pictures without a box is background, and negatives may be cut there. The point
-sets `points`, `mtfl` and `celeba` label one face a picture and show other people, too: `five_points.annotate`, through
+Most are *complete*: a region of their images without a box is background, and negatives may be cut there. The point
+sets `points`, `mtfl` and `celeba` label one face an image and show other people, too: `five_points.annotate`, through
 which all of them go, marks them not complete.
-A picture of which a face's line was damaged isn't complete in any format.
+An image of which a face's line was damaged isn't complete in any format.
 
-Readers parse text. They open no picture (but for `yolo`, whose numbers are fractions of it): one that is missing, or
+Readers parse text. They open no image (but for `yolo`, whose numbers are fractions of it): one that is missing, or
 a box outside of it, is found when it is opened.
 """
 
 from mtcnn_tf import faces
 from mtcnn_tf.datasets import (
+    annotation_lists,
     celeba,
     coco,
     fddb,
     folder,
-    listing,
     mtfl,
     points,
     voc,
@@ -41,9 +41,9 @@ NAMES_WITH_CLASSES = ("voc", "coco", "yolo")
 
 
 def alarms(spec: str, problems: list[faces.Problem]) -> list[str]:
-    """A sentence for each sort of problem that makes the whole set suspicious: faces without picture or class."""
+    """A sentence for each sort of problem that makes the whole set suspicious: faces without image or class."""
     sentences = []
-    for what in (listing.NO_PICTURE, listing.NO_CLASS):
+    for what in (annotation_lists.NO_IMAGE, annotation_lists.NO_CLASS):
         met = [problem for problem in problems if problem.what == what]
         if met:
             sentences.append(f"{spec} should say where every face belongs, {len(met):,} × {what}; the first: {met[0]}")
@@ -61,7 +61,7 @@ def read(
         class_name: For `voc`, `coco` and `yolo` the class that is a face, None for all; without meaning for the others.
 
     Raises:
-        ValueError: An unknown name, split or class, or a set without a single picture that can be used.
+        ValueError: An unknown name, split or class, or a set without a single image that can be used.
         FileNotFoundError: No such directory or list.
     """
     name, _, directory = spec.partition(":")
@@ -71,5 +71,5 @@ def read(
     annotations, problems = _MODULES[name].read(directory, split, **options)
     if not annotations:
         first = f" (the first of {len(problems)} problems: {problems[0]})" if problems else ""
-        raise ValueError(f"{spec} should hold pictures for the split {split!r}, none was found{first}; check it")
+        raise ValueError(f"{spec} should hold images for the split {split!r}, none was found{first}; check it")
     return annotations, problems

@@ -1,15 +1,15 @@
 """CelebA: `Anno/list_landmarks_celeba.txt` and `Eval/list_eval_partition.txt`, or the same lists as CSV.
 
 Liu, Luo, Wang, Tang, "Deep Learning Face Attributes in the Wild", 2015. The lists with *align* in their name speak of
-other, cropped pictures; they are read where those in the wild are missing, as in the set that is passed on as CSV.
-`list_bbox_celeba` is not read: its boxes are loose (that of the first picture is a sixth wider and a third higher), and
+other, cropped images; they are read where those in the wild are missing, as in the set that is passed on as CSV.
+`list_bbox_celeba` is not read: its boxes are loose (that of the first image is a sixth wider and a third higher), and
 the points say better where WIDER FACE's annotators would have drawn the box, see `five_points.boxes_round`.
 """
 
 import os
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import five_points, listing, places
+from mtcnn_tf.datasets import annotation_lists, five_points, places
 
 PARTITIONS = {"train": "0", "val": "1", "test": "2"}
 _ENDINGS = (".txt", ".csv")
@@ -32,24 +32,28 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         ValueError: Another split.
         FileNotFoundError: No such directory or list.
     """
-    path = listing.find_list(directory, dict.fromkeys(PARTITIONS, _LANDMARKS), split)
-    partition_path = listing.find_list(directory, dict.fromkeys(PARTITIONS, _PARTITION), split)
+    path = annotation_lists.find_list(directory, dict.fromkeys(PARTITIONS, _LANDMARKS), split)
+    partition_path = annotation_lists.find_list(directory, dict.fromkeys(PARTITIONS, _PARTITION), split)
     partition_of = dict(text.rsplit(None, 1) for _, text in _read_lines(partition_path) if " " in text)
     names, landmarks, wheres, problems = [], [], [], []
     lines = _read_lines(path)
-    rows = [line for line in lines if listing.is_picture(line[1].split()[0])]  # without count and names of columns
+    rows = [
+        line for line in lines if annotation_lists.is_image(line[1].split()[0])
+    ]  # without count and names of columns
     count = lines[0][1] if lines else "no line"
     if path.endswith(".txt") and count != str(len(rows)):
-        problems.append(listing.problem(path, 1, "the count does not match", f"{count[:20]}, {len(rows)} lines follow"))
+        problems.append(
+            annotation_lists.problem(path, 1, "the count does not match", f"{count[:20]}, {len(rows)} lines follow")
+        )
     for number, text in rows:
-        name, numbers = listing.split_row(text, 10)
+        name, numbers = annotation_lists.split_row(text, 10)
         if numbers is None:
-            problems.append(listing.problem(path, number, "a line without a path and 10 numbers", text))
+            problems.append(annotation_lists.problem(path, number, "a line without a path and 10 numbers", text))
         elif name not in partition_of:
-            problems.append(listing.problem(path, number, "a picture that belongs to no partition", text))
-        elif listing.by_value(partition_of[name]) == PARTITIONS[split]:
-            if listing.picture_path("", name) is None:
-                problems.append(listing.problem(path, number, listing.OUTSIDE, text))
+            problems.append(annotation_lists.problem(path, number, "an image that belongs to no partition", text))
+        elif annotation_lists.by_value(partition_of[name]) == PARTITIONS[split]:
+            if annotation_lists.image_path("", name) is None:
+                problems.append(annotation_lists.problem(path, number, annotation_lists.OUTSIDE, text))
                 continue
             names.append([name])
             landmarks.append(numbers.reshape(5, 2))
@@ -60,13 +64,13 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     return annotations, problems + without_extent
 
 
-def _read_lines(path: str) -> list[listing.Line]:
-    """As `listing.read_lines`; commas part words as blanks do."""
-    lines = [(number, text.replace(",", " ").strip()) for number, text in listing.read_lines(path)]
+def _read_lines(path: str) -> list[annotation_lists.Line]:
+    """As `annotation_lists.read_lines`; commas part words as blanks do."""
+    lines = [(number, text.replace(",", " ").strip()) for number, text in annotation_lists.read_lines(path)]
     return [(number, text) for number, text in lines if text]
 
 
 def _image_dir(directory: str, name: str) -> str:
-    """Where the pictures lie: in `Img`, or beside it."""
+    """Where the images lie: in `Img`, or beside it."""
     found = os.path.join(directory, name)
     return found if files.is_dir(found) else os.path.join(directory, "Img", name)

@@ -1,7 +1,7 @@
 """COCO's JSON: `images`, `annotations` with `bbox` as `x y w h`, `categories` with the names of keypoints.
 
 Lin et al., "Microsoft COCO: Common Objects in Context", 2014. COCO's *left* is the person's left; where a set names its
-keypoints by the picture, the points themselves show it, see `five_points.in_picture_order`.
+keypoints by the image, the points themselves show it, see `five_points.in_image_order`.
 """
 
 import collections
@@ -12,11 +12,11 @@ import re
 import numpy as np
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import five_points, listing, places
+from mtcnn_tf.datasets import annotation_lists, five_points, places
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
-_WITHOUT_NAME = "a picture without file_name or an id of its own"
+_WITHOUT_NAME = "an image without file_name or an id of its own"
 
 
 def read(
@@ -24,13 +24,13 @@ def read(
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     """Annotations in the order of the file's `images`, and what was wrong in it.
 
-    Crowds (and what is marked `ignore`) become `ignored`; keypoints with visibility 0 are unknown. A picture with a
-    face whose box or class can't be read keeps its sound faces but is not complete. Where a face belongs to no picture
+    Crowds (and what is marked `ignore`) become `ignored`; keypoints with visibility 0 are unknown. An image with a
+    face whose box or class can't be read keeps its sound faces but is not complete. Where a face belongs to no image
     none of them is, for any may show it.
 
     Args:
         directory: Holds `annotations/*{split}*.json`, or one JSON file there or in the directory itself, or
-            `{split}/*.coco.json`; pictures are looked for in all its folders, see `places.locate`.
+            `{split}/*.coco.json`; images are looked for in all its folders, see `places.locate`.
         split: 'train', 'val' or 'test'.
         class_name: The category that is a face; the others aren't. None: every one is.
 
@@ -41,44 +41,44 @@ def read(
     path = _find_file(directory, split)
     content = _load(path)
     categories = _with_values({str(c.get("id")): c for c in content["categories"]})
-    listing.check_class_name(class_name, {str(c.get("name", "")) for c in content["categories"]}, directory)
-    pictures, problems = _pictures(content["images"], path)
-    by_id, all_attached = _with_values(pictures), True
+    annotation_lists.check_class_name(class_name, {str(c.get("name", "")) for c in content["categories"]}, directory)
+    images, problems = _images(content["images"], path)
+    by_id, all_attached = _with_values(images), True
     for index, entry in enumerate(content["annotations"]):
         where = f"{path}: annotation {index}"
         category = _find(categories, entry.get("category_id"))
         name = str((category or {}).get("name", ""))
-        if name and not listing.is_class(name, class_name):
+        if name and not annotation_lists.is_class(name, class_name):
             continue
-        picture = _find(by_id, entry.get("image_id"))
-        if picture is None:
-            problems.append(faces.Problem(where, listing.NO_PICTURE, ascii(entry.get("image_id"))[:100]))
+        image = _find(by_id, entry.get("image_id"))
+        if image is None:
+            problems.append(faces.Problem(where, annotation_lists.NO_IMAGE, ascii(entry.get("image_id"))[:100]))
             all_attached = False
         elif not name and class_name is not None:
-            problems.append(faces.Problem(where, listing.NO_CLASS, ascii(entry.get("category_id"))[:100]))
-            picture["is_complete"] = False
+            problems.append(faces.Problem(where, annotation_lists.NO_CLASS, ascii(entry.get("category_id"))[:100]))
+            image["is_complete"] = False
         else:
-            problems += _add_face(picture, entry, _keypoint_indices(category or {}), where)
-    named = [picture for picture in pictures.values() if picture["name"] is not None]
-    names = [picture["name"] for picture in named]
+            problems += _add_face(image, entry, _keypoint_indices(category or {}), where)
+    named = [image for image in images.values() if image["name"] is not None]
+    names = [image["name"] for image in named]
     image_paths = places.locate([[name] for name in names], _image_dirs(directory, split, names[:1]), directory, split)
     annotations = []
-    for picture, image_path in zip(named, image_paths, strict=True):
+    for image, image_path in zip(named, image_paths, strict=True):
         if image_path is None:
-            problems.append(faces.Problem(path, listing.OUTSIDE, ascii(picture["name"])[:100]))
+            problems.append(faces.Problem(path, annotation_lists.OUTSIDE, ascii(image["name"])[:100]))
         else:
-            annotations.append(_annotation(picture, image_path, all_attached))
+            annotations.append(_annotation(image, image_path, all_attached))
     return annotations, problems
 
 
 def _find_file(directory: str, split: str) -> str:
-    listing.check_directory(directory)
+    annotation_lists.check_directory(directory)
     if split not in SPLITS:
         raise ValueError(f"COCO's splits are {', '.join(SPLITS)}, got {split!r}; choose one")
     listed = files.glob(directory, "annotations/*.json")
     found = listed + files.glob(directory, "*.json")
     fitting = [path for path in listed if _names_split(path, split)]
-    for folder in places.SPLIT_FOLDERS[split] if not fitting else ():  # as Roboflow has it, with the pictures
+    for folder in places.SPLIT_FOLDERS[split] if not fitting else ():  # as Roboflow has it, with the images
         fitting += files.glob(directory, f"{folder}/*.coco.json")
     if not fitting and len(found) == 1:
         names_other_split = any(_names_split(found[0], other) for other in SPLITS if other != split)
@@ -116,52 +116,56 @@ def _load(path: str) -> dict[str, list[dict]]:
 
 def _with_values(by_id: dict[str, dict]) -> dict[str, dict]:
     """The same entries, also to be found by the value of their ids where no two have the same."""
-    counts = collections.Counter(map(listing.by_value, by_id))
-    values = {listing.by_value(key): entry for key, entry in by_id.items() if counts[listing.by_value(key)] == 1}
+    counts = collections.Counter(map(annotation_lists.by_value, by_id))
+    values = {
+        annotation_lists.by_value(key): entry
+        for key, entry in by_id.items()
+        if counts[annotation_lists.by_value(key)] == 1
+    }
     return {**values, **by_id}
 
 
 def _find(by_id: dict[str, dict], identity: object) -> dict | None:
-    """The entry with an id as it is written, or else with its value, see `listing.by_value`."""
-    return by_id.get(str(identity), by_id.get(listing.by_value(identity)))
+    """The entry with an id as it is written, or else with its value, see `annotation_lists.by_value`."""
+    return by_id.get(str(identity), by_id.get(annotation_lists.by_value(identity)))
 
 
-def _pictures(images: list[dict], path: str) -> tuple[dict[str, dict], list[faces.Problem]]:
-    """Picture's id → its name, None where it has none that can be used, and empty lists that its faces are put into."""
-    pictures, problems = {}, []
-    for index, image in enumerate(images):
-        where, name, key = f"{path}: image {index}", image.get("file_name"), str(image.get("id"))
-        if "id" not in image or key in pictures:
+def _images(entries: list[dict], path: str) -> tuple[dict[str, dict], list[faces.Problem]]:
+    """Image's id → its name, None where it has none that can be used, and empty lists that its faces are put into."""
+    images, problems = {}, []
+    for index, entry in enumerate(entries):
+        where, name, key = f"{path}: image {index}", entry.get("file_name"), str(entry.get("id"))
+        if "id" not in entry or key in images:
             problems.append(faces.Problem(where, _WITHOUT_NAME))
-            if key in pictures:  # whose faces its own are
-                pictures[key]["is_complete"] = False
+            if key in images:  # whose faces its own are
+                images[key]["is_complete"] = False
             continue
         if not isinstance(name, str) or not name:
             problems.append(faces.Problem(where, _WITHOUT_NAME))
             name = None
-        name = name and listing.native_path(name)
-        size = listing.stated_size(image.get("width"), image.get("height"))
-        pictures[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True, "size": size}
-    return pictures, problems
+        name = name and annotation_lists.native_path(name)
+        size = annotation_lists.stated_size(entry.get("width"), entry.get("height"))
+        images[key] = {"name": name, "boxes": [], "points": [], "ignored": [], "is_complete": True, "size": size}
+    return images, problems
 
 
-def _add_face(picture: dict, entry: dict, indices: list[int | None], where: str) -> list[faces.Problem]:
-    """Puts one face into its picture's lists; what was wrong with it comes back."""
+def _add_face(image: dict, entry: dict, indices: list[int | None], where: str) -> list[faces.Problem]:
+    """Puts one face into its image's lists; what was wrong with it comes back."""
     bbox = entry.get("bbox")
-    numbers = listing.pixels(bbox) if isinstance(bbox, list) and len(bbox) == 4 else None
+    numbers = annotation_lists.pixels(bbox) if isinstance(bbox, list) and len(bbox) == 4 else None
     if numbers is None:
-        picture["is_complete"] = False
+        image["is_complete"] = False
         return [faces.Problem(where, "a face without the four numbers of its box", ascii(bbox)[:100])]
-    box, problems = listing.sound_box(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), where)
+    box, problems = annotation_lists.sound_box(np.concatenate([numbers[:2], numbers[:2] + numbers[2:]]), where)
     if box is None:
-        picture["is_complete"] = False
+        image["is_complete"] = False
         return problems
-    if listing.is_set(entry.get("iscrowd")) or listing.is_set(entry.get("ignore")):
-        picture["ignored"].append(box)
+    if annotation_lists.is_set(entry.get("iscrowd")) or annotation_lists.is_set(entry.get("ignore")):
+        image["ignored"].append(box)
         return problems
     points, is_sound = _points(entry.get("keypoints"), indices)
-    picture["boxes"].append(box)
-    picture["points"].append(points)
+    image["boxes"].append(box)
+    image["points"].append(points)
     if not is_sound:
         problems.append(faces.Problem(where, "keypoints that cannot be read", ascii(entry["keypoints"])[:100]))
     return problems
@@ -194,7 +198,7 @@ def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
     points = np.full((_NUM_POINTS, 2), np.nan)
     if not keypoints:
         return points, True
-    numbers = listing.pixels(keypoints) if isinstance(keypoints, list) else None
+    numbers = annotation_lists.pixels(keypoints) if isinstance(keypoints, list) else None
     if numbers is None or len(numbers) % 3:
         return points, False
     triples = numbers.reshape(-1, 3)
@@ -205,22 +209,22 @@ def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
 
 
 def _image_dirs(directory: str, split: str, first: list[str]) -> list[str]:
-    """The folders that names may be relative to; before all others one in which the first picture lies."""
+    """The folders that names may be relative to; before all others one in which the first image lies."""
     images = os.path.join(directory, "images")
     others = [os.path.join(images, "default"), *(os.path.join(directory, f) for f in places.SPLIT_FOLDERS[split])]
     found = [images, os.path.join(images, split), *others, os.path.join(directory, f"{split}2017"), directory]
     default = images if files.is_dir(images) else directory
-    inside = [name for name in first if listing.picture_path("", name) is not None]
+    inside = [name for name in first if annotation_lists.image_path("", name) is not None]
     held = [place for place in found for name in inside if files.is_file(os.path.join(place, name))]
     return list(dict.fromkeys([*(held[:1] or [default]), *found]))
 
 
-def _annotation(picture: dict, image_path: str, all_attached: bool) -> faces.Annotation:
+def _annotation(image: dict, image_path: str, all_attached: bool) -> faces.Annotation:
     return faces.Annotation(
         image_path,
-        picture["boxes"],
-        five_points.in_picture_order(picture["points"]),
-        picture["ignored"],
-        picture["is_complete"] and all_attached,
-        picture["size"],
+        image["boxes"],
+        five_points.in_image_order(image["points"]),
+        image["ignored"],
+        image["is_complete"] and all_attached,
+        image["size"],
     )

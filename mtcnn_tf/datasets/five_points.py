@@ -1,6 +1,6 @@
 """What the sets of five-point faces have in common: the order of the points, and boxes from points.
 
-The sets that come with one labelled face a picture (`points`, `mtfl`, `celeba`) each have boxes of their own habit or
+The sets that come with one labelled face an image (`points`, `mtfl`, `celeba`) each have boxes of their own habit or
 none. Cascades regress WIDER FACE's boxes, so these faces get the box that WIDER FACE's annotators would have drawn, as
 far as the points tell it: see `boxes_round`.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import listing, places
+from mtcnn_tf.datasets import annotation_lists, places
 
 # In units of the points' spread. Medians over 2,750 frontal faces of WIDER FACE's training part that are at least 40 px
 # wide and high, with points found by a machine (score >= 0.9, nose within 15 % of the eyes' distance from between the
@@ -21,12 +21,12 @@ _HEIGHT = 4.428
 _RAISE = 0.225
 
 
-def in_picture_order(landmarks: np.ndarray) -> np.ndarray:
+def in_image_order(landmarks: np.ndarray) -> np.ndarray:
     """The same points, float32 [N, 5, 2], with left and right exchanged for faces that would be mirror images.
 
-    Going from the left eye to the right one, the mouth of a face lies on the right hand (y points down in a picture),
+    Going from the left eye to the right one, the mouth of a face lies on the right hand (y points down in an image),
     however the face is turned. Where it lies on the left hand, the person's own sides were written down. For a face
-    less than 90 degrees from upright this says that *left* is left in the picture; a face that stands on its head
+    less than 90 degrees from upright this says that *left* is left in the image; a face that stands on its head
     keeps its names, which turn with it.
 
     Args:
@@ -72,21 +72,21 @@ def boxes_round(landmarks: np.ndarray) -> np.ndarray:
 def read_rows(
     path: str, directory: str, points_of: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
-    """Annotations from a list with a picture's path and 14 numbers a line, and the lines that are otherwise.
+    """Annotations from a list with an image's path and 14 numbers a line, and the lines that are otherwise.
 
     Args:
         path: The list.
-        directory: What the pictures' paths are relative to.
+        directory: What the images' paths are relative to.
         points_of: From a line's 14 numbers to its five points [5, 2].
     """
     names, landmarks, wheres, problems = [], [], [], []
-    for number, text in listing.read_lines(path):
-        name, numbers = listing.split_row(text, 14)
+    for number, text in annotation_lists.read_lines(path):
+        name, numbers = annotation_lists.split_row(text, 14)
         if numbers is None:
-            problems.append(listing.problem(path, number, "a line without a path and 14 numbers", text))
+            problems.append(annotation_lists.problem(path, number, "a line without a path and 14 numbers", text))
             continue
-        if listing.picture_path("", name) is None:
-            problems.append(listing.problem(path, number, listing.OUTSIDE, text))
+        if annotation_lists.image_path("", name) is None:
+            problems.append(annotation_lists.problem(path, number, annotation_lists.OUTSIDE, text))
             continue
         names.append([name])
         landmarks.append(points_of(numbers))
@@ -98,19 +98,19 @@ def read_rows(
 def annotate(
     image_paths: list[str], landmarks: list[np.ndarray], wheres: list[str]
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
-    """Annotations of pictures with one labelled face each; a problem where the points have no extent.
+    """Annotations of images with one labelled face each; a problem where the points have no extent.
 
-    `is_complete` is False for all of them: these pictures show other people, too, who are not labelled.
+    `is_complete` is False for all of them: these images show other people, too, who are not labelled.
 
     Args:
         image_paths: N paths.
         landmarks: N times the numbers of five points [5, 2].
         wheres: For problems: where each was read.
     """
-    points = in_picture_order(np.reshape(landmarks, (-1, 5, 2)))
+    points = in_image_order(np.reshape(landmarks, (-1, 5, 2)))
     annotations, problems = [], []
     for path, face, box, where in zip(image_paths, points, boxes_round(points), wheres, strict=True):
-        if listing.has_area(box):
+        if annotation_lists.has_area(box):
             annotations.append(faces.Annotation(path, box, face, is_complete=False))
         else:
             problems.append(faces.Problem(where, "points without extent"))

@@ -5,7 +5,7 @@ There are no boxes: they come from the points, see `five_points.boxes_round`.
 """
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import five_points, listing
+from mtcnn_tf.datasets import annotation_lists, five_points
 
 LISTS = {"train": ["training.txt"], "test": ["testing.txt"]}
 
@@ -21,5 +21,5 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         ValueError: Another split.
         FileNotFoundError: No such directory or list.
     """
-    path = listing.find_list(directory, LISTS, split)
+    path = annotation_lists.find_list(directory, LISTS, split)
     return five_points.read_rows(path, directory, lambda numbers: numbers[:10].reshape(2, 5).T)

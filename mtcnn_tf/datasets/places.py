@@ -1,6 +1,6 @@
-"""Where the pictures of a data set lie, whatever its annotations call them.
+"""Where the images of a data set lie, whatever its annotations call them.
 
-Tools write a picture's path as it was on their machine, its name alone, with another ending or with none.
+Tools write an image's path as it was on their machine, its name alone, with another ending or with none.
 """
 
 import collections
@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from mtcnn_tf import files
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import annotation_lists
 
 SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
@@ -24,44 +24,44 @@ def split_of(path: str) -> str | None:
 
 
 def locate(names: Sequence[Sequence[str]], places: Sequence[str], root: str, split: str = "") -> list[str | None]:
-    """Paths of pictures: as they are listed, or else by their names in the set, or else in other capitals or formats.
+    """Paths of images: as they are listed, or else by their names in the set, or else in other capitals or formats.
 
-    A picture is taken by its name only where no other of the set comes into question, none that is listed itself, and
-    none in a folder that contradicts the listed one. A picture that isn't there gets the path that it should have. Of
+    An image is taken by its name only where no other of the set comes into question, none that is listed itself, and
+    none in a folder that contradicts the listed one. An image that isn't there gets the path that it should have. Of
     a set at an address every path that can be one is taken for true, for each look costs a request.
 
     Args:
-        names: Of each picture what it may be called: a path or a name, the likeliest first.
+        names: Of each image what it may be called: a path or a name, the likeliest first.
         places: The folders that paths may be relative to, the likeliest first.
         root: The folder of the set.
-        split: The split that is read; pictures in folders of others are none of its own.
+        split: The split that is read; images in folders of others are none of its own.
 
     Returns:
-        For each picture its path; None where it isn't there and its paths lead out of the set.
+        For each image its path; None where it isn't there and its paths lead out of the set.
     """
-    found = [_by_path(of_picture, places) for of_picture in names]
+    found = [_by_path(of_image, places) for of_image in names]
     if all(found):
         return found
     index = _index(root, split, set(found))
     folders = {os.path.normpath(place) for place in places}
     located = []
-    for path, of_picture in zip(found, names, strict=True):
-        path = path or next(filter(None, (_by_name(name, index, folders, root) for name in of_picture)), None)
-        located.append(path or listing.picture_path(places[0], of_picture[0]))
+    for path, of_image in zip(found, names, strict=True):
+        path = path or next(filter(None, (_by_name(name, index, folders, root) for name in of_image)), None)
+        located.append(path or annotation_lists.image_path(places[0], of_image[0]))
     return located
 
 
 def _by_path(names: Sequence[str], places: Sequence[str]) -> str | None:
-    """The first path that is a picture's."""
-    paths = [listing.picture_path(place, name) for name in names for place in places]
+    """The first path that is an image's."""
+    paths = [annotation_lists.image_path(place, name) for name in names for place in places]
     inside = [path for path in paths if path is not None]
     if inside and files.is_remote(inside[0]):
-        return next(filter(listing.is_picture, inside), None)
+        return next(filter(annotation_lists.is_image, inside), None)
     return next((path for path in inside if os.path.isfile(path)), None)
 
 
 def _index(root: str, split: str, taken: set[str | None]) -> dict[str, list[str]]:
-    """Name without ending, in small letters → paths, relative to `root`, of the pictures that may be meant by it."""
+    """Name without ending, in small letters → paths, relative to `root`, of the images that may be meant by it."""
     index = collections.defaultdict(list)
     for parent, folders, names in files.walk(root):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
@@ -69,15 +69,15 @@ def _index(root: str, split: str, taken: set[str | None]) -> dict[str, list[str]
             path = os.path.join(parent, name)
             relative = os.path.relpath(path, root)
             is_others = split and split_of(relative) not in (None, split)
-            if listing.is_picture(name) and not name.startswith(".") and path not in taken and not is_others:
+            if annotation_lists.is_image(name) and not name.startswith(".") and path not in taken and not is_others:
                 index[os.path.splitext(name)[0].casefold()].append(relative)
     return index
 
 
 def _by_name(name: str, index: dict[str, list[str]], folders: set[str], root: str) -> str | None:
-    """The one picture that `name` can mean; None where there is none, or more than one."""
-    is_outside = listing.picture_path("", name) is None
-    *listed, base = os.path.normpath(listing.native_path(name)).split(os.sep)
+    """The one image that `name` can mean; None where there is none, or more than one."""
+    is_outside = annotation_lists.image_path("", name) is None
+    *listed, base = os.path.normpath(annotation_lists.native_path(name)).split(os.sep)
     listed = [] if is_outside else listed
     stems = (base, os.path.splitext(base)[0])
     fitting = next((index[stem.casefold()] for stem in stems if index.get(stem.casefold())), [])
@@ -90,7 +90,7 @@ def _by_name(name: str, index: dict[str, list[str]], folders: set[str], root: st
 
 
 def _agree(folder: str, listed: list[str], places: set[str], root: str) -> bool:
-    """Whether a picture in `folder` may be listed in the folders `listed`: it lies in them, or in none of its own."""
+    """Whether an image in `folder` may be listed in the folders `listed`: it lies in them, or in none of its own."""
     parts = [part.casefold() for part in os.path.normpath(folder).split(os.sep)]
     ends_alike = not listed or parts[-len(listed) :] == [part.casefold() for part in listed]
     return ends_alike or os.path.normpath(folder) in {*places, os.path.normpath(root)}

@@ -7,7 +7,7 @@ have other habits, and the points say well enough where WIDER FACE's annotators 
 """
 
 from mtcnn_tf import faces
-from mtcnn_tf.datasets import five_points, listing
+from mtcnn_tf.datasets import annotation_lists, five_points
 
 LISTS = {"train": ["trainImageList.txt"], "test": ["testImageList.txt"]}
 
@@ -23,5 +23,5 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         ValueError: Another split.
         FileNotFoundError: No such directory or list.
     """
-    path = listing.find_list(directory, LISTS, split)
+    path = annotation_lists.find_list(directory, LISTS, split)
     return five_points.read_rows(path, directory, lambda numbers: numbers[4:].reshape(5, 2))

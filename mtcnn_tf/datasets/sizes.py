@@ -1,6 +1,6 @@
-"""Boxes that were drawn on a picture of another size: as it was stored, before a viewer turned it, or before a resize.
+"""Boxes that were drawn on an image of another size: as it was stored, before a viewer turned it, or before a resize.
 
-An annotation that states its picture's size gives itself away there. What can't be put right is left out, for its boxes
+An annotation that states its image's size gives itself away there. What can't be put right is left out, for its boxes
 lie on background and its faces elsewhere.
 """
 
@@ -12,9 +12,9 @@ from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import five_points
 from mtcnn_tf.images import image_files
 
-TURNED = "boxes drawn before the picture was turned upright, turned with it"
-OTHER_SIZE = "boxes drawn on a picture of another size, left out"
-UNCLEAR = "a picture stored turned whose size does not tell whether its boxes are, left out; store it upright"
+TURNED = "boxes drawn before the image was turned upright, turned with it"
+OTHER_SIZE = "boxes drawn on an image of another size, left out"
+UNCLEAR = "an image stored turned whose size does not tell whether its boxes are, left out; store it upright"
 
 Size = tuple[int, int]
 """Width and height."""
@@ -23,13 +23,13 @@ Size = tuple[int, int]
 def fit(
     annotation: faces.Annotation, width: int, height: int, scale_boxes: bool = False
 ) -> tuple[faces.Annotation | None, list[faces.Problem]]:
-    """The annotation in pixels of its picture as it is here, None where that can't be known, and what was wrong.
+    """The annotation in pixels of its image as it is here, None where that can't be known, and what was wrong.
 
     Args:
         annotation: What a reader gave.
-        width: The picture's, turned upright as `image_files.read` has it.
+        width: The image's, turned upright as `image_files.read` has it.
         height: Likewise.
-        scale_boxes: Whether boxes of a picture of the same proportions are scaled; otherwise they are left out.
+        scale_boxes: Whether boxes of an image of the same proportions are scaled; otherwise they are left out.
     """
     if annotation.size is None or not (len(annotation.boxes) or len(annotation.ignored)):
         return annotation, []
@@ -51,7 +51,7 @@ def fit(
 
 
 def fit_all(annotations: list[faces.Annotation]) -> tuple[list[faces.Annotation], list[faces.Problem]]:
-    """Those of the annotations that fit their pictures, see `fit`. What isn't here stays."""
+    """Those of the annotations that fit their images, see `fit`. What isn't here stays."""
     fitted, problems = [], []
     for annotation in annotations:
         size = (
@@ -59,10 +59,10 @@ def fit_all(annotations: list[faces.Annotation]) -> tuple[list[faces.Annotation]
             if annotation.size and files.is_file(annotation.image_path)
             else None
         )
-        in_picture, met = fit(annotation, *size) if size else (annotation, [])
+        in_image, met = fit(annotation, *size) if size else (annotation, [])
         problems += met
-        if in_picture is not None:
-            fitted.append(in_picture)
+        if in_image is not None:
+            fitted.append(in_image)
     return fitted, problems
 
 
@@ -74,7 +74,7 @@ def _ways(stated: Size, here: Size, orientation: int) -> list[int]:
 
 
 def _turned(size: Size, orientation: int) -> Size:
-    """The size that a picture has after it was turned upright."""
+    """The size that an image has after it was turned upright."""
     return size[::-1] if orientation >= 5 else size
 
 
@@ -85,10 +85,10 @@ def _are_proportional(size: Size, here: Size) -> bool:
 
 
 def _moved(annotation: faces.Annotation, orientation: int, scale: np.ndarray) -> faces.Annotation:
-    """The annotation after its picture was turned upright, from an orientation that exchanges the sides, and scaled."""
+    """The annotation after its image was turned upright, from an orientation that exchanges the sides, and scaled."""
 
     def move(points: np.ndarray) -> np.ndarray:
-        """Where points [..., 2] of the stored picture lie then."""
+        """Where points [..., 2] of the stored image lie then."""
         x, y = np.moveaxis(points, -1, 0)
         far_x, far_y = annotation.size[0] - x, annotation.size[1] - y
         places = {1: (x, y), 5: (y, x), 6: (far_y, x), 7: (far_y, far_x), 8: (y, far_x)}
@@ -102,7 +102,7 @@ def _moved(annotation: faces.Annotation, orientation: int, scale: np.ndarray) ->
     return dataclasses.replace(
         annotation,
         boxes=move_boxes(annotation.boxes),
-        landmarks=landmarks if orientation == 1 else five_points.in_picture_order(landmarks),
+        landmarks=landmarks if orientation == 1 else five_points.in_image_order(landmarks),
         ignored=move_boxes(annotation.ignored),
         size=None,
     )

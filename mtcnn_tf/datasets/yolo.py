@@ -1,8 +1,8 @@
-"""YOLO's text labels: for each picture a text file with `class x y width height` a line, in fractions of the picture.
+"""YOLO's text labels: for each image a text file with `class x y width height` a line, in fractions of the image.
 
 x and y are the centre's. Behind them may follow five keypoints, `x y` or `x y visibility` each, as `kpt_shape` in
-data.yaml says; in place of the box a polygon, which gives the box round it. Labels lie beside the pictures, or in
-`labels` where those are in `images`. A picture with an empty label file shows no faces; one without any is not yet
+data.yaml says; in place of the box a polygon, which gives the box round it. Labels lie beside the images, or in
+`labels` where those are in `images`. An image with an empty label file shows no faces; one without any is not yet
 annotated.
 """
 
@@ -13,55 +13,55 @@ import numpy as np
 import yaml
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.datasets import five_points, listing, places
+from mtcnn_tf.datasets import annotation_lists, five_points, places
 from mtcnn_tf.images import image_files
 
 SPLITS = ("train", "val", "test")
 _NUM_POINTS = len(faces.LANDMARK_NAMES)
 _CLASS_LISTS = ("classes.txt", "obj.names", "labels/classes.txt")
 _EDGE = 0.01
-"""So far beyond the picture a fraction may lie, for tools round."""
+"""So far beyond the image a fraction may lie, for tools round."""
 
 
 def read(
     directory: str, split: str = "train", class_name: str | None = None
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
-    """Annotations sorted by the pictures' paths, and what was wrong in them. Of each picture the header is read.
+    """Annotations sorted by the images' paths, and what was wrong in them. Of each image the header is read.
 
-    A picture with a line that can't be read keeps its sound faces but is not complete; one without a label file is a
+    An image with a line that can't be read keeps its sound faces but is not complete; one without a label file is a
     problem and gives no annotation.
 
     Args:
-        directory: Holds pictures and labels, and perhaps `data.yaml` (folders of the splits, names of the classes,
-            `kpt_shape`), `classes.txt` or `obj.names` (a class a line), `train.txt` (a picture a line).
-        split: 'train', 'val' or 'test'. Where neither a file nor a folder speaks of splits, every picture is read.
+        directory: Holds images and labels, and perhaps `data.yaml` (folders of the splits, names of the classes,
+            `kpt_shape`), `classes.txt` or `obj.names` (a class a line), `train.txt` (an image a line).
+        split: 'train', 'val' or 'test'. Where neither a file nor a folder speaks of splits, every image is read.
         class_name: The class that is a face; the others aren't. None: every one is.
 
     Raises:
         ValueError: Another split, no class of this name, or a data.yaml that isn't one.
-        FileNotFoundError: No such directory, or no pictures of this split in it.
+        FileNotFoundError: No such directory, or no images of this split in it.
     """
-    listing.check_directory(directory)
+    annotation_lists.check_directory(directory)
     if split not in SPLITS:
         raise ValueError(f"YOLO's splits are {', '.join(SPLITS)}, got {split!r}; choose one")
     settings = _settings(directory)
     names = _class_names(directory, settings)
-    listing.check_class_name(class_name, set(names.values()), directory)
-    pictures, texts = _files(directory)
+    annotation_lists.check_class_name(class_name, set(names.values()), directory)
+    images, texts = _files(directory)
     annotations, problems = [], []
-    for name in _of_split(directory, settings, split, pictures):
+    for name in _of_split(directory, settings, split, images):
         image_path = os.path.join(directory, name)
         label = next((texts[place] for place in _label_places(name) if place in texts), None)
         size = image_files.size(image_path) if label is not None else None
         if size is None:
-            what = "a picture without label file, left out; an empty one would say that it shows no face"
-            problems.append(faces.Problem(image_path, what if label is None else "unreadable picture"))
+            what = "an image without label file, left out; an empty one would say that it shows no face"
+            problems.append(faces.Problem(image_path, what if label is None else "unreadable image"))
             continue
         path = os.path.join(directory, label)
         annotation, wrong_rows = _read_labels(path, image_path, size, names, class_name, settings.get("kpt_shape"))
         annotations.append(annotation)
         problems += wrong_rows
-    return annotations, problems + _without_picture(directory, texts, pictures)
+    return annotations, problems + _without_image(directory, texts, images)
 
 
 def _settings(directory: str) -> dict:
@@ -84,69 +84,73 @@ def _class_names(directory: str, settings: dict) -> dict[str, str]:
     """Number of a class as text → its name."""
     listed = settings.get("names")
     if isinstance(listed, dict):
-        return {listing.by_value(key): str(name) for key, name in listed.items()}
+        return {annotation_lists.by_value(key): str(name) for key, name in listed.items()}
     if not isinstance(listed, list):
         paths = [os.path.join(directory, name) for name in _CLASS_LISTS]
-        listed = next(([text for _, text in listing.read_lines(path)] for path in paths if files.is_file(path)), [])
+        listed = next(
+            ([text for _, text in annotation_lists.read_lines(path)] for path in paths if files.is_file(path)), []
+        )
     return {str(index): str(name) for index, name in enumerate(listed)}
 
 
 def _files(directory: str) -> tuple[list[str], dict[str, str]]:
-    """Pictures, sorted, and in small letters → as it is written each text file; all relative to `directory`."""
-    pictures, texts = [], {}
+    """Images, sorted, and in small letters → as it is written each text file; all relative to `directory`."""
+    images, texts = [], {}
     for parent, folders, names in files.walk(directory):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         inside = os.fspath(parent).removeprefix(os.fspath(directory)).strip("/" + os.sep)
         for name in names:
             path = os.path.join(inside, name)
-            if listing.is_picture(name) and not name.startswith("."):
-                pictures.append(path)
+            if annotation_lists.is_image(name) and not name.startswith("."):
+                images.append(path)
             elif name.lower().endswith(".txt"):
                 texts[path.casefold()] = path
-    return sorted(pictures), texts
+    return sorted(images), texts
 
 
-def _of_split(directory: str, settings: dict, split: str, pictures: list[str]) -> list[str]:
-    """The pictures of the split: listed in a file, or in its folders, or all of them where nothing parts them."""
+def _of_split(directory: str, settings: dict, split: str, images: list[str]) -> list[str]:
+    """The images of the split: listed in a file, or in its folders, or all of them where nothing parts them."""
     entry = next((settings[name] for name in places.SPLIT_FOLDERS[split] if settings.get(name)), f"{split}.txt")
     chosen = []
     for text in entry if isinstance(entry, list) else [entry]:
-        chosen += _named(directory, str(text), pictures)
+        chosen += _named(directory, str(text), images)
     if not chosen:
-        has_splits = any(places.split_of(name) for name in pictures)
-        chosen = [name for name in pictures if not has_splits or places.split_of(name) == split]
+        has_splits = any(places.split_of(name) for name in images)
+        chosen = [name for name in images if not has_splits or places.split_of(name) == split]
     if not chosen:
-        there = ", ".join(sorted({str(places.split_of(name)) for name in pictures})) or "none"
-        raise FileNotFoundError(f"the split {split!r} of {directory} has no pictures; there are some for: {there}")
+        there = ", ".join(sorted({str(places.split_of(name)) for name in images})) or "none"
+        raise FileNotFoundError(f"the split {split!r} of {directory} has no images; there are some for: {there}")
     return sorted(set(chosen))
 
 
-def _named(directory: str, entry: str, pictures: list[str]) -> list[str]:
-    """The pictures in a folder, or in a list, that data.yaml names by a path of some machine: its last parts count."""
-    parts = [part for part in listing.native_path(entry).split(os.sep) if part not in ("", os.curdir, os.pardir)]
+def _named(directory: str, entry: str, images: list[str]) -> list[str]:
+    """The images in a folder, or in a list, that data.yaml names by a path of some machine: its last parts count."""
+    parts = [
+        part for part in annotation_lists.native_path(entry).split(os.sep) if part not in ("", os.curdir, os.pardir)
+    ]
     for start in range(len(parts)):
         ending = os.path.join(*parts[start:])
-        inside = [name for name in pictures if name.startswith(ending + os.sep)]
+        inside = [name for name in images if name.startswith(ending + os.sep)]
         if inside:
             return inside
         if ending.endswith(".txt") and files.is_file(os.path.join(directory, ending)):
-            lines = [text for _, text in listing.read_lines(os.path.join(directory, ending))]
-            return _listed(lines, set(pictures))
+            lines = [text for _, text in annotation_lists.read_lines(os.path.join(directory, ending))]
+            return _listed(lines, set(images))
     return []
 
 
-def _listed(lines: Sequence[str], pictures: set[str]) -> list[str]:
-    """The pictures whose paths end as the lines do, from the longest ending on that is there."""
+def _listed(lines: Sequence[str], images: set[str]) -> list[str]:
+    """The images whose paths end as the lines do, from the longest ending on that is there."""
     chosen = []
     for text in lines:
-        parts = listing.native_path(text).split(os.sep)
+        parts = annotation_lists.native_path(text).split(os.sep)
         endings = [os.path.join(*parts[start:]) for start in range(len(parts))]
-        chosen += [ending for ending in endings if ending in pictures][:1]
+        chosen += [ending for ending in endings if ending in images][:1]
     return chosen
 
 
 def _label_places(name: str) -> list[str]:
-    """Where a picture's labels may lie, in small letters."""
+    """Where an image's labels may lie, in small letters."""
     text = os.path.splitext(name)[0].casefold() + ".txt"
     parts = text.split(os.sep)
     for index in reversed(range(len(parts) - 1)):
@@ -155,43 +159,43 @@ def _label_places(name: str) -> list[str]:
     return [text]
 
 
-def _without_picture(directory: str, texts: dict[str, str], pictures: list[str]) -> list[faces.Problem]:
-    """A problem for each label file that belongs to no picture."""
-    known = {place for name in pictures for place in _label_places(name)}
+def _without_image(directory: str, texts: dict[str, str], images: list[str]) -> list[faces.Problem]:
+    """A problem for each label file that belongs to no image."""
+    known = {place for name in images for place in _label_places(name)}
     left = [path for place, path in texts.items() if "labels" in place.split(os.sep)[:-1] and place not in known]
     stray = [path for path in sorted(left) if path.replace(os.sep, "/") not in _CLASS_LISTS]
-    return [faces.Problem(os.path.join(directory, path), "labels without a picture") for path in stray]
+    return [faces.Problem(os.path.join(directory, path), "labels without an image") for path in stray]
 
 
 def _read_labels(
     path: str, image_path: str, size: tuple[int, int], names: dict[str, str], class_name: str | None, kpt_shape: object
 ) -> tuple[faces.Annotation, list[faces.Problem]]:
-    """The annotation of one picture, and what was wrong in its file."""
-    boxes, points, problems, is_whole = [], [], [], True
-    for number, text in listing.read_lines(path):
+    """The annotation of one image, and what was wrong in its file."""
+    boxes, points, problems, is_intact = [], [], [], True
+    for number, text in annotation_lists.read_lines(path):
         label, *words = text.split()
-        name = names.get(listing.by_value(label), "")
-        if name and not listing.is_class(name, class_name):
+        name = names.get(annotation_lists.by_value(label), "")
+        if name and not annotation_lists.is_class(name, class_name):
             continue
-        numbers = listing.pixels(words)
+        numbers = annotation_lists.pixels(words)
         face = None if numbers is None else _face(numbers, kpt_shape)
         if face is None or (class_name is not None and not name):
-            what = listing.NO_CLASS if face else "a line that is no box, polygon or five points in fractions"
-            problems.append(listing.problem(path, number, what, text))
-            is_whole = False
+            what = annotation_lists.NO_CLASS if face else "a line that is no box, polygon or five points in fractions"
+            problems.append(annotation_lists.problem(path, number, what, text))
+            is_intact = False
             continue
-        box, wrong_box = listing.sound_box(face[0] * (*size, *size), f"{path}:{number}")
+        box, wrong_box = annotation_lists.sound_box(face[0] * (*size, *size), f"{path}:{number}")
         problems += wrong_box
-        is_whole &= box is not None
+        is_intact &= box is not None
         if box is not None:
             boxes.append(box)
             points.append(face[1] * size)
-    landmarks = five_points.in_picture_order(points)
-    return faces.Annotation(image_path, boxes, landmarks, is_complete=is_whole, size=size), problems
+    landmarks = five_points.in_image_order(points)
+    return faces.Annotation(image_path, boxes, landmarks, is_complete=is_intact, size=size), problems
 
 
 def _face(numbers: np.ndarray, kpt_shape: object) -> tuple[np.ndarray, np.ndarray] | None:
-    """Corners [4] and points [5, 2], NaN where unknown, in fractions of the picture; None where they are none.
+    """Corners [4] and points [5, 2], NaN where unknown, in fractions of the image; None where they are none.
 
     14 numbers may be a polygon as well as a box with five points: only data.yaml can tell.
     """

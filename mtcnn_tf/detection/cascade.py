@@ -1,4 +1,4 @@
-"""The cascade as one graph: a first stage proposes boxes, R-Net and O-Net look at crops of what is left.
+"""The cascade as one graph: a first stage proposes boxes, R-Net and O-Net classify crops of what is left.
 
 Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-Net on a pyramid of scales or the RPN in
 one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
@@ -6,7 +6,7 @@ mirrored, and what it says of both is averaged: its errors are not symmetric. La
 and of two looks at the square round the final box, where a face lies better.
 
 All pixels are sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
-meets the resampling it has learnt from. Each function is traced once and serves pictures of any size.
+meets the resampling it has learnt from. Each function is traced once and serves images of any size.
 """
 
 import functools
@@ -42,15 +42,15 @@ class Cascade(tf.Module):
     For each of its stages it has a function, `until_rpn` or `until_pnet`, `until_rnet` and `until_onet`. They take
 
     * `image`: uint8 [H, W, 3], RGB, at least one pixel;
-    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. A picture less wide or high than
-      this is searched for a face that fills it. A picture is enlarged only where this is below 12, the window of P-Net
+    * `min_face_size`: side of the smallest face looked for, in pixels, float32, > 0. An image less wide or high than
+      this is searched for a face that fills it. An image is enlarged only where this is below 12, the window of P-Net
       and smallest anchor of the RPN, and what is then still less than 12 pixels wide or high holds no face;
     * `thresholds`: float32, in 0–1, one for each network of the cascade in order;
     * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1); of no use to the RPN;
 
     and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of an O-Net with landmarks, `landmarks`
     [N, 5, 2].
-    Boxes of the stages before O-Net are after regression and may reach out of the picture; those of O-Net are clipped
+    Boxes of the stages before O-Net are after regression and may reach out of the image; those of O-Net are clipped
     to it.
 
     Attributes:
@@ -73,7 +73,7 @@ class Cascade(tf.Module):
             thresholds: Defaults to save with the networks, one for each; by default those of `stages`.
             max_proposals_per_scale: The best that many windows of a scale of P-Net compete in non-maximum suppression.
             max_proposals: The best that many boxes go on, by default as many as suit the first stage. Both bound time
-                and memory on a picture on which it fires everywhere.
+                and memory on an image on which it fires everywhere.
 
         Raises:
             ValueError: `thresholds` are not numbers in 0–1, one for each network; a network is not as `networks`
@@ -90,13 +90,13 @@ class Cascade(tf.Module):
             setattr(self, f"until_{stage.name}", self._traced(stage.name))
 
     @classmethod
-    def from_workdir(cls, workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> "Cascade":
-        """The cascade of the networks trained in `workdir`, up to and with stage `until`.
+    def from_networks(cls, networks_dir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> "Cascade":
+        """The cascade of the networks trained in `networks_dir`, up to and with stage `until`.
 
         Raises:
             FileNotFoundError, ValueError: See `load_networks`.
         """
-        return cls(load_networks(workdir, until), **kwargs)
+        return cls(load_networks(networks_dir, until), **kwargs)
 
     def search(
         self,
@@ -133,21 +133,21 @@ class Cascade(tf.Module):
         return tf.function(search, input_signature=signature, autograph=False)
 
     def _search(self, image, min_face_size, thresholds, scale_factor, until):
-        levels = graph_crops.halvings(image)
+        levels = graph_crops.mip_levels(image)
         of_first = levels.__getitem__
         if until == stages.RPN.name:  # which samples from one copy, so that the others need not be made
-            of_first = functools.partial(graph_crops.halving, image)
+            of_first = functools.partial(graph_crops.mip_level, image)
         proposals = self._propose(of_first, min_face_size, thresholds[0], scale_factor)
-        rimmed = graph_crops.rimmed(levels)
+        padded = graph_crops.padded(levels)
         if until in ("rnet", "onet") and "rnet" in self.networks:
-            proposals = self._refine(rimmed, proposals, thresholds[1])
+            proposals = self._refine(padded, proposals, thresholds[1])
         if until == "onet":
-            return self._finish(rimmed, proposals, thresholds[-1], tf.shape(image))
+            return self._finish(padded, proposals, thresholds[-1], tf.shape(image))
         return {"boxes": proposals.boxes, "scores": tf.sigmoid(proposals.logits)}
 
     def _refine(self, levels, proposals, threshold):
         """Of the proposals those that R-Net takes for faces, after its regression."""
-        boxes, first_logits, _, outputs = self._look(stages.RNET, levels, proposals, threshold)
+        boxes, first_logits, _, outputs = self._classify(stages.RNET, levels, proposals, threshold)
         with tf.name_scope("nms"):
             keep = tf.image.non_max_suppression(boxes, outputs.logits, self._propose.max_proposals, NMS_RNET)
         boxes = graph_boxes.decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
@@ -156,9 +156,9 @@ class Cascade(tf.Module):
         )
 
     def _finish(self, levels, proposals, threshold, shape):
-        """O-Net's faces: boxes after regression, clipped to the picture, scores and landmarks."""
-        squares, _, pixels, outputs = self._look(stages.ONET, levels, proposals, threshold)
-        logits, offsets, mirrored_clues = self._look_at_mirrored(pixels, outputs)
+        """O-Net's faces: boxes after regression, clipped to the image, scores and landmarks."""
+        squares, _, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
+        logits, offsets, mirrored_features = self._average_with_flipped(pixels, outputs)
         rows = tf.where(logits > first_stages.logit(threshold))[:, 0]
         boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
         boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
@@ -167,17 +167,17 @@ class Cascade(tf.Module):
         boxes, logits, rows = (tf.gather(values, order) for values in (boxes, logits, rows))
         found = {"scores": tf.sigmoid(logits)}
         if self.networks["onet"].has_landmarks:
-            seen = (tf.gather(values, rows) for values in (squares, outputs.clues, mirrored_clues))
+            seen = (tf.gather(values, rows) for values in (squares, outputs.features, mirrored_features))
             found["landmarks"] = self._landmarks(levels, *seen, boxes)
         boxes, *others = graph_boxes.drop_empty(graph_boxes.clip(boxes, shape), *found.values())
         return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
-    def _look(self, stage, levels, proposals, threshold):
+    def _classify(self, stage, levels, proposals, threshold):
         """Of the proposals that the stage's network takes for faces: squares, first logits, crops and its outputs."""
         squares, num_boxes = graph_boxes.square(proposals.boxes), tf.shape(proposals.boxes)[0]
         network = self.networks[stage.name]
 
-        def look():
+        def compute():
             shown = _filled_up(graph_boxes.enlarge(squares, network.margin), _BATCH_STEPS[stage.name])
             pixels, places = graph_crops.cut(levels, shown, stage.size)
             outputs = network(pixels)
@@ -185,45 +185,47 @@ class Cascade(tf.Module):
             return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
 
         no_pixels = tf.zeros([0, stage.size, stage.size, 3])
-        places, pixels, outputs = _if_any(num_boxes, look, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network)))
+        places, pixels, outputs = _if_any(
+            num_boxes, compute, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network))
+        )
         return tf.gather(squares, places), tf.gather(proposals.first_logits, places), pixels, outputs
 
-    def _look_at_mirrored(self, pixels, outputs):
-        """Logits and offsets, the means of O-Net's `outputs` for crops and of mirrored crops; the latter's clues."""
+    def _average_with_flipped(self, pixels, outputs):
+        """Logits and offsets, the means of O-Net's `outputs` for crops and of mirrored crops; the latter's features."""
         network, num_crops = self.networks["onet"], tf.shape(pixels)[0]
 
-        def look():
+        def compute():
             mirrored = network(tf.reverse(_filled_up(pixels, _BATCH_STEPS["onet"]), [2]))
             return inference.Outputs(*(values[:num_crops] for values in mirrored))
 
-        mirrored = _if_any(num_crops, look, _no_outputs(network))
+        mirrored = _if_any(num_crops, compute, _no_outputs(network))
         logits = (outputs.logits + mirrored.logits) / 2
-        return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.clues
+        return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.features
 
-    def _landmarks(self, levels, squares, clues, mirrored_clues, boxes):
+    def _landmarks(self, levels, squares, features, mirrored_features, boxes):
         """The landmarks [N, 5, 2] of faces, as the mean of what four crops of each tell.
 
-        These are the crop in which the face was found, cut at `squares` [N, 4], which gave `clues`, the one round its
-        final box in `boxes` [N, 4], and the mirror images of both.
+        These are the crop in which the face was found, cut at `squares` [N, 4], which gave `features`, the one round
+        its final box in `boxes` [N, 4], and the mirror images of both.
         """
         network, final_squares, num_faces = self.networks["onet"], graph_boxes.square(boxes), tf.shape(boxes)[0]
 
-        def look():
-            found, final, *found_clues = (
+        def compute():
+            found, final, *found_features = (
                 _filled_up(values, _BATCH_STEPS["onet"] // 2)
-                for values in (squares, final_squares, clues, mirrored_clues)
+                for values in (squares, final_squares, features, mirrored_features)
             )
             pixels, places = graph_crops.cut(levels, graph_boxes.enlarge(final, network.margin), stages.ONET.size)
             pixels = tf.gather(pixels, tf.math.invert_permutation(places))
-            final_clues = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).clues, 2)
+            final_features = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).features, 2)
             straight, mirrored = (
-                network.landmarks(tf.concat(both, axis=0)) for both in zip(found_clues, final_clues, strict=True)
+                network.landmarks(tf.concat(both, axis=0)) for both in zip(found_features, final_features, strict=True)
             )
             points = tf.reshape((straight + mirroring.landmarks(mirrored)) / 2, [-1, 5, 2])
             by_found, by_final = tf.split(graph_boxes.decode_points(tf.concat([found, final], axis=0), points), 2)
             return (by_found + by_final)[:num_faces] / 2
 
-        return _if_any(num_faces, look, tf.zeros([0, 5, 2]))
+        return _if_any(num_faces, compute, tf.zeros([0, 5, 2]))
 
 
 def searches(module: tf.Module) -> dict[str, tf.types.experimental.PolymorphicFunction]:
@@ -252,38 +254,38 @@ def _order(names: Iterable[str]) -> tuple[stages.Stage, ...]:
     return order
 
 
-def load_networks(workdir: str | os.PathLike, until: str = "onet") -> dict[str, keras.Model]:
-    """The networks trained in `workdir`, by name of the stage, up to and with stage `until`.
+def load_networks(networks_dir: str | os.PathLike, until: str = "onet") -> dict[str, keras.Model]:
+    """The networks trained in `networks_dir`, by name of the stage, up to and with stage `until`.
 
     Raises:
         FileNotFoundError, ValueError: See `stages.in_folder` and `load_network`.
     """
-    return {stage.name: load_network(workdir, stage.name) for stage in stages.in_folder(workdir, until)}
+    return {stage.name: load_network(networks_dir, stage.name) for stage in stages.in_folder(networks_dir, until)}
 
 
-def load_network(workdir: str | os.PathLike, name: str) -> keras.Model:
+def load_network(networks_dir: str | os.PathLike, name: str) -> keras.Model:
     """The trained network of the stage called `name`.
 
     Raises:
-        FileNotFoundError: `workdir` holds none.
+        FileNotFoundError: `networks_dir` holds none.
         ValueError: See `networks.load`.
     """
-    path = os.path.join(workdir, stages.BY_NAME[name].network_file)
+    path = os.path.join(networks_dir, stages.BY_NAME[name].network_file)
     if not files.is_file(path):
         raise FileNotFoundError(
             f"expected a trained network at {path!r}, found no file; make it with "
-            f"`python train.py --stage={name} --workdir={os.fspath(workdir)}`"
+            f"`python train.py --stage={name} --networks={os.fspath(networks_dir)}`"
         )
     return networks.load(path)
 
 
-def _if_any(number, look, nothing):
-    """What `look()` returns, or `nothing`: TensorFlow's fused convolutions refuse an empty batch."""
-    return tf.cond(number > 0, look, lambda: nothing)
+def _if_any(number, compute, nothing):
+    """What `compute()` returns, or `nothing`: TensorFlow's fused convolutions refuse an empty batch."""
+    return tf.cond(number > 0, compute, lambda: nothing)
 
 
 def _no_outputs(network):
-    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, *network.clue_shape]))
+    return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, *network.feature_shape]))
 
 
 def _filled_up(values, step):

@@ -1,4 +1,4 @@
-"""The detector: a picture in, `faces.Detections` out; how it is saved and loaded."""
+"""The detector: an image in, `faces.Detections` out; how it is saved and loaded."""
 
 import concurrent.futures
 import os
@@ -17,16 +17,16 @@ MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
 
 _BATCH_THREADS = 3
-"""Pictures of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
+"""Images of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
 _MAX_SCALE_FACTOR = 0.99
 """Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
-_TO_DO = "enlarge min_face_size or make the picture smaller"
+_TO_DO = "enlarge min_face_size or make the image smaller"
 _SAVED_MODEL_FILE = "saved_model.pb"
 _WEIGHTS_DIR = os.path.join(os.path.dirname(mtcnn_tf.__file__), "weights")
 
 
 class Detector:
-    """Finds faces in pictures.
+    """Finds faces in images.
 
     One detector may be called from several threads at once.
 
@@ -51,7 +51,7 @@ class Detector:
 
     def __call__(
         self,
-        image: image_files.Picture,
+        image: image_files.ImageLike,
         min_face_size: float = cascade.MIN_FACE_SIZE,
         thresholds: tuple[float, ...] | None = None,
         scale_factor: float = cascade.SCALE_FACTOR,
@@ -61,30 +61,30 @@ class Detector:
         max_pixels: int = image_files.MAX_PIXELS,
         try_rotations: bool = False,
     ) -> faces.Detections:
-        """The faces in a picture, best score first.
+        """The faces in an image, best score first.
 
-        A picture of any size is searched as a whole, with up to 30 bytes of memory for each of its pixels where
+        An image of any size is searched as a whole, with up to 30 bytes of memory for each of its pixels where
         `min_face_size` is large, and 90 where it is 20.
 
         Args:
-            image: An array or tensor, a path, the bytes of a picture file, or a Pillow picture; see
-                `image_files.as_rgb`. Boxes are in pixels of the upright picture, after its EXIF orientation.
+            image: An array or tensor, a path, the bytes of an image file, or a Pillow image; see
+                `image_files.as_rgb`. Boxes are in pixels of the upright image, after its EXIF orientation.
             min_face_size: Side of the smallest face looked for, in pixels; see `cascade.Cascade`.
             thresholds: Scores in 0–1 that a box must exceed after each of the networks; by default those that were
                 calibrated for them.
             scale_factor: Ratio of neighbouring scales of P-Net's pyramid, above 0 and at most 0.99.
             max_faces: At most that many.
             until: "rpn" or "pnet", whichever the cascade begins with, and "rnet", where it has one, stop there. Their
-                boxes have no landmarks (NaN) and may reach out of the picture; those of "onet" are clipped to it, and
+                boxes have no landmarks (NaN) and may reach out of the image; those of "onet" are clipped to it, and
                 have landmarks unless it was trained without.
             color: Order of an array's channels: "rgb", or "bgr" as OpenCV has it.
-            max_pixels: A picture file of more is not decoded, and no more are searched: below 12 pixels `min_face_size`
-                has the picture enlarged. Each takes about 250 bytes of memory.
-            try_rotations: Whether the picture is also searched turned by 90°, 180° and 270°, for faces that lie or
+            max_pixels: An image file of more is not decoded, and no more are searched: below 12 pixels `min_face_size`
+                has the image enlarged. Each takes about 250 bytes of memory.
+            try_rotations: Whether the image is also searched rotated by 90°, 180° and 270°, for faces that lie or
                 stand on their heads; see `rotations.search`. Takes four times as long, and finds more that is no face.
 
         Raises:
-            FileNotFoundError: There is no picture at this path.
+            FileNotFoundError: There is no image at this path.
             ValueError: An argument is not as described.
             MemoryError: The memory doesn't suffice for so many pixels.
             RuntimeError: This process was forked from one that had made a detector, or eager mode is off.
@@ -115,22 +115,22 @@ class Detector:
         landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
         return faces.Detections(found["boxes"], found["scores"], landmarks)
 
-    def batch(self, images: Iterable[image_files.Picture], **arguments: Any) -> list[faces.Detections]:
-        """The faces in each of several pictures, in their order.
+    def batch(self, images: Iterable[image_files.ImageLike], **arguments: Any) -> list[faces.Detections]:
+        """The faces in each of several images, in their order.
 
-        A picture's single steps keep one core busy and its networks all: several pictures at once fill the gaps, and
-        files are decoded meanwhile. Only the pictures at work take memory, beside those that are given as arrays.
+        An image's single steps keep one core busy and its networks all: several images at once fill the gaps, and
+        files are decoded meanwhile. Only the images at work take memory, beside those that are given as arrays.
 
         Args:
             images: Any mixture of what a call takes, of any sizes.
-            **arguments: Those of a call, for all pictures.
+            **arguments: Those of a call, for all images.
 
         Raises:
-            FileNotFoundError, ValueError: As a call does, for the first picture concerned.
+            FileNotFoundError, ValueError: As a call does, for the first image concerned.
         """
-        pictures = _several(images)
+        given = _several(images)
         with concurrent.futures.ThreadPoolExecutor(_BATCH_THREADS) as pool:
-            return list(pool.map(lambda picture: self(picture, **arguments), pictures))
+            return list(pool.map(lambda image: self(image, **arguments), given))
 
 
 def _checked_search(shape: tuple[int, ...], min_face_size: float, max_pixels: int) -> str:
@@ -152,13 +152,13 @@ def _scale_factor(value: Any) -> float:
     return arguments.number("scale_factor", value, wanted, above=0, up_to=_MAX_SCALE_FACTOR)
 
 
-def _several(pictures: Iterable[image_files.Picture]) -> Iterable[image_files.Picture]:
-    """The pictures of a batch; a single one, of which rows or letters would be taken for pictures, is refused."""
-    shape = getattr(pictures, "shape", ())
-    is_one = isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | image_files.Image.Image)
-    if is_one or not isinstance(pictures, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
-        raise ValueError(f"a batch takes several pictures, such as a list, got {arguments.shown(pictures)}; see a call")
-    return pictures
+def _several(images: Iterable[image_files.ImageLike]) -> Iterable[image_files.ImageLike]:
+    """The images of a batch; a single one, of which rows or letters would be taken for images, is refused."""
+    shape = getattr(images, "shape", ())
+    is_one = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | image_files.Image.Image)
+    if is_one or not isinstance(images, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        raise ValueError(f"a batch takes several images, such as a list, got {arguments.shown(images)}; see a call")
+    return images
 
 
 _is_at_work = False
@@ -190,12 +190,12 @@ def _check_process() -> None:
         )
 
 
-def from_workdir(workdir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
-    """The detector of the networks trained in `workdir`, up to and with stage `until`; see `cascade.Cascade`."""
-    workdir = arguments.path("workdir", workdir, "the path of a folder with trained networks")
+def from_networks(networks_dir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> Detector:
+    """The detector of the networks trained in `networks_dir`, up to and with stage `until`; see `cascade.Cascade`."""
+    networks_dir = arguments.path("networks_dir", networks_dir, "the path of a folder with trained networks")
     arguments.choice("until", until, list(stages.BY_NAME))
     _check_process()
-    return Detector(cascade.Cascade.from_workdir(workdir, until, **kwargs))
+    return Detector(cascade.Cascade.from_networks(networks_dir, until, **kwargs))
 
 
 def load(path: str | os.PathLike | None = None) -> Detector:
@@ -221,7 +221,7 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     if files.is_file(os.path.join(path, _SAVED_MODEL_FILE)):
         return _load_version(path)
     if any(files.is_file(os.path.join(path, stage.network_file)) for stage in stages.ALL):
-        return from_workdir(path, thresholds=stored_thresholds.read(path))
+        return from_networks(path, thresholds=stored_thresholds.read(path))
     raise FileNotFoundError(
         f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"
@@ -245,7 +245,7 @@ def _load_shipped() -> Detector:
     if thresholds is None:
         path = os.path.join(_WEIGHTS_DIR, stored_thresholds.FILE_NAME)
         raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
-    return from_workdir(_WEIGHTS_DIR, thresholds=thresholds)
+    return from_networks(_WEIGHTS_DIR, thresholds=thresholds)
 
 
 def save(
@@ -279,7 +279,7 @@ def save_version(
     """
     os.makedirs(model_dir, exist_ok=True)
     version_dir = os.path.join(model_dir, str(max(_versions(model_dir), default=0) + 1))
-    with files.whole(version_dir) as partial_dir:
+    with files.atomic_write(version_dir) as partial_dir:
         try:
             tf.saved_model.save(module, str(partial_dir), entries)
         except tf.errors.OpError as error:
@@ -294,7 +294,7 @@ def signatures(
     """The entries of the saved cascade, by name.
 
     * `serving_default`: `image_bytes`, a batch of JPEG, PNG, BMP or WebP files (string [B], B at least 1), to `boxes`
-      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which picture i has the first `num_faces[i]` (int32
+      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which image i has the first `num_faces[i]` (int32
       [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `graph_decoding`: it has
       no faces. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
@@ -304,7 +304,7 @@ def signatures(
 
     Args:
         the_cascade: What is saved.
-        max_pixels: A file of more is not decoded, and `detect` enlarges no picture beyond it.
+        max_pixels: A file of more is not decoded, and `detect` enlarges no image beyond it.
 
     Raises:
         ValueError: The cascade ends before O-Net.
@@ -314,7 +314,7 @@ def signatures(
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
     def detect(image, min_face_size, thresholds):
-        # Below 12 pixels the search enlarges the picture: a hostile request must not choose by how much.
+        # Below 12 pixels the search enlarges the image: a hostile request must not choose by how much.
         num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
         told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
         with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):

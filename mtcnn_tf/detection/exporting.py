@@ -32,7 +32,7 @@ def export(
         models: The networks of a cascade with O-Net, by name of the stage.
         out_dir: Folder for all of them.
         thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
-        max_pixels: The cascade decodes no picture file of more.
+        max_pixels: The cascade decodes no image file of more.
 
     Raises:
         ValueError: A SavedModel disagrees with the Python model, or the networks make no cascade, or `thresholds` are
@@ -71,7 +71,7 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
         outputs = network(tf.cast(pixels, tf.float32))
         said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
         if network.has_landmarks:
-            landmarks = network.landmarks(outputs.clues)
+            landmarks = network.landmarks(outputs.features)
             said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
         return said
 
@@ -87,7 +87,7 @@ def check_network(path: str, model: keras.Model) -> None:
     """Raises a ValueError unless the SavedModel at `path` says what the Keras model says."""
     saved = tf.saved_model.load(path)
     side = model.input_shape[1] or 64
-    pixels = np.stack([picture[:side, :side] for picture in check_pictures()])
+    pixels = np.stack([image[:side, :side] for image in check_images()])
     outputs = {name: np.array(output) for name, output in model(pixels.astype(np.float32)).items()}
     wanted = {"offsets": outputs["offsets"]}
     if model.name == stages.RPN.name:
@@ -109,20 +109,20 @@ def check_cascade(path: str, whole: cascade.Cascade) -> None:
     saved = tf.saved_model.load(path)
     size, factor = tf.constant(24.0), tf.constant(cascade.SCALE_FACTOR)
     everything, searches = tf.zeros_like(whole.thresholds), cascade.searches(saved)
-    for picture in map(tf.constant, check_pictures()):
+    for image in map(tf.constant, check_images()):
         for name, search in cascade.searches(whole).items():
-            wanted = search(picture, size, everything, factor)
-            _compare(searches[name](picture, size, everything, factor), wanted, f"cascade, until_{name}")
-        found = saved.signatures["detect"](image=picture, min_face_size=size, thresholds=everything)
+            wanted = search(image, size, everything, factor)
+            _compare(searches[name](image, size, everything, factor), wanted, f"cascade, until_{name}")
+        found = saved.signatures["detect"](image=image, min_face_size=size, thresholds=everything)
         _compare(found, wanted, "cascade, detect")  # `wanted` is until_onet's
 
-        wanted = whole.until_onet(picture, tf.constant(cascade.MIN_FACE_SIZE), whole.thresholds, factor)
-        served = saved.signatures["serving_default"](image_bytes=tf.io.encode_png(picture)[None])
+        wanted = whole.until_onet(image, tf.constant(cascade.MIN_FACE_SIZE), whole.thresholds, factor)
+        served = saved.signatures["serving_default"](image_bytes=tf.io.encode_png(image)[None])
         _compare({name: served[name][0] for name in wanted}, wanted, "cascade, serving_default")
 
 
-def check_pictures() -> list[np.ndarray]:
-    """A picture of noise and one of waves, uint8 [80, 104, 3]."""
+def check_images() -> list[np.ndarray]:
+    """An image of noise and one of waves, uint8 [80, 104, 3]."""
     noise = np.random.default_rng(0).integers(0, 256, (80, 104, 3))
     y, x, phase = np.meshgrid(np.arange(80), np.arange(104), np.arange(3), indexing="ij")
     waves = 127.5 * (1 + np.sin(x * y / 300 + phase) * np.cos((x - 2 * y) / 9))

@@ -1,8 +1,8 @@
-"""The first stages of the cascade, in its graph: what proposes boxes where a whole picture is looked at.
+"""The first stages of the cascade, in its graph: what proposes boxes where a whole image is looked at.
 
 P-Net looks at a pyramid of scales through windows of 12 pixels (Zhang et al. 2016, section II.A; thresholds of the
-non-maximum suppression are those of the authors' released code). The RPN looks once, at the picture as P-Net's first
-scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN", section 3.1). Of a picture in which a
+non-maximum suppression are those of the authors' released code). The RPN looks once, at the image as P-Net's first
+scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN", section 3.1). Of an image in which a
 face may be larger than its anchors it sees a small copy, too.
 
 Both sample from the same halved copies that training crops are cut from, see `crops`.
@@ -34,7 +34,7 @@ class Proposals(NamedTuple):
     """Boxes on their way through the cascade, best first."""
 
     boxes: tf.Tensor
-    """float32 [N, 4] in pixels of the picture; may reach out of it."""
+    """float32 [N, 4] in pixels of the image; may reach out of it."""
     logits: tf.Tensor
     """[N], of the last network that has seen them."""
     first_logits: tf.Tensor
@@ -66,7 +66,7 @@ class Pyramid:
         """P-Net's boxes after regression.
 
         Args:
-            levels: k → the k-th of `graph_crops.halvings`.
+            levels: k → the k-th of `graph_crops.mip_levels`.
             min_face_size: Of `cascade.Cascade`, as the others.
             threshold: Score to exceed.
             scale_factor: Ratio of neighbouring scales.
@@ -143,13 +143,13 @@ class OneLook:
         """The RPN's boxes after regression; see `Pyramid`, whose scale factor is of no use here."""
         first_scale, num_looks = self._looks(tf.shape(levels(0)), min_face_size, scale_factor)
 
-        def add_look(i, found):
+        def add_scale(i, found):
             scale = first_scale / LOOK_AGAIN ** tf.cast(i, tf.float32)
-            return i + 1, tf.concat([found, self._look(levels, scale, threshold)], axis=0)
+            return i + 1, tf.concat([found, self._detect_at(levels, scale, threshold)], axis=0)
 
         _, found = tf.while_loop(
             lambda i, _: i < num_looks,
-            add_look,
+            add_scale,
             (tf.constant(0), tf.zeros([0, 9])),
             shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 9])),
         )
@@ -170,7 +170,7 @@ class OneLook:
         )
         return scale, tf.where(num_scales > 0, 1 + tf.cast(tf.maximum(num_more, 0.0), tf.int32), 0)
 
-    def _look(self, levels, scale, threshold):
+    def _detect_at(self, levels, scale, threshold):
         """Anchors of one look that look like faces: float32 [N, 9] of square, logit, offsets."""
         pixels, pixel_size = _resize(levels, scale)
         missing = -tf.shape(pixels)[:2] % anchors.LARGEST_STRIDE  # black, to the right and below
@@ -195,7 +195,7 @@ def of(
 
 
 def anchor_boxes(its_anchors: anchors.Anchors, shape: tf.Tensor) -> tf.Tensor:
-    """`anchors.Anchors.boxes` in TensorFlow, for a picture of `shape` (H, W, …): float32 [A, 4]."""
+    """`anchors.Anchors.boxes` in TensorFlow, for an image of `shape` (H, W, …): float32 [A, 4]."""
     grids = []
     for stride, sizes in its_anchors.by_stride().items():
         y, x = ((tf.range(shape[axis] // stride, dtype=tf.float32) + 0.5) * stride for axis in (0, 1))
@@ -211,16 +211,16 @@ def logit(probability: tf.Tensor) -> tf.Tensor:
 
 
 def _resize(levels, scale):
-    """The picture at `scale`, float32 [h, w, 3], and how many pixels of the picture one of its covers, [2] in x, y."""
+    """The image at `scale`, float32 [h, w, 3], and how many pixels of the image one of its covers, [2] in x, y."""
     with tf.name_scope("pyramid"):
-        halving = graph_crops.nearest_halving(1 / scale)
-        # A halved copy may cover up to 2^k − 1 pixels more than the picture: ratios are of what it covers.
-        step = tf.bitwise.left_shift(1, halving)
+        mip_level = graph_crops.nearest_mip_level(1 / scale)
+        # A halved copy may cover up to 2^k − 1 pixels more than the image: ratios are of what it covers.
+        step = tf.bitwise.left_shift(1, mip_level)
         covered = tf.cast((tf.shape(levels(0))[:2] + step - 1) // step * step, tf.float32)
         size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
         pixels = tf.cast(size, tf.int32)
-        resize = [lambda k=k: tf.image.resize(levels(k), pixels) for k in range(array_crops.NUM_HALVINGS)]
-        return tf.switch_case(halving, resize), (covered / size)[::-1]
+        resize = [lambda k=k: tf.image.resize(levels(k), pixels) for k in range(array_crops.NUM_MIP_LEVELS)]
+        return tf.switch_case(mip_level, resize), (covered / size)[::-1]
 
 
 def _scales(shape, min_face_size, scale_factor):

@@ -1,4 +1,4 @@
-"""A picture searched in four rotations: upright, and turned by 90°, 180° and 270°."""
+"""An image searched in four rotations: upright, and rotated by 90°, 180° and 270°."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ MAX_OVERLAP = 0.5
 
 
 def search(find: Callable[[np.ndarray], faces.Detections], image: np.ndarray) -> faces.Detections:
-    """The faces that `find` finds in any rotation of the picture, in pixels of the picture as it is, best score first.
+    """The faces that `find` finds in any rotation of the image, in pixels of the image as it is, best score first.
 
     Where the same face was found more than once, the best score is kept. Points keep the names that they have in the
     rotation in which they were found: of a face upside down, `left_eye` is the left one when the face is upright, so

@@ -28,28 +28,28 @@ class OtherNetworksError(ValueError):
         self.names = names
 
 
-def write(workdir: str | os.PathLike, thresholds: tuple[float, ...], about: dict) -> None:
-    """Keeps `thresholds` for the networks in `workdir` as they are now.
+def write(networks_dir: str | os.PathLike, thresholds: tuple[float, ...], about: dict) -> None:
+    """Keeps `thresholds` for the networks in `networks_dir` as they are now.
 
     Args:
-        workdir: Holds the networks of a cascade, see `stages.in_folder`.
+        networks_dir: Holds the networks of a cascade, see `stages.in_folder`.
         thresholds: Scores in 0–1 to exceed after each of them.
         about: How they were chosen; anything that goes into JSON.
     """
-    held = {"thresholds": list(thresholds), "sha256": _sums(workdir), "calibration": about}
-    with files.whole(files.as_path(workdir) / FILE_NAME) as partial:
+    held = {"thresholds": list(thresholds), "sha256": _sums(networks_dir), "calibration": about}
+    with files.atomic_write(files.as_path(networks_dir) / FILE_NAME) as partial:
         partial.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
-    """The thresholds chosen for the networks in `workdir`, None where none were.
+def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
+    """The thresholds chosen for the networks in `networks_dir`, None where none were.
 
     Raises:
         OtherNetworksError: A network is not the one they were chosen for.
         FileNotFoundError: A network is missing.
         ValueError: The file isn't what `write` wrote, or see `stages.in_folder`.
     """
-    path = files.as_path(workdir) / FILE_NAME
+    path = files.as_path(networks_dir) / FILE_NAME
     if not path.is_file():
         return None
     try:
@@ -61,12 +61,12 @@ def read(workdir: str | os.PathLike) -> tuple[float, ...] | None:
             f"expected thresholds and the SHA-256 of their networks in {os.fspath(path)!r}, got something else "
             f"({repr(error)[:200]}); choose again with mtcnn-calibrate, or remove the file"
         ) from error
-    others = [name for name, found in _sums(workdir).items() if sums.get(name) != found]
+    others = [name for name, found in _sums(networks_dir).items() if sums.get(name) != found]
     if others:
         raise OtherNetworksError(path, others)
     return tuple(held["thresholds"])
 
 
-def _sums(workdir: str | os.PathLike) -> dict[str, str]:
-    paths = [files.as_path(workdir) / stage.network_file for stage in stages.in_folder(workdir)]
+def _sums(networks_dir: str | os.PathLike) -> dict[str, str]:
+    paths = [files.as_path(networks_dir) / stage.network_file for stage in stages.in_folder(networks_dir)]
     return {path.name: files.sha256(path) for path in paths}

@@ -1,6 +1,6 @@
-"""Scores any detector, a function from a picture (RGB, uint8 [H, W, 3]) to `faces.Detections`, by public protocols.
+"""Scores any detector, a function from an image (RGB, uint8 [H, W, 3]) to `faces.Detections`, by public protocols.
 
-`selection` says which pictures are looked at; `runs` looks for faces in them and keeps what was found; `wider_face`,
-`fddb`, `landmarks`, `proposals`, `false_positives` and `weak_spots` turn that into a `reports.Report`: NumPy alone,
+`selection` says which images are looked at; `runs` looks for faces in them and keeps what was found; `wider_face`,
+`fddb`, `landmarks`, `proposals`, `false_positives` and `breakdown` turn that into a `reports.Report`: NumPy alone,
 without a detector. `curves` holds what they share. `calibration` chooses a cascade's thresholds.
 """

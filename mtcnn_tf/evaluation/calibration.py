@@ -1,4 +1,4 @@
-"""Chooses the thresholds of a cascade on annotated pictures that it was not trained with.
+"""Chooses the thresholds of a cascade on annotated images that it was not trained with.
 
 What counts are the faces that the whole cascade finds; a stage's own recall says little, for a face has many proposals.
 
@@ -26,7 +26,7 @@ STEPS = 100
 """Thresholds are whole hundredths."""
 
 Find = Callable[[tuple[float, ...]], list[faces.Detections]]
-"""Thresholds → what is found in each picture."""
+"""Thresholds → what is found in each image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,10 @@ def choose(
     """The thresholds for a cascade.
 
     Args:
-        find: The cascade on the pictures.
+        find: The cascade on the images.
         annotations: What is in them.
         min_size: Faces with a shorter side in pixels count neither way.
-        keep_recall: The share of the faces found at `LOWEST`, and at O-Net's threshold, that must still be found.
+        keep_recall: The fraction of the faces found at `LOWEST`, and at O-Net's threshold, that must still be found.
         names: The stages of the cascade, in order; the last is O-Net.
 
     Raises:
@@ -64,19 +64,19 @@ def choose(
     if not num_findable:
         raise ValueError(
             f"expected a cascade that finds some of the {everything.num_faces} faces of at least {min_size:g} pixels, "
-            "got one that finds none; train it further or take other pictures"
+            "got one that finds none; train it further or take other images"
         )
     tried = {tuple(lowest): everything}
 
-    def keeps(before: tuple[float, ...], share: float) -> bool:
+    def keeps(before: tuple[float, ...], fraction: float) -> bool:
         tried[before] = wider_face.rank(annotations, find((*before, last_lowest)), min_size)
-        return _num_hits(tried[before], last) >= share * num_findable
+        return _num_hits(tried[before], last) >= fraction * num_findable
 
     chosen = []
     for i, start in enumerate(lowest):
-        share = 1 - (1 - keep_recall) * (i + 1) / len(lowest)
+        fraction = 1 - (1 - keep_recall) * (i + 1) / len(lowest)
         before, after = tuple(chosen), tuple(lowest[i + 1 :])
-        chosen.append(highest(lambda t, b=before, a=after, s=share: keeps((*b, t, *a), s), start))
+        chosen.append(highest(lambda t, b=before, a=after, s=fraction: keeps((*b, t, *a), s), start))
     return Choice(
         (*chosen, last),
         {
@@ -120,7 +120,7 @@ def _report(ranking: curves.Ranking, names: Sequence[str], thresholds: tuple[flo
     figures |= {
         "num_faces": reports.Figure(above.num_faces, "faces"),
         "num_found": reports.Figure(num_hits, "faces found"),
-        "num_fp": reports.Figure(num_above - num_hits, "false alarms"),
+        "num_fp": reports.Figure(num_above - num_hits, "false positives"),
         "recall": reports.Figure(num_hits / max(above.num_faces, 1), "recall"),
         "precision": reports.Figure(num_hits / max(num_above, 1), "precision"),
         "ap": reports.Figure(above.average_precision(), "AP"),

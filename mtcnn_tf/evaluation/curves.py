@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-HIT, FALSE_ALARM, IGNORED = 1, 0, -1
+HIT, FALSE_POSITIVE, IGNORED = 1, 0, -1
 """What becomes of a detection."""
 
 MIN_IOU = 0.5
@@ -12,10 +12,10 @@ MIN_IOU = 0.5
 
 
 def match(iou: np.ndarray, ignored_mask: np.ndarray, min_iou: float = MIN_IOU) -> np.ndarray:
-    """What becomes of each detection of a picture, int [N] of HIT, FALSE_ALARM and IGNORED.
+    """What becomes of each detection of an image, int [N] of HIT, FALSE_POSITIVE and IGNORED.
 
     Each detection takes a face as in `take`. One that takes none is ignored where it covers something to be ignored,
-    and otherwise a false alarm: a second detection of the same face is one.
+    and otherwise a false positive: a second detection of the same face is one.
 
     Args:
         iou: Of each detection, best score first, with each face, [N, M].
@@ -23,13 +23,13 @@ def match(iou: np.ndarray, ignored_mask: np.ndarray, min_iou: float = MIN_IOU) -
         min_iou: The least that counts as covered.
     """
     covers_ignored_mask = np.any((iou >= min_iou) & ignored_mask, axis=1)
-    outcomes = np.where(covers_ignored_mask, IGNORED, FALSE_ALARM)
+    outcomes = np.where(covers_ignored_mask, IGNORED, FALSE_POSITIVE)
     outcomes[take(np.where(ignored_mask, -1, iou), min_iou) >= 0] = HIT
     return outcomes
 
 
 def take(iou: np.ndarray, min_iou: float = MIN_IOU) -> np.ndarray:
-    """The face that each detection of a picture takes, int [N]; -1 where it takes none.
+    """The face that each detection of an image takes, int [N]; -1 where it takes none.
 
     In the order of their scores, each detection takes the face it covers best of those that are still free.
 
@@ -55,49 +55,49 @@ class Ranking:
         scores: Float [N], in any order.
         hits: What each adds to the hits above its score, [N]: 0 or 1, or in FDDB's protocol anything.
         num_faces: How many hits there could be.
-        false_alarms: What each adds to the false alarms, [N]; by default 1 where it adds no hit.
+        false_positives: What each adds to the false positives, [N]; by default 1 where it adds no hit.
     """
 
     scores: np.ndarray
     hits: np.ndarray
     num_faces: int
-    false_alarms: np.ndarray | None = None
+    false_positives: np.ndarray | None = None
 
     @classmethod
     def of(cls, scores: list[np.ndarray], outcomes: list[np.ndarray], num_faces: int) -> "Ranking":
-        """The ranking of what `match` says of each picture."""
+        """The ranking of what `match` says of each image."""
         scores, outcomes = np.concatenate([[], *scores]), np.concatenate([[], *outcomes])
         counted = outcomes != IGNORED
         return cls(scores[counted], outcomes[counted] == HIT, num_faces)
 
     def totals(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of false alarms and of hits above each threshold, two arrays [T].
+        """Sums of false positives and of hits above each threshold, two arrays [T].
 
         There is one threshold for each different score, highest first: detections with equal scores come together, so
-        that the order of pictures never matters.
+        that the order of images never matters.
         """
         order = np.argsort(-self.scores, kind="stable")
         last_mask = np.append(np.diff(self.scores[order]) != 0, True)[: len(order)]
-        false_alarms = self.hits == 0 if self.false_alarms is None else self.false_alarms
-        return np.cumsum(false_alarms[order])[last_mask], np.cumsum(self.hits[order])[last_mask]
+        false_positives = self.hits == 0 if self.false_positives is None else self.false_positives
+        return np.cumsum(false_positives[order])[last_mask], np.cumsum(self.hits[order])[last_mask]
 
     def recall(self) -> np.ndarray:
-        """The share of the faces that is found above each threshold of `totals`, [T]; NaN where there is no face."""
+        """The fraction of the faces that is found above each threshold of `totals`, [T]; NaN where there is no face."""
         return _share(self.totals()[1], self.num_faces)
 
     def precision(self) -> np.ndarray:
-        """The share of the detections above each threshold of `totals` that are hits, [T]."""
-        false_alarms, hits = self.totals()
-        return hits / (false_alarms + hits)
+        """The fraction of the detections above each threshold of `totals` that are hits, [T]."""
+        false_positives, hits = self.totals()
+        return hits / (false_positives + hits)
 
     def average_precision(self) -> float:
         """See `average_precision`; NaN where there is no face."""
         return average_precision(self.recall(), self.precision()) if self.num_faces else float("nan")
 
-    def recall_at(self, num_false_alarms: int) -> float:
-        """The largest recall with at most so many false alarms in the whole run; NaN where there is no face."""
-        false_alarms, hits = self.totals()
-        return float(_share(hits[false_alarms <= num_false_alarms].max(initial=0), self.num_faces))
+    def recall_at(self, num_false_positives: int) -> float:
+        """The largest recall with at most so many false positives in the whole run; NaN where there is no face."""
+        false_positives, hits = self.totals()
+        return float(_share(hits[false_positives <= num_false_positives].max(initial=0), self.num_faces))
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:

@@ -3,10 +3,10 @@
 Jain, Learned-Miller, "FDDB: A Benchmark for Face Detection in Unconstrained Settings", 2010, section 5, and the
 authors' program `evaluation`. Above every score, detections and faces are matched anew, one to one, so that the sum of
 their IoUs is largest. *Discrete* score: a pair with an IoU above 0.5 counts 1. *Continuous* score: each pair counts its
-IoU. Both are shares of all faces, against the number of detections that are in no pair with an IoU above 0.5.
+IoU. Both are fractions of all faces, against the number of detections that are in no pair with an IoU above 0.5.
 
-The program compares masks of pixels, as large as the picture; here areas are exact, and likewise what lies beyond the
-picture's edge is cut off, from faces as from detections. Detections are compared as the boxes they are: they are not
+The program compares masks of pixels, as large as the image; here areas are exact, and likewise what lies beyond the
+image's edge is cut off, from faces as from detections. Detections are compared as the boxes they are: they are not
 turned into ellipses.
 """
 
@@ -19,82 +19,84 @@ from mtcnn_tf.datasets import fddb
 from mtcnn_tf.evaluation import curves, reports, wider_face
 from mtcnn_tf.geometry import boxes
 
-NUM_FALSE_ALARMS = (10, 50, 100, 500, 1000, 2000)
+NUM_FALSE_POSITIVES = (10, 50, 100, 500, 1000, 2000)
 
 
 def report(
-    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+    images: list[fddb.Image], detections: list[faces.Detections], sizes: list[tuple[int, int]]
 ) -> reports.Report:
     """Discrete and continuous scores on ellipses, average precision and recall on upright boxes round them.
 
     Args:
-        pictures: N pictures.
+        images: N images.
         detections: What was found in each.
         sizes: Width and height of each.
     """
-    discrete, continuous = rank(pictures, detections, sizes)
-    upright = rank_upright(pictures, detections, sizes)
+    discrete, continuous = rank(images, detections, sizes)
+    upright = rank_upright(images, detections, sizes)
     figures = {
         "num_faces": reports.Figure(upright.num_faces, "faces"),
         "ap": reports.Figure(upright.average_precision(), "upright boxes: AP"),
     }
     lines = {}
-    for name, title, ranking, share in (
+    for name, title, ranking, fraction in (
         ("recall", "upright boxes", upright, "recall"),
         ("discrete_score", "discrete", discrete, "score"),
         ("continuous_score", "continuous", continuous, "score"),
     ):
-        for num in NUM_FALSE_ALARMS:
-            text = f"{title}: {share} at {num} false positives"
+        for num in NUM_FALSE_POSITIVES:
+            text = f"{title}: {fraction} at {num} false positives"
             figures[f"{name}_at_fp_{num}"] = reports.Figure(ranking.recall_at(num), text)
-        false_alarms, _ = ranking.totals()
-        # A logarithmic axis has no 0: the best recall without a false alarm is drawn at 1.
-        lines[title] = reports.Curve(np.maximum(false_alarms, 1), ranking.recall(), "false positives", share, "log")
+        false_positives, _ = ranking.totals()
+        # A logarithmic axis has no 0: the best recall without a false positive is drawn at 1.
+        lines[title] = reports.Curve(
+            np.maximum(false_positives, 1), ranking.recall(), "false positives", fraction, "log"
+        )
     return reports.Report(figures, lines)
 
 
 def rank(
-    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+    images: list[fddb.Image], detections: list[faces.Detections], sizes: list[tuple[int, int]]
 ) -> tuple[curves.Ranking, curves.Ranking]:
     """The run by the discrete and by the continuous score; arguments as in `report`."""
     scores, discrete, continuous = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
-    for picture, found, size in zip(pictures, detections, sizes, strict=True):
-        sums = match(iou(found.boxes, picture.ellipses, size))
+    for image, found, size in zip(images, detections, sizes, strict=True):
+        sums = match(iou(found.boxes, image.ellipses, size))
         scores.append(found.scores)
         discrete.append(np.diff(sums[0], prepend=0))
         continuous.append(np.diff(sums[1], prepend=0))
     scores, discrete, continuous = map(np.concatenate, (scores, discrete, continuous))
-    num_faces = sum(len(picture.ellipses) for picture in pictures)
-    false_alarms = 1 - discrete  # of both scores
+    num_faces = sum(len(image.ellipses) for image in images)
+    false_positives = 1 - discrete  # of both scores
     return (
-        curves.Ranking(scores, discrete, num_faces, false_alarms),
-        curves.Ranking(scores, continuous, num_faces, false_alarms),
+        curves.Ranking(scores, discrete, num_faces, false_positives),
+        curves.Ranking(scores, continuous, num_faces, false_positives),
     )
 
 
 def rank_upright(
-    pictures: list[fddb.Picture], detections: list[faces.Detections], sizes: list[tuple[int, int]]
+    images: list[fddb.Image], detections: list[faces.Detections], sizes: list[tuple[int, int]]
 ) -> curves.Ranking:
     """The run by upright boxes round the ellipses at an IoU of 0.5; arguments as in `report`."""
     annotations, inside = [], []
-    for picture, found, (width, height) in zip(pictures, detections, sizes, strict=True):
-        annotation = fddb.annotate(picture)
-        annotations.append(faces.Annotation(picture.image_path, boxes.clip(annotation.boxes, width, height)))
+    for image, found, (width, height) in zip(images, detections, sizes, strict=True):
+        annotation = fddb.annotate(image)
+        annotations.append(faces.Annotation(image.image_path, boxes.clip(annotation.boxes, width, height)))
         inside.append(faces.Detections(boxes.clip(found.boxes, width, height), found.scores, found.landmarks))
     return wider_face.rank(annotations, inside)
 
 
-def picture_sizes(pictures: list[fddb.Picture]) -> list[tuple[int, int]]:
-    """Width and height of each picture."""
+def image_sizes(images: list[fddb.Image]) -> list[tuple[int, int]]:
+    """Width and height of each image."""
     sizes = []
-    for picture in pictures:
-        with PIL.Image.open(picture.image_path) as image:
-            sizes.append(image.size)
+    for image in images:
+        with PIL.Image.open(image.image_path) as opened:
+            sizes.append(opened.size)
     return sizes
 
 
 def match(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Discrete and continuous sums of the pairs among the 1, 2, … N best detections of a picture, two arrays [N].
+    """Discrete and continuous sums of the pairs among the 1, 2, … N best detections of an image, two arrays [N].
 
     Args:
         iou: Of each detection, best score first, with each face, [N, M].
@@ -113,7 +115,7 @@ def match(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def iou(rectangles: np.ndarray, ellipses: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Intersection over union of each of the boxes [N, 4] with each of the ellipses [M, 5]: float64 [N, M], in 0–1.
 
-    Both as far as they lie within a picture of `size`, width and height.
+    Both as far as they lie within an image of `size`, width and height.
     """
     whole = np.array([[0, 0, *size]], np.float64)
     rectangles = np.clip(rectangles.astype(np.float64), whole[:, [0, 1, 0, 1]], whole[:, [2, 3, 2, 3]])

@@ -11,7 +11,7 @@ from mtcnn_tf.evaluation import reports
 from mtcnn_tf.geometry import boxes
 
 MAX_ERROR = 0.1
-"""An error above this share of the distance of the eyes is a failure."""
+"""An error above this fraction of the distance of the eyes is a failure."""
 
 
 def report(annotations: list[faces.Annotation], detections: list[faces.Detections]) -> reports.Report:
@@ -23,7 +23,7 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
     found = errors[np.isfinite(errors).all(axis=1)]
     overall = errors.mean(axis=1)
     area = _mean(np.maximum(1 - overall / MAX_ERROR, 0))
-    failures = "failures (error > 10 %), share"
+    failures = "failures (error > 10 %), fraction"
     figures = {
         "num_faces": reports.Figure(len(errors), "faces"),
         "num_found": reports.Figure(len(found), "faces found"),
@@ -35,7 +35,7 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
     for name, column in zip(faces.LANDMARK_NAMES, found.T, strict=True):
         title = f"found: mean error of {name.replace('_', ' ')}"
         figures[f"error_of_found_{name}"] = reports.Figure(100 * _mean(column), title, "%")
-    labels = ("error, % of the distance of the eyes", "share of faces")
+    labels = ("error, % of the distance of the eyes", "fraction of faces")
     return reports.Report(
         figures, {"all faces": _cumulative(overall, labels), "faces found": _cumulative(found.mean(axis=1), labels)}
     )
@@ -78,7 +78,7 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _cumulative(errors: np.ndarray, labels: tuple[str, str]) -> reports.Curve:
-    """The share of faces with at most an error, up to twice what is a failure."""
+    """The fraction of faces with at most an error, up to twice what is a failure."""
     steps = np.linspace(0, 2 * MAX_ERROR, 201)
-    shares = [_mean(errors <= step) for step in steps]
-    return reports.Curve(100 * steps, np.array(shares), *labels)
+    fractions = [_mean(errors <= step) for step in steps]
+    return reports.Curve(100 * steps, np.array(fractions), *labels)

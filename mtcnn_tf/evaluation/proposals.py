@@ -1,4 +1,4 @@
-"""How many faces are among the N best proposals of a picture: what the next stage of a cascade can still find."""
+"""How many faces are among the N best proposals of an image: what the next stage of a cascade can still find."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def report(
     """Recall at each of `NUM_PROPOSALS`, over all faces and band by band.
 
     Args:
-        annotations: N pictures.
+        annotations: N images.
         detections: Their proposals.
         keep_recall: Reports, too, the highest score threshold with this recall, and how many proposals it leaves.
     """
@@ -30,7 +30,7 @@ def report(
     figures, lines = (
         {
             "num_faces": reports.Figure(len(sizes), "faces"),
-            "num_proposals": reports.Figure(mean_num, "proposals in a picture, mean"),
+            "num_proposals": reports.Figure(mean_num, "proposals in an image, mean"),
             **_recalls(ranks),
         },
         {},
@@ -47,7 +47,7 @@ def report(
         num_left = [np.sum(found.scores >= threshold) for found in detections]
         mean_left = float("nan") if np.isnan(threshold) else np.mean(num_left)
         figures["score_that_keeps"] = reports.Figure(threshold, f"score that keeps {keep_recall:.1%}")
-        figures["num_proposals_above"] = reports.Figure(mean_left, "proposals above it in a picture, mean")
+        figures["num_proposals_above"] = reports.Figure(mean_left, "proposals above it in an image, mean")
     return reports.Report(figures, lines)
 
 
@@ -61,7 +61,7 @@ def _recalls(ranks: np.ndarray, of: str = "", title: str = "") -> dict[str, repo
 def find(
     annotations: list[faces.Annotation], detections: list[faces.Detections]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each face of all pictures: its shorter side, rank (from 1) and score of the first proposal that covers it.
+    """Of each face of all images: its shorter side, rank (from 1) and score of the first proposal that covers it.
 
     Three float arrays [F]. One proposal may cover several faces. Where none covers it, a face has an infinite rank and
     a score of minus infinity.
@@ -78,7 +78,7 @@ def find(
 
 
 def threshold_at(scores: np.ndarray, recall: float) -> float:
-    """The highest threshold that at least the share `recall` of the faces' `scores` [F] reaches, or NaN."""
+    """The highest threshold that at least the fraction `recall` of the faces' `scores` [F] reaches, or NaN."""
     num_needed = int(np.ceil(recall * len(scores) - 1e-9))
     threshold = np.sort(scores)[::-1][num_needed - 1] if 0 < num_needed <= len(scores) else -np.inf
     return float(threshold) if np.isfinite(threshold) else float("nan")
@@ -91,4 +91,4 @@ def _share(mask: np.ndarray) -> float:
 def _curve(ranks: np.ndarray) -> reports.Curve:
     nums = np.unique(np.append(ranks[np.isfinite(ranks)], [1, max(NUM_PROPOSALS)]))
     recall = [_share(ranks <= num) for num in nums]
-    return reports.Curve(nums, np.array(recall), "proposals in a picture", "recall", "log")
+    return reports.Curve(nums, np.array(recall), "proposals in an image", "recall", "log")

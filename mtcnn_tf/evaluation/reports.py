@@ -1,4 +1,4 @@
-"""What a protocol says of a detector, and how several are laid side by side: table, JSON, picture of curves."""
+"""What a protocol says of a detector, and how several are laid side by side: table, JSON, image of curves."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from mtcnn_tf import files
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """A line to draw: `x` and `y` are [N], and `y` is a share in 0–1 where its scale is linear."""
+    """A line to draw: `x` and `y` are [N], and `y` is a fraction in 0–1 where its scale is linear."""
 
     x: np.ndarray
     y: np.ndarray
@@ -88,7 +88,7 @@ def write_json(path: str | os.PathLike, about: dict, reports: dict[str, Report])
         detector: {name: None if math.isnan(value) else value for name, value in report.figures.items()}
         for detector, report in reports.items()
     }
-    with files.whole(path) as partial, open(partial, "w", encoding="utf-8") as file:
+    with files.atomic_write(path) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump({**about, "figures": figures, "results": results}, file, indent=1, ensure_ascii=False)
 
 
@@ -109,5 +109,5 @@ def plot(path: str | os.PathLike, title: str, reports: dict[str, Report]) -> Non
         axes.legend(fontsize="small")
     for axes in figure.axes[len(panels) :]:
         axes.set_axis_off()
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         figure.savefig(partial, format="png", dpi=110)

@@ -20,7 +20,7 @@ SETTINGS = ("easy", "medium", "hard")
 NUM_THRESHOLDS = 1000
 MIN_SIZES = (20, 40, 0)
 """Shorter sides, in pixels, from which on faces count in the plain figures; 0 is all of them."""
-NUM_FALSE_ALARMS = (10, 50, 100)
+NUM_FALSE_POSITIVES = (10, 50, 100)
 _MATRICES = ("event_list", "file_list", "face_bbx_list", "gt_list")
 _LOAD_MATRICES = """
 import pickle, sys, scipy.io
@@ -30,7 +30,7 @@ pickle.dump(scipy.io.loadmat(sys.argv[1], variable_names=sys.argv[2:]), sys.stdo
 
 @dataclasses.dataclass(frozen=True)
 class Listed:
-    """A picture in one of the official lists.
+    """An image in one of the official lists.
 
     Attributes:
         boxes: All its faces, float64 [N, 4], xyxy.
@@ -58,7 +58,7 @@ def report(
         which, of = (f"faces ≥ {min_size} px", f"_min{min_size}") if min_size else ("all faces", "")
         figures[f"num_faces{of}"] = reports.Figure(ranking.num_faces, f"{which}: number")
         figures[f"ap{of}"] = reports.Figure(ranking.average_precision(), f"{which}: AP")
-        for num in NUM_FALSE_ALARMS:
+        for num in NUM_FALSE_POSITIVES:
             title = f"{which}: recall at {num} false positives"
             figures[f"recall_at_fp_{num}{of}"] = reports.Figure(ranking.recall_at(num), title)
         lines[which] = reports.Curve(ranking.recall(), ranking.precision(), "recall", "precision")
@@ -68,7 +68,7 @@ def report(
 def rank(
     annotations: list[faces.Annotation], detections: list[faces.Detections], min_size: float = 0
 ) -> curves.Ranking:
-    """Hits and false alarms at an IoU of 0.5.
+    """Hits and false positives at an IoU of 0.5.
 
     Regions that the annotation ignores and faces whose shorter side is below `min_size` count neither way.
     """
@@ -85,13 +85,13 @@ def rank(
 
 
 def by_name(annotations: list[faces.Annotation], detections: list[faces.Detections]) -> dict[str, faces.Detections]:
-    """The detections by the name of their picture in the official lists: `event/picture` without its ending."""
+    """The detections by the name of their image in the official lists: `event/image` without its ending."""
     paths = ["/".join(annotation.image_path.split(os.sep)[-2:]) for annotation in annotations]
     return dict(zip([os.path.splitext(path)[0] for path in paths], detections, strict=True))
 
 
 def read_official(directory: str) -> dict[str, dict[str, Listed]]:
-    """Setting → picture's name, as in `by_name` → what the official list says of it.
+    """Setting → image's name, as in `by_name` → what the official list says of it.
 
     Args:
         directory: The data set's, with `wider_face_split` in it.
@@ -121,7 +121,7 @@ def _load_matrices(path: str) -> dict[str, np.ndarray]:
 
 
 def _parse(matrices: dict[str, np.ndarray]) -> dict[str, Listed]:
-    """What an official list says of each picture."""
+    """What an official list says of each image."""
     events = zip(*(matrices[name][:, 0] for name in _MATRICES), strict=True)
     listed = {}
     for event, names, all_boxes, all_counted in events:
@@ -135,7 +135,7 @@ def _parse(matrices: dict[str, np.ndarray]) -> dict[str, Listed]:
 
 
 def official_curve(listed: dict[str, Listed], detections: dict[str, faces.Detections]) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall [NUM_THRESHOLDS], on the pictures that both lists and detections have.
+    """Precision and recall [NUM_THRESHOLDS], on the images that both lists and detections have.
 
     Scores are stretched so that the lowest of the run is 0 and the highest 1, and cut at 0.999, 0.998, … 0. Precision
     is 0 as long as nothing is above the threshold.
@@ -147,29 +147,29 @@ def official_curve(listed: dict[str, Listed], detections: dict[str, faces.Detect
     thresholds = 1 - np.arange(1, NUM_THRESHOLDS + 1) / NUM_THRESHOLDS
     num_hits, num_counted = np.zeros(NUM_THRESHOLDS), np.zeros(NUM_THRESHOLDS)
     for name in names:
-        found, picture = detections[name], listed[name]
-        if not len(found) or not len(picture.boxes):
-            continue  # the toolbox passes over a picture without faces, false alarms and all
+        found, image = detections[name], listed[name]
+        if not len(found) or not len(image.boxes):
+            continue  # the toolbox passes over an image without faces, false positives and all
         normalised = (found.scores.astype(np.float64) - lowest) / (spread or 1.0)
         num_above = np.searchsorted(-normalised, -thresholds, side="right")
-        hits, counted = _official_match(found.boxes, picture)
+        hits, counted = _official_match(found.boxes, image)
         num_hits += np.append(0, hits)[num_above]
         num_counted += np.append(0, counted)[num_above]
     precision = np.divide(num_hits, num_counted, out=np.zeros(NUM_THRESHOLDS), where=num_counted > 0)
     return precision, num_hits / num_faces if num_faces else np.full(NUM_THRESHOLDS, np.nan)
 
 
-def _official_match(found: np.ndarray, picture: Listed) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of faces found, and of detections that count, among the 1, 2, … N best of a picture: two arrays [N].
+def _official_match(found: np.ndarray, image: Listed) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of faces found, and of detections that count, among the 1, 2, … N best of an image: two arrays [N].
 
     Unlike in `curves.match`, a detection belongs to the face it covers best, whether that is free, taken or ignored.
     """
     pixel = np.array([0, 0, 1, 1])
-    iou = boxes.iou(found.astype(np.float64) + pixel, picture.boxes + pixel)
+    iou = boxes.iou(found.astype(np.float64) + pixel, image.boxes + pixel)
     best = np.argmax(iou, axis=1)
     covers_mask = iou[np.arange(len(iou)), best] >= curves.MIN_IOU
-    is_counted = ~covers_mask | picture.counted_mask[best]
-    candidates = np.flatnonzero(covers_mask & picture.counted_mask[best])
+    is_counted = ~covers_mask | image.counted_mask[best]
+    candidates = np.flatnonzero(covers_mask & image.counted_mask[best])
     first = candidates[np.unique(best[candidates], return_index=True)[1]]  # the best detection of each face
     is_hit = np.zeros(len(found), bool)
     is_hit[first] = True

@@ -82,7 +82,7 @@ def read(path: str | pathlib.Path) -> Anchors:
 
 def write(path: str | pathlib.Path, anchors: Anchors) -> None:
     """Writes the anchors as JSON; the file appears whole or not at all."""
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         partial.write_text(json.dumps({"sizes": list(anchors.sizes)}) + "\n")
 
 

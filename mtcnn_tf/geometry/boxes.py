@@ -56,8 +56,8 @@ def enlarge(boxes: np.ndarray, factor: float) -> np.ndarray:
     return np.concatenate([centres - half_sides, centres + half_sides], axis=-1).astype(np.float32)
 
 
-def turn(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """Upright boxes [N, 4] of faces after each has been turned round its centre by its angle [N] in radians.
+def rotate(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Upright boxes [N, 4] of faces after each has been rotated round its centre by its angle [N] in radians.
 
     A face is taken for the ellipse that fills its box.
     """
@@ -68,14 +68,14 @@ def turn(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def rotate_points(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:
-    """Points [N, P, 2] turned clockwise (as seen on the screen) by `angles` [N] round `pivots` [N, 2]."""
+    """Points [N, P, 2] rotated clockwise (as seen on the screen) by `angles` [N] round `pivots` [N, 2]."""
     cosine, sine = np.cos(angles), np.sin(angles)
-    turn = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]
-    return np.einsum("nij,npj->npi", turn, points - pivots[:, None]) + pivots[:, None]
+    rotation = np.stack([np.stack([cosine, -sine], -1), np.stack([sine, cosine], -1)], -2)  # [N, 2, 2]
+    return np.einsum("nij,npj->npi", rotation, points - pivots[:, None]) + pivots[:, None]
 
 
 def clip(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
-    """The parts of the boxes that lie within a picture of `width` × `height` pixels, [..., 4]."""
+    """The parts of the boxes that lie within an image of `width` × `height` pixels, [..., 4]."""
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
 
 

@@ -21,7 +21,7 @@ def square(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def clip(boxes: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """`boxes.clip` in TensorFlow, to a picture of `shape` (H, W, …): [N, 4] to [N, 4]."""
+    """`boxes.clip` in TensorFlow, to an image of `shape` (H, W, …): [N, 4] to [N, 4]."""
     height, width = tf.cast(shape[0], tf.float32), tf.cast(shape[1], tf.float32)
     return tf.clip_by_value(boxes, 0.0, tf.stack([width, height, width, height]))
 

@@ -44,7 +44,7 @@ def cut(held: dict[str, Any], image_index: Any, to_image: Any, size: int) -> Any
     linear = to_image[:, :, :2]
     shrinkage = ops.sqrt(ops.max(ops.sum(ops.square(linear), axis=1), axis=1))
     level = ops.floor(ops.log2(ops.maximum(shrinkage, 1.0)) + 1e-6)
-    level = ops.cast(ops.minimum(level, array_crops.NUM_HALVINGS - 1), "int32")
+    level = ops.cast(ops.minimum(level, array_crops.NUM_MIP_LEVELS - 1), "int32")
     step = 2.0 ** ops.cast(level, "float32")[:, None, None]
     along, down, origin = (to_image[:, :, k, None, None] for k in (0, 1, 2))
     places = (along * centres + down * centres[:, None] + origin) / step[:, None] - 0.5  # from the first pixel's centre

@@ -18,14 +18,14 @@ The points of ArcFace (Deng et al. 2019, arXiv 1801.07698), from `face_align.py`
 """
 
 
-def align(image: image_files.Picture, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
+def align(image: image_files.ImageLike, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     """The faces turned upright, with eyes, nose and mouth always at the same places: RGB, uint8 [N, size, size, 3].
 
     Each face is shifted, turned and scaled, and by this alone, so that its landmarks come as near to `TEMPLATE` as
-    they can. What lies outside of the picture is black.
+    they can. What lies outside of the image is black.
 
     Args:
-        image: The picture in which they were found; see `image_files.as_rgb`.
+        image: The image in which they were found; see `image_files.as_rgb`.
         detections: The faces, with all of their landmarks.
         size: Side of the crops; the template grows with it.
 
@@ -42,18 +42,20 @@ def align(image: image_files.Picture, detections: faces.Detections, size: int = 
     # Distances are made small in the crop, where all faces count alike; then the map is turned round.
     to_crop = similarities(detections.landmarks, np.broadcast_to(template, detections.landmarks.shape))
     linear = np.linalg.inv(to_crop[:, :, :2])
-    to_picture = np.concatenate([linear, -linear @ to_crop[:, :, 2:]], axis=2)
-    return array_crops.warp(array_crops.halvings(image_files.as_rgb(image)), to_picture, size)
+    to_image = np.concatenate([linear, -linear @ to_crop[:, :, 2:]], axis=2)
+    return array_crops.warp(array_crops.mip_levels(image_files.as_rgb(image)), to_image, size)
 
 
-def crop(image: image_files.Picture, detections: faces.Detections, margin: float = 0.0, size: int = SIZE) -> np.ndarray:
+def crop(
+    image: image_files.ImageLike, detections: faces.Detections, margin: float = 0.0, size: int = SIZE
+) -> np.ndarray:
     """The smallest squares round the faces' boxes, as they stand: RGB, uint8 [N, size, size, 3].
 
     Args:
-        image: The picture in which they were found; see `image_files.as_rgb`.
+        image: The image in which they were found; see `image_files.as_rgb`.
         detections: The faces.
-        margin: What to add on each of the four sides, as a share of the square's side. What lies outside of the picture
-            is black.
+        margin: What to add on each of the four sides, as a fraction of the square's side. What lies outside of the
+            image is black.
         size: Side of the crops.
 
     Raises:
@@ -64,7 +66,7 @@ def crop(image: image_files.Picture, detections: faces.Detections, margin: float
     squares = boxes.square(detections.boxes)
     added = margin * (squares[:, 2:] - squares[:, :2])
     squares = np.concatenate([squares[:, :2] - added, squares[:, 2:] + added], axis=1).astype(np.float32)
-    return array_crops.warp(array_crops.halvings(image_files.as_rgb(image)), array_crops.upright(squares, size), size)
+    return array_crops.warp(array_crops.mip_levels(image_files.as_rgb(image)), array_crops.upright(squares, size), size)
 
 
 def _checked(detections: faces.Detections, size: int) -> int:

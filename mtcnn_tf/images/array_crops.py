@@ -1,4 +1,4 @@
-"""Cuts crops that lie in a picture in any way, on arrays: for training examples and aligned faces.
+"""Cuts crops that lie in an image in any way, on arrays: for training examples and aligned faces.
 
 The graph of the cascade has its own cutter for upright squares, `crops`. Both take samples at the same places of the
 nearest halved copy, so that networks are trained on what they will be shown; tests hold the two against each other.
@@ -7,20 +7,20 @@ nearest halved copy, so that networks are trained on what they will be shown; te
 import cv2
 import numpy as np
 
-NUM_HALVINGS = 6
+NUM_MIP_LEVELS = 6
 
 
-def halvings(image: np.ndarray) -> list[np.ndarray]:
-    """The picture and its halved copies, each the rounded 2×2 mean of the one before: see `graph_crops.halvings`.
+def mip_levels(image: np.ndarray) -> list[np.ndarray]:
+    """The image and its halved copies, each the rounded 2×2 mean of the one before: see `graph_crops.mip_levels`.
 
     Args:
         image: uint8 [H, W, 3], at least one pixel.
 
     Returns:
-        `NUM_HALVINGS` arrays, the k-th uint8 [ceil(H / 2^k), ceil(W / 2^k), 3].
+        `NUM_MIP_LEVELS` arrays, the k-th uint8 [ceil(H / 2^k), ceil(W / 2^k), 3].
     """
     levels = [image]
-    while len(levels) < NUM_HALVINGS:
+    while len(levels) < NUM_MIP_LEVELS:
         height, width = levels[-1].shape[:2]
         even = levels[-1]
         if height % 2 or width % 2:  # OpenCV is fast where areas are whole pixels
@@ -37,49 +37,49 @@ def upright(boxes: np.ndarray, size: int) -> np.ndarray:
 
 
 def rotated(boxes: np.ndarray, angles: np.ndarray, pivots: np.ndarray, size: int) -> np.ndarray:
-    """Maps [N, 2, 3] from crops of the picture after it has been rotated, each by its own angle.
+    """Maps [N, 2, 3] from crops of the image after it has been rotated, each by its own angle.
 
     Args:
-        boxes: [N, 4] in pixels of the rotated picture, square.
+        boxes: [N, 4] in pixels of the rotated image, square.
         angles: [N] in radians, clockwise as seen on the screen.
-        pivots: [N, 2], the points round which the picture is rotated.
+        pivots: [N, 2], the points round which the image is rotated.
         size: Side of the crops.
     """
-    turns_back = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
+    rotates_back = np.array([[np.cos(angles), np.sin(angles)], [-np.sin(angles), np.cos(angles)]]).transpose(2, 0, 1)
     linear, origins = np.split(upright(boxes, size), [2], axis=2)
-    origins = turns_back @ (origins - pivots[..., None]) + pivots[..., None]
-    return np.concatenate([turns_back @ linear, origins], axis=2)
+    origins = rotates_back @ (origins - pivots[..., None]) + pivots[..., None]
+    return np.concatenate([rotates_back @ linear, origins], axis=2)
 
 
-def warp(levels: list[np.ndarray], to_picture: np.ndarray, size: int) -> np.ndarray:
-    """Crops uint8 [N, size, size, C] by bilinear interpolation; what lies outside of the picture is black.
+def warp(levels: list[np.ndarray], to_image: np.ndarray, size: int) -> np.ndarray:
+    """Crops uint8 [N, size, size, C] by bilinear interpolation; what lies outside of the image is black.
 
     Args:
-        levels: What `halvings` returns.
-        to_picture: [N, 2, 3], affine maps that take points of each crop to points of the picture, both counted from
+        levels: What `mip_levels` returns.
+        to_image: [N, 2, 3], affine maps that take points of each crop to points of the image, both counted from
             the top left corner.
         size: Side of the crops.
     """
     x, y = np.meshgrid(*[np.arange(size, dtype=np.float32) + 0.5] * 2)
     centres = np.stack([x.ravel(), y.ravel(), np.ones(size * size, np.float32)])  # [3, S · S]
-    places = to_picture.astype(np.float32) @ centres  # [N, 2, S · S], of the crops' pixels in the picture
-    shrinkages = np.linalg.norm(to_picture[:, :, :2], axis=1).max(axis=1, initial=0)
-    halving = np.minimum(np.log2(np.maximum(shrinkages, 1)) + 1e-6, NUM_HALVINGS - 1).astype(int)
+    places = to_image.astype(np.float32) @ centres  # [N, 2, S · S], of the crops' pixels in the image
+    shrinkages = np.linalg.norm(to_image[:, :, :2], axis=1).max(axis=1, initial=0)
+    mip_level = np.minimum(np.log2(np.maximum(shrinkages, 1)) + 1e-6, NUM_MIP_LEVELS - 1).astype(int)
     channels = levels[0].shape[2]
-    crops = np.empty((len(to_picture), size, size, channels), np.uint8)
-    for k in np.unique(halving):
-        rows = np.flatnonzero(halving == k)
+    crops = np.empty((len(to_image), size, size, channels), np.uint8)
+    for k in np.unique(mip_level):
+        rows = np.flatnonzero(mip_level == k)
         crops[rows] = _sample(levels[k], places[rows] / np.float32(2**k)).reshape(-1, size, size, channels)
     return crops
 
 
 def _sample(image: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The picture at `places` float32 [N, 2, P], counted from its corner: uint8 [N, P, 3].
+    """The image at `places` float32 [N, 2, P], counted from its corner: uint8 [N, P, 3].
 
     As in `crops`, the edge goes on for half a pixel, and beyond is black.
     """
     x, y = (np.ascontiguousarray(places[:, axis] - 0.5) for axis in (0, 1))  # OpenCV counts from the pixels' centres
-    most = 1 << 14  # OpenCV's pictures have less than 2^15 rows
+    most = 1 << 14  # OpenCV's images have less than 2^15 rows
     pixels = np.concatenate(
         [
             cv2.remap(image, x[i : i + most], y[i : i + most], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,4 +1,4 @@
-"""Pictures of what was found, and of what is learnt from."""
+"""Images of what was found, and of what is learnt from."""
 
 import cv2
 import numpy as np
@@ -11,9 +11,9 @@ POINT_COLOURS = ((255, 80, 80), (80, 120, 255), (255, 220, 60), (255, 80, 220), 
 
 
 def draw(image: np.ndarray, detections: faces.Detections, identities: np.ndarray | None = None) -> np.ndarray:
-    """A copy of the picture with boxes, scores and landmarks drawn in, uint8 [H, W, 3].
+    """A copy of the image with boxes, scores and landmarks drawn in, uint8 [H, W, 3].
 
-    Lines grow with the picture, points with the face. Unknown landmarks (NaN) are left out.
+    Lines grow with the image, points with the face. Unknown landmarks (NaN) are left out.
 
     Args:
         image: RGB, uint8 [H, W, 3].

@@ -1,7 +1,7 @@
-"""Cuts upright square crops out of pictures, in the graph of the cascade; `array_crops` does the same for training.
+"""Cuts upright square crops out of images, in the graph of the cascade; `array_crops` does the same for training.
 
-A large face shrunk to 12 pixels by plain bilinear sampling is full of aliasing, and not the picture that the cascade's
-pyramid shows. Crops are therefore sampled from the nearest *halved* copy of the picture, in which a crop is between one
+A large face shrunk to 12 pixels by plain bilinear sampling is full of aliasing, and not the image that the cascade's
+pyramid shows. Crops are therefore sampled from the nearest *halved* copy of the image, in which a crop is between one
 and two times its final size; the cascade builds its pyramid from the same copies.
 """
 
@@ -10,16 +10,16 @@ import tensorflow as tf
 from mtcnn_tf.images import array_crops
 
 
-def halvings(image: tf.Tensor, count: int = array_crops.NUM_HALVINGS) -> list[tf.Tensor]:
-    """The picture and its halved copies, each the 2×2 mean of the one before.
+def mip_levels(image: tf.Tensor, count: int = array_crops.NUM_MIP_LEVELS) -> list[tf.Tensor]:
+    """The image and its halved copies, each the 2×2 mean of the one before.
 
     Args:
         image: uint8 [H, W, 3], at least one pixel.
         count: How many of them are wanted.
 
     Returns:
-        `count` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the picture itself, then
-        float32. One of their pixels covers 2^k pixels of the picture in each direction, counted from the top left
+        `count` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the image itself, then
+        float32. One of their pixels covers 2^k pixels of the image in each direction, counted from the top left
         corner.
     """
     with tf.name_scope("pyramid"):
@@ -30,13 +30,13 @@ def halvings(image: tf.Tensor, count: int = array_crops.NUM_HALVINGS) -> list[tf
         return levels
 
 
-def halving(image: tf.Tensor, k: int) -> tf.Tensor:
-    """The k-th of `halvings`, where the others are of no use."""
-    return halvings(image, k + 1)[k]
+def mip_level(image: tf.Tensor, k: int) -> tf.Tensor:
+    """The k-th of `mip_levels`, where the others are of no use."""
+    return mip_levels(image, k + 1)[k]
 
 
 def _halve_bytes(image: tf.Tensor) -> tf.Tensor:
-    """The 2×2 mean of uint8 pixels, without the copy of the whole picture in float32 that pooling would need."""
+    """The 2×2 mean of uint8 pixels, without the copy of the whole image in float32 that pooling would need."""
     height, width = tf.shape(image)[0], tf.shape(image)[1]
 
     def repeat_last():
@@ -48,20 +48,20 @@ def _halve_bytes(image: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.image.resize(even, [(height + 1) // 2, (width + 1) // 2]), [None, None, 3])
 
 
-def rimmed(levels: list[tf.Tensor]) -> list[tf.Tensor]:
-    """`halvings`, each with a rim of one mirrored pixel: what `cut` takes.
+def padded(levels: list[tf.Tensor]) -> list[tf.Tensor]:
+    """`mip_levels`, each with a rim of one mirrored pixel: what `cut` takes.
 
-    In the outermost half pixel of a picture a sample lies between a pixel and its mirror image.
+    In the outermost half pixel of an image a sample lies between a pixel and its mirror image.
     """
     with tf.name_scope("crops"):  # tf.pad(…, "SYMMETRIC") takes thirty times as long
         tall = [tf.concat([level[:1], level, level[-1:]], axis=0) for level in levels]
         return [tf.concat([level[:, :1], level, level[:, -1:]], axis=1) for level in tall]
 
 
-def nearest_halving(shrinkage: tf.Tensor) -> tf.Tensor:
+def nearest_mip_level(shrinkage: tf.Tensor) -> tf.Tensor:
     """Index, int32, of the halved copy to sample from where a pixel of the result covers `shrinkage` pixels."""
     level = tf.math.floor(tf.math.log(tf.maximum(shrinkage, 1.0)) / tf.math.log(2.0) + 1e-6)
-    return tf.minimum(tf.cast(level, tf.int32), array_crops.NUM_HALVINGS - 1)
+    return tf.minimum(tf.cast(level, tf.int32), array_crops.NUM_MIP_LEVELS - 1)
 
 
 def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -70,14 +70,14 @@ def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tup
     Crops from one halved copy stand together, because boxes are moved more cheaply than pixels.
 
     Args:
-        levels: What `rimmed` returns.
-        boxes: float32 [N, 4] in pixels of the picture. What lies outside of the picture is black.
+        levels: What `padded` returns.
+        boxes: float32 [N, 4] in pixels of the image. What lies outside of the image is black.
         size: Side of the crops.
     """
     with tf.name_scope("crops"):
-        level_of_box = nearest_halving(_shrinkage(boxes, size))
+        level_of_box = nearest_mip_level(_shrinkage(boxes, size))
         fractions = _fractions(tf.shape(levels[0])[:2] - 2, level_of_box, boxes, size)
-        # A level at a time, because a function of the graph samples from one picture; all else is done at once.
+        # A level at a time, because a function of the graph samples from one image; all else is done at once.
         parts = tf.dynamic_partition(fractions, level_of_box, len(levels))
         crops = [
             tf.image.crop_and_resize(level[None], part, tf.zeros(tf.shape(part)[:1], tf.int32), [size, size])
@@ -88,23 +88,23 @@ def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tup
 
 
 def _shrinkage(boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
-    """How many pixels of the picture one pixel of a box's crop covers: float32 [N]."""
+    """How many pixels of the image one pixel of a box's crop covers: float32 [N]."""
     return tf.reduce_max(boxes[:, 2:] - boxes[:, :2], axis=1) / tf.cast(size, tf.float32)
 
 
 def _fractions(shape: tf.Tensor, level_of_box: tf.Tensor, boxes: tf.Tensor, size: int | tf.Tensor) -> tf.Tensor:
     """What `tf.image.crop_and_resize` takes for the samples at the centres of `size` × `size` cells of each box.
 
-    That is `y1, x1, y2, x2` of the first and last sample, as fractions of height − 1 and width − 1 of the rimmed level;
+    That is `y1, x1, y2, x2` of the first and last sample, as fractions of height − 1 and width − 1 of the padded level;
     here alone xyxy pixels become that.
 
     Args:
-        shape: Height and width of the picture.
+        shape: Height and width of the image.
         level_of_box: int32 [N].
-        boxes: float32 [N, 4] in pixels of the picture.
+        boxes: float32 [N, 4] in pixels of the image.
         size: Side of the crops.
     """
-    steps = tf.bitwise.left_shift(1, level_of_box)[:, None]  # pixels of the picture in one of the level
+    steps = tf.bitwise.left_shift(1, level_of_box)[:, None]  # pixels of the image in one of the level
     extents = tf.cast((shape[None] + steps - 1) // steps + 1, tf.float32)  # [N, 2] in y, x
     half_cells = (boxes[:, 2:] - boxes[:, :2]) / (2 * tf.cast(size, tf.float32))  # [N, 2] in x, y
     centres = tf.stack([boxes[:, :2] + half_cells, boxes[:, 2:] - half_cells], axis=1)  # [N, first or last, 2]

@@ -1,4 +1,4 @@
-"""Picture files decoded by TensorFlow's operations alone: what a server does, which has no Python.
+"""Image files decoded by TensorFlow's operations alone: what a server does, which has no Python.
 
 A damaged file fails the operation that decodes it, and with it everything that is asked for in the same call. Only a
 `tf.data.Dataset` can go on after an error.
@@ -11,19 +11,19 @@ _UNKNOWN = tf.int64.max
 
 
 def decode(encoded: tf.Tensor, max_pixels: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """RGB pixels, uint8 [H, W, 3], of a picture file, and whether there are none: then it is a single black pixel.
+    """RGB pixels, uint8 [H, W, 3], of an image file, and whether there are none: then it is a single black pixel.
 
     There are none in a file that is damaged, is no JPEG, PNG, BMP or WebP, or has more pixels than allowed. Neither an
     animated WebP is taken nor any GIF, of which the header doesn't tell how large its frames are.
 
     Args:
         encoded: The file's contents, string [].
-        max_pixels: A picture of more is not decoded.
+        max_pixels: An image of more is not decoded.
     """
     nothing = tf.data.Dataset.from_tensors((tf.zeros([1, 1, 3], tf.uint8), True))
-    picture = tf.data.Dataset.from_tensors(encoded)
-    picture = picture.filter(lambda contents: num_pixels(contents) <= max_pixels).map(_pixels).ignore_errors()
-    return picture.concatenate(nothing).take(1).get_single_element()
+    image = tf.data.Dataset.from_tensors(encoded)
+    image = image.filter(lambda contents: num_pixels(contents) <= max_pixels).map(_pixels).ignore_errors()
+    return image.concatenate(nothing).take(1).get_single_element()
 
 
 def _pixels(encoded: tf.Tensor) -> tuple[tf.Tensor, bool]:
@@ -32,7 +32,7 @@ def _pixels(encoded: tf.Tensor) -> tuple[tf.Tensor, bool]:
 
 
 def num_pixels(encoded: tf.Tensor) -> tf.Tensor:
-    """Width times height as the header of a picture file says, int64 []; the largest number for other formats.
+    """Width times height as the header of an image file says, int64 []; the largest number for other formats.
 
     A JPEG whose header is damaged fails the operation.
     """

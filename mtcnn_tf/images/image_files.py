@@ -1,4 +1,4 @@
-"""Pictures as RGB arrays. Here and in `videos` alone OpenCV's BGR is turned round."""
+"""Images as RGB arrays. Here and in `videos` alone OpenCV's BGR is turned round."""
 
 import contextlib
 import io
@@ -31,8 +31,8 @@ try:
 except ImportError:  # an extra: pip install mtcnn_tf[heif]
     HeifImageFile = None
 
-Picture = str | os.PathLike | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.ArrayLike
-"""Whatever a picture may come as; see `as_rgb`."""
+ImageLike = str | os.PathLike | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.ArrayLike
+"""Whatever an image may come as; see `as_rgb`."""
 
 MAX_PIXELS = 2**28 // 3
 """A file of more pixels (89 million, 256 MB as RGB) is not decoded unless more are allowed: a few kilobytes may hold
@@ -60,24 +60,24 @@ COLORS = ("rgb", "bgr")
 """Orders that an array's channels may come in; the second is OpenCV's."""
 
 
-def as_rgb(image: Picture, color: str = "rgb", max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture as RGB pixels, uint8 [H, W, 3], whatever it comes as.
+def as_rgb(image: ImageLike, color: str = "rgb", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """The image as RGB pixels, uint8 [H, W, 3], whatever it comes as.
 
     Args:
         image: One of
 
             * an array or tensor: [H, W, 3], grey [H, W] or [H, W, 1], or with alpha [H, W, 4]; uint8, uint16, or float
               in 0–1;
-            * the path of a picture file, the bytes of one, or one that is open for reading bytes, see `read`;
-            * a Pillow picture.
+            * the path of an image file, the bytes of one, or one that is open for reading bytes, see `read`;
+            * a Pillow image.
 
-            Alpha is dropped. EXIF orientation is respected where there is one: in files, bytes and Pillow pictures.
+            Alpha is dropped. EXIF orientation is respected where there is one: in files, bytes and Pillow images.
         color: Order of an array's channels, "rgb" or "bgr" (OpenCV). All others know their own.
         max_pixels: A file of more is not decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no picture, or has no pixels.
+        ValueError: It is no image, or has no pixels.
     """
     arguments.choice("color", color, COLORS)
     if isinstance(image, str | os.PathLike):
@@ -92,7 +92,7 @@ def as_rgb(image: Picture, color: str = "rgb", max_pixels: int = MAX_PIXELS) -> 
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ValueError(f"expected a picture [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
+        raise ValueError(f"expected an image [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return _as_uint8(image if color == "rgb" else image[..., ::-1])
 
@@ -102,7 +102,7 @@ def _contents(file: IO[bytes]) -> bytes:
     contents = file.read()
     if not isinstance(contents, bytes):
         raise ValueError(
-            f"expected a picture file opened for bytes, such as open(path, 'rb'), got {type(contents).__name__} of it"
+            f"expected an image file opened for bytes, such as open(path, 'rb'), got {type(contents).__name__} of it"
         )
     return contents
 
@@ -112,21 +112,19 @@ def _as_array(image: npt.ArrayLike) -> np.ndarray:
         return np.asarray(image)
     except Exception as error:  # rows of different lengths, tensors without values: each raises something else
         raise ValueError(
-            f"expected a picture, an array [H, W, 3], a path, bytes or Pillow's, got {arguments.shown(image)}"
+            f"expected an image, an array [H, W, 3], a path, bytes or Pillow's, got {arguments.shown(image)}"
         ) from error
 
 
-def _pixels(picture: Image.Image) -> np.ndarray:
-    """A Pillow picture, turned upright, as an array that `as_rgb` takes."""
+def _pixels(image: Image.Image) -> np.ndarray:
+    """A Pillow image, turned upright, as an array that `as_rgb` takes."""
     try:
-        picture = ImageOps.exif_transpose(picture)
+        image = ImageOps.exif_transpose(image)
         # Pillow would cut these down to 8 bits by leaving out what is above 255.
-        is_deep = picture.mode in ("I", "F") or picture.mode.startswith("I;16")
-        return np.asarray(picture if is_deep else picture.convert("RGB"))
+        is_deep = image.mode in ("I", "F") or image.mode.startswith("I;16")
+        return np.asarray(image if is_deep else image.convert("RGB"))
     except Exception as error:  # pixels are decoded only now, and damaged ones may raise anything
-        raise ValueError(
-            f"expected a whole picture, got an unreadable one from Pillow ({error}); replace it"
-        ) from error
+        raise ValueError(f"expected a whole image, got an unreadable one from Pillow ({error}); replace it") from error
 
 
 def _as_uint8(image: np.ndarray) -> np.ndarray:
@@ -138,60 +136,60 @@ def _as_uint8(image: np.ndarray) -> np.ndarray:
     if np.issubdtype(image.dtype, np.floating):
         if not (image.min() >= 0 and image.max() <= 1):
             raise ValueError(
-                f"expected a float picture in 0–1, got {image.min()} to {image.max()}; cast pixels in 0–255 to uint8"
+                f"expected a float image in 0–1, got {image.min()} to {image.max()}; cast pixels in 0–255 to uint8"
             )
         return np.round(image * 255).astype(np.uint8)
-    raise ValueError(f"expected a picture of uint8, uint16 or float in 0–1, got {image.dtype}; cast it")
+    raise ValueError(f"expected an image of uint8, uint16 or float in 0–1, got {image.dtype}; cast it")
 
 
 def read(path: str | os.PathLike, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The picture at `path` as RGB pixels, uint8 [H, W, 3].
+    """The image at `path` as RGB pixels, uint8 [H, W, 3].
 
-    Grey and CMYK pictures become RGB, 16 bits become 8, an alpha channel is dropped, EXIF orientation is respected. Of
+    Grey and CMYK images become RGB, 16 bits become 8, an alpha channel is dropped, EXIF orientation is respected. Of
     an animation it is the first frame.
 
     Args:
         path: A file in JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF, JPEG 2000, or HEIC where pillow-heif is installed;
             or the address of one, see `files`.
-        max_pixels: A picture of more is not decoded.
+        max_pixels: An image of more is not decoded.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is not a whole picture in one of these formats, or a larger one.
+        ValueError: The file is not a whole image in one of these formats, or a larger one.
     """
     return decode(read_bytes(path), os.fspath(path), max_pixels)
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """The contents of the picture file at `path`; see `read` for what is raised."""
+    """The contents of the image file at `path`; see `read` for what is raised."""
     name = os.fspath(path)
     if re.match("https?://", name):
-        raise ValueError(f"expected a picture's path, got the address {name[:200]!r}; fetch it and give its bytes")
+        raise ValueError(f"expected an image's path, got the address {name[:200]!r}; fetch it and give its bytes")
     if not files.is_file(path):
         if name.startswith("data:") or (len(name) > 200 and re.fullmatch(r"[\w+/=\s-]*", name)):
             raise ValueError(
-                f"expected a picture's path, got what looks like Base64, {name[:20]!r}… of {len(name):,} letters; "
+                f"expected an image's path, got what looks like Base64, {name[:20]!r}… of {len(name):,} letters; "
                 "give base64.b64decode of it"
             )
-        raise FileNotFoundError(f"expected a picture at {arguments.shown_path(name)}, found no file; check the path")
+        raise FileNotFoundError(f"expected an image at {arguments.shown_path(name)}, found no file; check the path")
     with files.open(path, "rb") as file:
         return file.read()
 
 
 def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """The encoded picture (JPEG, PNG, …) as RGB pixels, uint8 [H, W, 3]; see `read`.
+    """The encoded image (JPEG, PNG, …) as RGB pixels, uint8 [H, W, 3]; see `read`.
 
     Args:
-        encoded: The contents of a picture file.
+        encoded: The contents of an image file.
         name: What an error calls it.
-        max_pixels: A picture of more is not decoded.
+        max_pixels: An image of more is not decoded.
     """
     image, header = None, _header(encoded)
     if header is not None:
         width, height = header.size
         if width * height > max_pixels:
             raise ValueError(
-                f"expected a picture of at most {max_pixels:,} pixels, got {width:,} × {height:,}: {name!r}; "
+                f"expected an image of at most {max_pixels:,} pixels, got {width:,} × {height:,}: {name!r}; "
                 "make it smaller, or read it with a higher max_pixels"
             )
         with contextlib.suppress(cv2.error, ValueError):
@@ -199,7 +197,7 @@ def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) ->
     if image is None:
         is_heif = HeifImageFile is None and encoded[4:8] == b"ftyp" and bytes(encoded[8:12]) in _HEIF_BRANDS
         to_do = NEEDS_HEIF if is_heif else "replace it"
-        raise ValueError(f"expected a whole JPEG, PNG or other picture, got an unreadable one: {name!r}; {to_do}")
+        raise ValueError(f"expected a whole JPEG, PNG or other image, got an unreadable one: {name!r}; {to_do}")
     return image
 
 
@@ -214,13 +212,13 @@ def is_plain(encoded: bytes) -> bool:
 
 
 def size(path: str | os.PathLike) -> tuple[int, int] | None:
-    """Width and height that the picture at `path` has in `read`, from its header; None where that can't be read."""
+    """Width and height that the image at `path` has in `read`, from its header; None where that can't be read."""
     found, orientation = _stored(path)
     return found[::-1] if found and orientation >= 5 else found
 
 
 def orientation(path: str | os.PathLike) -> int:
-    """EXIF orientation of the picture at `path`, from 1 (stored upright) to 8, of which 5 to 8 exchange the sides."""
+    """EXIF orientation of the image at `path`, from 1 (stored upright) to 8, of which 5 to 8 exchange the sides."""
     return _stored(path)[1]
 
 
@@ -231,9 +229,9 @@ def _stored(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
         for header in _HEADERS:
             with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
                 file.seek(0)
-                picture = header(file)
-                tag = picture.getexif().get(ExifTags.Base.Orientation, 1)
-                return picture.size, tag if tag in range(1, 9) else 1
+                image = header(file)
+                tag = image.getexif().get(ExifTags.Base.Orientation, 1)
+                return image.size, tag if tag in range(1, 9) else 1
     return None, 1
 
 
@@ -242,7 +240,7 @@ def _by_opencv(encoded: bytes) -> np.ndarray | None:
 
 
 def _header(encoded: bytes) -> Image.Image | None:
-    """A picture file of which the header alone has been read, None where it can't be."""
+    """An image file of which the header alone has been read, None where it can't be."""
     for kind in _HEADERS:
         with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
             header = kind(io.BytesIO(encoded))
@@ -270,12 +268,12 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
         options = [cv2.IMWRITE_JPEG_QUALITY, quality]
         is_encoded, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if encoded is None or not is_encoded:
-        raise ValueError(f"expected a picture of at most 65,500 pixels a side for a JPEG, got {image.shape}; shrink it")
+        raise ValueError(f"expected an image of at most 65,500 pixels a side for a JPEG, got {image.shape}; shrink it")
     return encoded.tobytes()
 
 
 def shrink(image: np.ndarray, longest_side: int | None) -> np.ndarray:
-    """The picture, uint8 [H, W, 3], so small that its longer side is at most `longest_side`; None leaves it as it is.
+    """The image, uint8 [H, W, 3], so small that its longer side is at most `longest_side`; None leaves it as it is.
 
     Its proportions stay but for rounding; each pixel is the mean of those that it stands for.
     """
@@ -298,5 +296,5 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
         encoded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
         raise ValueError(f"expected a file name that ends in .jpg or .png, got {os.fspath(path)!r}") from error
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         partial.write_bytes(encoded.tobytes())

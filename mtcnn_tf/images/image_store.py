@@ -27,7 +27,7 @@ class ImageStore:
         means: Mean colour of each image, float32 [N, 3] in 0–255.
         pixels: uint8 [tiles, TILE, 4], see the module.
         first_tiles: Where each image begins, int32 [N].
-        starts: Where each mip level begins, in pixels from there: int32 [N, array_crops.NUM_HALVINGS].
+        starts: Where each mip level begins, in pixels from there: int32 [N, array_crops.NUM_MIP_LEVELS].
     """
 
     def __init__(self, sizes: np.ndarray):
@@ -37,7 +37,7 @@ class ImageStore:
             ValueError: They need more than the machine has.
         """
         self.sizes = np.asarray(sizes, np.int32).reshape(-1, 2)
-        level_sizes = [-(-self.sizes.astype(np.int64) // 2**k) for k in range(array_crops.NUM_HALVINGS)]
+        level_sizes = [-(-self.sizes.astype(np.int64) // 2**k) for k in range(array_crops.NUM_MIP_LEVELS)]
         counts = np.stack([size.prod(axis=1) for size in level_sizes], axis=1)  # [N, levels]
         ends = counts.cumsum(axis=1)
         self.starts = (ends - counts).astype(np.int32)
@@ -54,7 +54,7 @@ class ImageStore:
     def put(self, index: int, image: np.ndarray) -> None:
         """Stores an image, RGB uint8 [H, W, 3] of the size that was announced."""
         self.means[index] = cv2.mean(image)[:3]
-        for level, source in zip(self.levels(index), array_crops.halvings(image), strict=True):
+        for level, source in zip(self.levels(index), array_crops.mip_levels(image), strict=True):
             level[..., :3] = source
 
     def levels(self, index: int) -> list[np.ndarray]:

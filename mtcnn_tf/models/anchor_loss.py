@@ -99,7 +99,7 @@ class AnchorLoss(keras.layers.Layer):
         self.sizes, self.window, self.face, self.box = tuple(sizes), window, face, box
         self.face_loss, self.box_loss = face_loss, box_loss
         self.anchor_boxes = anchors.Anchors(self.sizes).boxes(window, window)
-        self.tally = metrics.Tally(FIGURES)
+        self.means = metrics.MaskedMeans(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions. Targets: `labels` [B, A] and `true_boxes` [B, A, 4], see `anchor_labels.assign`."""
@@ -128,7 +128,7 @@ class AnchorLoss(keras.layers.Layer):
         num_seeming = ops.sum(ops.cast(seems_face, "float32"))
         sums = [face_loss, box_loss, hits, hits, ops.sum(ops.where(is_positive, ious, 0.0))]
         counts = [count, count, num_seeming, num_positive, num_positive]
-        self.tally.update_state(ops.stop_gradient(ops.stack([ops.stack(sums), ops.stack(counts)])))
+        self.means.update_state(ops.stop_gradient(ops.stack([ops.stack(sums), ops.stack(counts)])))
 
     def compute_output_spec(self, predictions: dict, targets: dict) -> dict:
         """Shapes of what `call` returns."""

@@ -29,8 +29,8 @@ class Outputs(NamedTuple):
     """[...], of "face"."""
     offsets: tf.Tensor
     """[..., 4], see `boxes.encode`."""
-    clues: tf.Tensor
-    """What `Network.landmarks` takes: `Network.clue_shape` after the batch."""
+    features: tf.Tensor
+    """What `Network.landmarks` takes: `Network.feature_shape` after the batch."""
 
 
 class _Frozen(tf.Module):
@@ -93,7 +93,7 @@ class Network(_Frozen):
     Attributes:
         has_landmarks: Whether it finds them.
         margin: See `networks.margin_of`.
-        clue_shape: Shape of the `Outputs.clues` of one crop.
+        feature_shape: Shape of the `Outputs.features` of one crop.
 
     Raises:
         ValueError: The network holds a layer, or an activation inside of a layer, that `networks` doesn't use.
@@ -109,7 +109,7 @@ class Network(_Frozen):
         own = [layer for layer in _way_to(heads[-1], before) if layer not in trunk]
         last_shared = before[own[0]] if own else trunk[-1]
         num_shared = trunk.index(last_shared) + 1
-        self.clue_shape = tuple(last_shared.output.shape[1:])
+        self.feature_shape = tuple(last_shared.output.shape[1:])
         self._shared_steps, self._face_steps, self._landmark_steps = (
             self._steps(way, before) for way in (trunk[:num_shared], trunk[num_shared:], own)
         )
@@ -120,14 +120,14 @@ class Network(_Frozen):
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
         """The network's `Outputs` for pixels in 0–255, float32 [N, H, W, 3]."""
-        clues = _through(self._shared_steps, pixels)
-        x = _product(_through(self._face_steps, clues), self._kernel, self._bias)
-        return Outputs(x[..., 0], x[..., 1:], clues)
+        features = _through(self._shared_steps, pixels)
+        x = _product(_through(self._face_steps, features), self._kernel, self._bias)
+        return Outputs(x[..., 0], x[..., 1:], features)
 
     @tf.Module.with_name_scope
-    def landmarks(self, clues: tf.Tensor) -> tf.Tensor:
+    def landmarks(self, features: tf.Tensor) -> tf.Tensor:
         """Landmarks [..., 10], five x, y relative to the box, of a network that finds them."""
-        return _product(_through(self._landmark_steps, clues), self._landmark_kernel, self._landmark_bias)
+        return _product(_through(self._landmark_steps, features), self._landmark_kernel, self._landmark_bias)
 
     @tf.Module.with_name_scope
     def features(self, pixels: tf.Tensor) -> tf.Tensor:

@@ -21,7 +21,7 @@ from keras import ops
 from mtcnn_tf import kinds, stages
 from mtcnn_tf.models import metrics
 
-HARD_SHARE = 0.7
+HARD_FRACTION = 0.7
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
@@ -36,49 +36,49 @@ def total(losses: dict[str, Any], weights: stages.LossWeights) -> Any:
     )
 
 
-def one_row_each(predictions: dict) -> dict:
+def flatten(predictions: dict) -> dict:
     """The predictions as float32 [N, 2], [N, 4] and perhaps [N, 10]: P-Net's maps of one cell lose rows and columns."""
     return {name: ops.reshape(ops.cast(x, "float32"), [-1, x.shape[-1]]) for name, x in predictions.items()}
 
 
-def of_kinds(kind: Any, wanted: tuple[int, ...]) -> Any:
+def kind_mask(kind: Any, wanted: tuple[int, ...]) -> Any:
     """Whether each row's `kind` is among the `wanted` ones, boolean [N]."""
     none = ops.zeros_like(kind, dtype="bool")
     return functools.reduce(ops.logical_or, (ops.equal(kind, one) for one in wanted), none)
 
 
-def hardest_mask(row_losses: Any, mask: Any, share: float = HARD_SHARE) -> Any:
-    """The hardest `share` of the rows within `mask`, rounded down, but one at least if there is any: boolean [N].
+def hardest_mask(row_losses: Any, mask: Any, fraction: float = HARD_FRACTION) -> Any:
+    """The hardest `fraction` of the rows within `mask`, rounded down, but one at least if there is any: boolean [N].
 
     Args:
         row_losses: float32 [N], 0 or more.
         mask: boolean [N], the rows to choose from.
-        share: In 0–1.
+        fraction: In 0–1.
     """
     num_rows = ops.sum(ops.cast(mask, "float32"))
     # 0.7 is a little less in binary.
-    num_hard = ops.minimum(ops.maximum(ops.floor(share * num_rows + 1e-3), 1.0), num_rows)
+    num_hard = ops.minimum(ops.maximum(ops.floor(fraction * num_rows + 1e-3), 1.0), num_rows)
     order = ops.argsort(ops.where(mask, -row_losses, 1.0))
     rank = ops.argsort(order)  # [N], the inverse of a permutation; rows outside of the mask come last
     return ops.cast(rank, "float32") < num_hard
 
 
-def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> dict:
+def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION) -> dict:
     """Each of the `LOSSES` as values [N] and a boolean mask [N] of the rows that count.
 
     Args:
-        predictions: What `one_row_each` returns.
+        predictions: What `flatten` returns.
         targets: `kind` int32 [N], `offsets` float32 [N, 4], `landmarks` float32 [N, 10]. What a kind has no target for
             may hold anything, NaN included.
-        hard_share: The share of the face rows that counts.
+        hard_fraction: The fraction of the face rows that counts.
     """
     kind = targets["kind"]
-    face_mask = of_kinds(kind, kinds.WITH_FACE_LABEL)
+    face_mask = kind_mask(kind, kinds.WITH_FACE_LABEL)
     is_face = ops.cast(kind == kinds.POSITIVE, "int32")
     cross_entropy = ops.sparse_categorical_crossentropy(is_face, predictions["face"], from_logits=True)
-    hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_share)
-    box_mask = of_kinds(kind, kinds.WITH_OFFSETS)
-    landmark_mask = of_kinds(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
+    hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_fraction)
+    box_mask = kind_mask(kind, kinds.WITH_OFFSETS)
+    landmark_mask = kind_mask(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
     return {
         "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
@@ -89,15 +89,15 @@ def row_losses(predictions: dict, targets: dict, hard_share: float = HARD_SHARE)
     }
 
 
-def _hardest_of_batch_mask(row_losses: Any, mask: Any, share: float) -> Any:
+def _hardest_of_batch_mask(row_losses: Any, mask: Any, fraction: float) -> Any:
     """`hardest_mask` of this replica's rows, chosen among the rows of all replicas that share the batch."""
     replica = _replica()
     if replica is None:
-        return hardest_mask(row_losses, mask, share)
+        return hardest_mask(row_losses, mask, fraction)
     number = ops.cast(replica.replica_id_in_sync_group, "float32")
     rows = ops.stack([ops.where(mask, row_losses, -1.0), ops.zeros_like(row_losses) + number], axis=1)
     losses, numbers = ops.unstack(replica.all_gather(rows, axis=0), 2, axis=1)
-    hard_mask = hardest_mask(losses, losses != -1.0, share)
+    hard_mask = hardest_mask(losses, losses != -1.0, fraction)
     import tensorflow as tf
 
     return tf.boolean_mask(hard_mask, numbers == number)
@@ -130,11 +130,11 @@ def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
     return ops.sum(ops.square(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
-def measure(predictions: dict, targets: dict, hard_share: float = HARD_SHARE) -> Any:
+def measure(predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION) -> Any:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
-    losses = row_losses(predictions, targets, hard_share)
+    losses = row_losses(predictions, targets, hard_fraction)
     predictions = {name: ops.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
-    face_mask = of_kinds(targets["kind"], kinds.WITH_FACE_LABEL)
+    face_mask = kind_mask(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]
     is_right = ops.cast(ops.equal(is_face, seems_face), "float32")
@@ -156,24 +156,24 @@ class OhemLoss(keras.layers.Layer):
         face: Weight of the face loss.
         box: Weight of the box loss.
         landmarks: Weight of the landmark loss.
-        hard_share: The share of the rows with a face label that counts.
+        hard_fraction: The fraction of the rows with a face label that counts.
     """
 
-    def __init__(self, face: float, box: float, landmarks: float, hard_share: float = HARD_SHARE, **kwargs: Any):
+    def __init__(self, face: float, box: float, landmarks: float, hard_fraction: float = HARD_FRACTION, **kwargs: Any):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
-        if not 0 < hard_share <= 1:
-            raise ValueError(f"hard_share must be above 0 and at most 1, got {hard_share}")
+        if not 0 < hard_fraction <= 1:
+            raise ValueError(f"hard_fraction must be above 0 and at most 1, got {hard_fraction}")
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
-        self.hard_share = hard_share
-        self.tally = metrics.Tally(FIGURES)
+        self.hard_fraction = hard_fraction
+        self.means = metrics.MaskedMeans(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
-        predictions = one_row_each(predictions)
-        sums = measure(predictions, targets, self.hard_share)
+        predictions = flatten(predictions)
+        sums = measure(predictions, targets, self.hard_fraction)
         means = _means(sums[0, : len(LOSSES)], sums[1, : len(LOSSES)])
         self.add_loss(total({name: means[k] for k, name in enumerate(LOSSES)}, self.weights_of_losses))
-        self.tally.update_state(ops.stop_gradient(sums))
+        self.means.update_state(ops.stop_gradient(sums))
         return predictions
 
     def compute_output_spec(self, predictions: dict, targets: dict) -> dict:
@@ -184,10 +184,10 @@ class OhemLoss(keras.layers.Layer):
         """The arguments that make the same layer."""
         weights = self.weights_of_losses
         config = {"face": weights.face, "box": weights.box, "landmarks": weights.landmarks}
-        return {**super().get_config(), **config, "hard_share": self.hard_share}
+        return {**super().get_config(), **config, "hard_fraction": self.hard_fraction}
 
 
-def attach(network: keras.Model, weights: stages.LossWeights, hard_share: float = HARD_SHARE) -> keras.Model:
+def attach(network: keras.Model, weights: stages.LossWeights, hard_fraction: float = HARD_FRACTION) -> keras.Model:
     """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`."""
     image = keras.Input(network.inputs[0].shape[1:], name="image")
     targets = {
@@ -195,6 +195,6 @@ def attach(network: keras.Model, weights: stages.LossWeights, hard_share: float 
         "offsets": keras.Input((4,), name="offsets"),
         "landmarks": keras.Input((10,), name="landmarks"),
     }
-    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_share)
+    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction)
     predictions = loss(network(image), targets)
     return keras.Model({"image": image, **targets}, predictions, name=f"{network.name}_training")

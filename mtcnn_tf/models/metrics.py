@@ -12,10 +12,10 @@ import scipy.stats
 from keras import ops
 
 FIXED_PRECISION = 0.95
-"""`recall_at_precision` is the recall where this share of what is called a face is one."""
+"""`recall_at_precision` is the recall where this fraction of what is called a face is one."""
 
 _NARROWEST_EYES = 0.1
-"""Eyes of a face in profile nearly coincide; closer than this share of the box, they don't measure anything."""
+"""Eyes of a face in profile nearly coincide; closer than this fraction of the box, they don't measure anything."""
 
 
 def box_ious(predicted: Any, true: Any) -> Any:
@@ -39,13 +39,13 @@ def landmark_errors(predicted: Any, true: Any) -> Any:
     return 100 * ops.mean(distances, axis=1) / ops.maximum(eyes, _NARROWEST_EYES)
 
 
-class Tally(keras.metrics.Metric):
+class MaskedMeans(keras.metrics.Metric):
     """Means of several figures, each over the rows that it counts for, in one variable.
 
     P-Net takes a few milliseconds for a batch, and one sum of a short vector costs less than many Keras metrics.
     """
 
-    def __init__(self, names: tuple[str, ...], name: str = "tally", **kwargs: Any):
+    def __init__(self, names: tuple[str, ...], name: str = "means", **kwargs: Any):
         super().__init__(name=name, **kwargs)
         self.names = tuple(names)
         self.sums = self.add_variable((2, len(self.names)), "zeros", dtype="float32", name="sums", aggregation="sum")

@@ -52,7 +52,7 @@ def build(
     stage: stages.Stage,
     shared_slopes: bool = True,
     landmarks: bool = True,
-    own_landmark_layers: bool = False,
+    landmark_branch: bool = False,
     margin: float = 1.0,
 ) -> keras.Model:
     """The untrained network of `stage`.
@@ -62,16 +62,18 @@ def build(
         shared_slopes: One PReLU slope for a layer, which serves twice as fast because it folds into the convolution;
             otherwise one for each channel, as in the paper.
         landmarks: Whether it finds landmarks, too.
-        own_landmark_layers: Whether O-Net's landmarks have layers of their own from the third convolution on, and not
+        landmark_branch: Whether O-Net's landmarks have a branch of their own from the third convolution on, and not
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
         margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
 
     Raises:
-        ValueError: Landmarks are to have layers of their own in another network than an O-Net that finds them, or a
+        ValueError: A landmark branch is asked for in another network than an O-Net that finds them, or a
             margin is wanted that the network can't have.
     """
-    if own_landmark_layers and not (stage is stages.ONET and landmarks):
-        raise ValueError(f"expected an O-Net that finds landmarks, to give them layers of their own, got {stage.name}")
+    if landmark_branch and not (stage is stages.ONET and landmarks):
+        raise ValueError(
+            f"expected an O-Net that finds landmarks, to give them a branch of their own, got {stage.name}"
+        )
     if not 1 <= margin < math.inf or (stage in stages.FIRST and margin != 1):
         raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
     if stage is stages.RPN:
@@ -80,7 +82,7 @@ def build(
         return pnet(shared_slopes, landmarks)
     if stage is stages.RNET:
         return rnet(shared_slopes, landmarks, margin)
-    return onet(shared_slopes, landmarks, own_landmark_layers, margin)
+    return onet(shared_slopes, landmarks, landmark_branch, margin)
 
 
 def margin_of(network: keras.Model) -> float:
@@ -88,27 +90,27 @@ def margin_of(network: keras.Model) -> float:
     return next((layer.margin for layer in network.layers if isinstance(layer, Pixels)), 1.0)
 
 
-def has_own_landmark_layers(network: keras.Model) -> bool:
-    """Whether the landmarks of `network` have layers of their own."""
+def has_landmark_branch(network: keras.Model) -> bool:
+    """Whether the landmarks of `network` have a branch of their own."""
     return any(layer.name.startswith(_OWN) for layer in network.layers)
 
 
-def is_of_landmarks_alone(layer: keras.Layer) -> bool:
+def is_of_landmark_branch(layer: keras.Layer) -> bool:
     """Whether what `layer` says counts for the landmarks and nothing else."""
     return layer.name.startswith(_OWN) or layer.name == "landmarks"
 
 
-def with_own_landmark_layers(network: keras.Model) -> keras.Model:
-    """An O-Net that says the same as `network`, whose landmarks have layers of their own: copies, to begin with.
+def with_landmark_branch(network: keras.Model) -> keras.Model:
+    """An O-Net that says the same as `network`, whose landmarks have a branch of their own: copies, to begin with.
 
     Raises:
         ValueError: See `build`.
     """
-    if has_own_landmark_layers(network):
+    if has_landmark_branch(network):
         return network
     is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
     has_landmarks, margin = "landmarks" in network.output, margin_of(network)
-    copy = build(stages.BY_NAME[network.name], is_shared, has_landmarks, own_landmark_layers=True, margin=margin)
+    copy = build(stages.BY_NAME[network.name], is_shared, has_landmarks, landmark_branch=True, margin=margin)
     for layer in copy.layers:
         layer.set_weights(network.get_layer(layer.name.removeprefix(_OWN)).get_weights())
     return copy
@@ -154,9 +156,9 @@ def _load(path: str) -> keras.Model:
 def _build_as(name: str, settings: dict) -> keras.Model:
     """The untrained network on crops with such layers."""
     slope_axes = settings["conv1_prelu"]["shared_axes"]
-    own_landmark_layers = any(name.startswith(_OWN) for name in settings)
+    landmark_branch = any(name.startswith(_OWN) for name in settings)
     margin = settings[f"{name}_pixels"].get("margin", 1.0)  # files of networks without any don't tell of it
-    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, own_landmark_layers, margin)
+    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, landmark_branch, margin)
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -266,7 +268,7 @@ def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
 
 
 def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
-    """P-Net, the proposal network: 12-pixel windows of pictures of any size."""
+    """P-Net, the proposal network: 12-pixel windows of images of any size."""
     image, x = _input(None, stages.PNET.name)
     x = _conv(x, 10, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
@@ -289,7 +291,7 @@ def rnet(shared_slopes: bool = True, landmarks: bool = True, margin: float = 1.0
 
 
 def onet(
-    shared_slopes: bool = True, landmarks: bool = True, own_landmark_layers: bool = False, margin: float = 1.0
+    shared_slopes: bool = True, landmarks: bool = True, landmark_branch: bool = False, margin: float = 1.0
 ) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
 
@@ -305,7 +307,7 @@ def onet(
     x = _conv(x, 64, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     ends = dict.fromkeys(_wanted(landmarks), last_layers(x))
-    if own_landmark_layers:
+    if landmark_branch:
         ends["landmarks"] = last_layers(x, _OWN)
     return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
 

@@ -4,8 +4,8 @@
 `src/align`). Each holds one pickled dict: name of a layer → `weights` and `biases`, or the `alpha` of a PReLU. They are
 read without running anything that a pickle may hold besides arrays.
 
-Those networks were trained in MATLAB, which stores columns first: they see pictures with x and y swapped, and give all
-x of the landmarks before all y. Here the weights are turned instead of the pictures.
+Those networks were trained in MATLAB, which stores columns first: they see images with x and y swapped, and give all
+x of the landmarks before all y. Here the weights are turned instead of the images.
 """
 
 import os

@@ -14,6 +14,18 @@ from mtcnn_tf.programs import quiet
 _QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
 _HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
+_RENAMED = {
+    "workdir": "networks",
+    "max_pictures": "max_images",
+    "calibration_pictures": "calibration_images",
+    "pictures": "images",
+    "validation_share": "validation_fraction",
+    "hard_share": "hard_fraction",
+    "landmarks=alone": "train_only=landmarks",
+    "protocol=weak_spots": "protocol=breakdown",
+}
+"""Flags, and values of flags, that had another name in version 0.1."""
+
 quiet.prepare(sys.argv[1:])
 
 
@@ -29,11 +41,26 @@ def run(main: Callable[[list[str]], None]) -> None:
         for flag in flags.FLAGS.get_key_flags_for_module(module):
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     try:
-        app.run(lambda argv: _start(main, argv))
+        app.run(lambda argv: _start(main, argv), argv=[sys.argv[0], *with_new_names(sys.argv[1:])])
     except SystemExit:
         if _HELP.isdisjoint(sys.argv[1:]):
             raise
         sys.exit(0)
+
+
+def with_new_names(arguments: Sequence[str]) -> list[str]:
+    """A program's arguments, in which flags that have another name now get it, with a warning of one line each."""
+    renamed = []
+    for argument in arguments:
+        flag = argument.lstrip("-")
+        name, equals, value = flag.partition("=")
+        new = _RENAMED.get(flag) or (name in _RENAMED and f"{_RENAMED[name]}{equals}{value}")
+        if new and flag != argument:
+            old = flag if flag in _RENAMED else name
+            print(f"--{old} is --{_RENAMED[old]} now; the old name goes with version 0.3", file=sys.stderr)
+            argument = f"--{new}"
+        renamed.append(argument)
+    return renamed
 
 
 def _start(main: Callable[[list[str]], None], argv: list[str]) -> None:

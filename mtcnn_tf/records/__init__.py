@@ -1,1 +1,1 @@
-"""What trainings read: crop records, picture records, and the batches that are made of them."""
+"""What trainings read: crop records, image records, and the batches that are made of them."""

@@ -68,7 +68,7 @@ def colour(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     chance = tf.random.stateless_uniform([4, num_crops], seed, -1.0, 1.0)
     brightness = chance[0] * colours.MAX_BRIGHTNESS
     contrast = _between(colours.CONTRAST, chance[1])
-    matrix = _saturate(_between(colours.SATURATION, chance[2])) @ _turn_hue(chance[3] * colours.MAX_HUE)
+    matrix = _saturate(_between(colours.SATURATION, chance[2])) @ _rotate_hue(chance[3] * colours.MAX_HUE)
     matrix *= contrast[:, None, None]
     mean = tf.linalg.matvec(tf.reduce_mean(image, axis=[1, 2]), colours.LUMA)
     shift = (1 - contrast) * mean + brightness
@@ -101,11 +101,11 @@ def add_noise(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image + strength * tf.gather(patterns, chosen), 0.0, 255.0)
 
 
-def _on_some(image: tf.Tensor, share: float, seed: tf.Tensor, change) -> tf.Tensor:
-    """The crops with `change(crops, seed)` made on a random `share` of them."""
+def _on_some(image: tf.Tensor, fraction: float, seed: tf.Tensor, change) -> tf.Tensor:
+    """The crops with `change(crops, seed)` made on a random `fraction` of them."""
     num_crops = tf.shape(image)[0]
     order = tf.argsort(tf.random.stateless_uniform([num_crops], seed))
-    rows = order[: tf.cast(share * tf.cast(num_crops, tf.float32), tf.int32)]
+    rows = order[: tf.cast(fraction * tf.cast(num_crops, tf.float32), tf.int32)]
     return tf.tensor_scatter_nd_update(image, rows[:, None], change(tf.gather(image, rows), seed))
 
 
@@ -121,7 +121,7 @@ def _saturate(saturation: tf.Tensor) -> tf.Tensor:
     return saturation[:, None, None] * tf.eye(3) + (1 - saturation[:, None, None]) * grey
 
 
-def _turn_hue(angle: tf.Tensor) -> tf.Tensor:
+def _rotate_hue(angle: tf.Tensor) -> tf.Tensor:
     """Matrices [B, 3, 3] that turn colours by `angle` [B] round the grey axis."""
     cosine, sine, zero, one = tf.cos(angle), tf.sin(angle), tf.zeros_like(angle), tf.ones_like(angle)
     turn = tf.reshape(tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=1), [-1, 3, 3])

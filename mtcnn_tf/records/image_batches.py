@@ -1,4 +1,4 @@
-"""Batches cut from whole images that lie in memory, anew in every step: picture records → what `training.fit` takes.
+"""Batches cut from whole images that lie in memory, anew in every step: image records → what `training.fit` takes.
 
 On TensorFlow, and without an accelerator, threads of the host cut them with OpenCV beside the training; on JAX they are
 cut within the step, out of the accelerator's memory. Either way a step draws the same from the same seed.
@@ -16,7 +16,7 @@ from keras import ops
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.images import accelerator_crops, array_crops, colours, image_files, image_store
-from mtcnn_tf.records import picture_records, prefetching, windows
+from mtcnn_tf.records import image_records, prefetching, windows
 
 VALIDATION_SIZE = 640
 """Side of the windows that the RPN is measured on, in pixels: a whole image at two thirds of its scale or less."""
@@ -40,25 +40,25 @@ class ImageBatches:
 
 
 def read(records_dir: str, stage: stages.Stage, split: str) -> tuple[list, image_store.ImageStore]:
-    """The picture records of a split, without their encoded bytes, and their images in memory.
+    """The image records of a split, without their encoded bytes, and their images in memory.
 
     Raises:
-        FileNotFoundError, ValueError: See `picture_records.read` and `image_store.fill`.
+        FileNotFoundError, ValueError: See `image_records.read` and `image_store.fill`.
     """
-    pictures = list(picture_records.read(records_dir, stage, split))
-    sizes = np.array([(picture.height, picture.width) for picture in pictures], int).reshape(-1, 2)
+    images = list(image_records.read(records_dir, stage, split))
+    sizes = np.array([(image.height, image.width) for image in images], int).reshape(-1, 2)
 
-    def decode(picture: picture_records.Picture) -> np.ndarray:
-        return image_files.decode(picture.encoded, picture.path)
+    def decode(image: image_records.ImageRecord) -> np.ndarray:
+        return image_files.decode(image.encoded, image.path)
 
-    store = image_store.fill(sizes, decode, pictures, f"decoding {split} images")
-    return [dataclasses.replace(picture, encoded=b"") for picture in pictures], store
+    store = image_store.fill(sizes, decode, images, f"decoding {split} images")
+    return [dataclasses.replace(image, encoded=b"") for image in images], store
 
 
 def of_windows(
     records_dir: str, batch_size: int, recipe: windows.Recipe, its_anchors: anchors.Anchors, rules: anchor_labels.Rules
 ) -> ImageBatches:
-    """Batches of windows for the RPN from its picture records.
+    """Batches of windows for the RPN from its image records.
 
     Args:
         records_dir: Where `data_prep.build` wrote.
@@ -70,8 +70,8 @@ def of_windows(
     Raises:
         FileNotFoundError, ValueError: See `read`; or there are no faces that are large enough.
     """
-    pictures, store = read(records_dir, stages.RPN, "train")
-    sampler = windows.Sampler(store.sizes, store.means, windows.known_of(pictures), recipe)
+    images, store = read(records_dir, stages.RPN, "train")
+    sampler = windows.Sampler(store.sizes, store.means, windows.known_of(images), recipe)
     on_jax = keras.backend.backend() == "jax"
     label = functools.partial(_label, its_anchors, recipe.size, rules)
 
@@ -157,15 +157,15 @@ def _validation_crops(draw: Callable, store: image_store.ImageStore, size: int) 
 
 def _validation_windows(records_dir: str) -> Callable | None:
     """Each image that was held out as one window, at `VALIDATION_SCALE` or as small as it must be to fit in."""
-    pictures, store = read(records_dir, stages.RPN, "validation")
-    rows = [row for row, picture in enumerate(pictures) if picture.is_complete and len(picture.boxes)]
+    images, store = read(records_dir, stages.RPN, "validation")
+    rows = [row for row, image in enumerate(images) if image.is_complete and len(image.boxes)]
     if not rows:
         return None
-    known = windows.known_of(pictures)
+    known = windows.known_of(images)
     recipe = windows.Recipe(size=VALIDATION_SIZE, augment=False)
     sampler = windows.Sampler(store.sizes, store.means, known, recipe)
     scales = np.minimum(VALIDATION_SCALE, VALIDATION_SIZE / store.sizes.max(axis=1))
-    placed = np.zeros((len(pictures), 4), np.float32)
+    placed = np.zeros((len(images), 4), np.float32)
     placed[:, 2:] = (VALIDATION_SIZE / scales)[:, None]
 
     batches = []

@@ -65,9 +65,9 @@ def batches(
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
             shards[shard["kind"]].append((stage_dir / shard["file"], shard["examples"]))
-    mix = {name: share for name, share in (mix or DEFAULT_MIX).items() if share and shards[name]}
+    mix = {name: fraction for name, fraction in (mix or DEFAULT_MIX).items() if fraction and shards[name]}
     if not mix:
-        raise ValueError(f"{stage_dir} holds no {split} examples of the wanted kinds; build records from more pictures")
+        raise ValueError(f"{stage_dir} holds no {split} examples of the wanted kinds; build records from more images")
     for name in mix:
         _check_layout(shards[name][0][0], stage)
     if repeat:
@@ -96,7 +96,7 @@ def _check_layout(path: files.Path, stage: stages.Stage) -> None:
 
 
 def _mixed(shards, mix, stage, batch_size, seed) -> tf.data.Dataset:
-    """Endless batches of records, uint8 [B, L], with each kind's exact share of the rows."""
+    """Endless batches of records, uint8 [B, L], with each kind's exact fraction of the rows."""
     streams = [
         _stream(shards[name], stage, count, seed) for name, count in kinds.rows_per_kind(mix, batch_size).items()
     ]

@@ -2,7 +2,7 @@
 
 RECORDS_DIR/STAGE/manifest.json names every shard with its size and SHA-256 sum; `data_prep.building` writes it last, so
 that a folder without one is unfinished. There are two kinds of records: `CROPS` with their targets, see `records`, and
-whole `PICTURES` with their boxes, see `picture_records`.
+whole `IMAGES` with their boxes, see `image_records`.
 """
 
 import json
@@ -14,11 +14,11 @@ from mtcnn_tf import files, stages
 MANIFEST = "manifest.json"
 """The file beside a stage's records that says what is in them."""
 SPLITS = ("train", "validation")
-CROPS, PICTURES = "crops", "pictures"
+CROPS, IMAGES = "crops", "images"
 """What the manifest calls the two kinds of records."""
 
-_NAMES = {CROPS: "crops cut in the build", PICTURES: "whole pictures"}
-_HINTS = {CROPS: "--crops=in_records", PICTURES: "--crops=on_the_fly"}
+_NAMES = {CROPS: "crops cut in the build", IMAGES: "whole images"}
+_HINTS = {CROPS: "--crops=in_records", IMAGES: "--crops=on_the_fly"}
 
 
 def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> dict:
@@ -27,7 +27,7 @@ def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> di
     Args:
         records_dir: Where `data_prep.build` wrote; may be an address, see `files`.
         stage: Whose records.
-        wanted: `CROPS` or `PICTURES` refuses records of the other kind.
+        wanted: `CROPS` or `IMAGES` refuses records of the other kind.
 
     Raises:
         FileNotFoundError: There are no finished records of this stage.
@@ -61,7 +61,7 @@ def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> di
 
 
 def kind_of(manifest: dict) -> str:
-    """`CROPS` or `PICTURES`; manifests written before there were two kinds don't say."""
+    """`CROPS` or `IMAGES`; manifests written before there were two kinds don't say."""
     return manifest.get("records", CROPS)
 
 
@@ -86,7 +86,8 @@ def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None
     if damaged:
         raise ValueError(
             f"{len(damaged)} shards of {stage_dir} are {how}, the first {damaged[0]}; "
-            f"the command that built them, given again, mends them (python -m data_prep.build --stage={stage_dir.name})"
+            "the command that built them, given again, repairs them (python -m data_prep.build "
+            f"--stage={stage_dir.name})"
         )
 
 

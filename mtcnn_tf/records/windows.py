@@ -213,5 +213,5 @@ def _cut_one(levels: list[np.ndarray], to_image: np.ndarray, size: int) -> np.nd
 
 
 def known_of(annotations: Iterable) -> list[Boxes]:
-    """The `Boxes` of annotations or picture records."""
+    """The `Boxes` of annotations or image records."""
     return [Boxes(one.boxes, one.ignored, bool(one.is_complete)) for one in annotations]

@@ -1,4 +1,4 @@
-"""Trains one stage: from batches to `WORKDIR/{stage}.keras`, in a way that survives any interruption.
+"""Trains one stage: from batches to `NETWORKS/{stage}.keras`, in a way that survives any interruption.
 
 In a notebook:
 
@@ -6,14 +6,14 @@ In a notebook:
 
 where `train(seed=…)` gives the batches of one epoch and `validation()` those to measure with. Epoch e (from 0) has the
 seed `config.seed + e`, so that its batches are the same whether or not the training was interrupted before. Beside the
-network, `WORKDIR/{stage}/` holds `checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
+network, `NETWORKS/{stage}/` holds `checkpoints/`, `tensorboard/`, `history.csv`, `history.png` and `config.json`.
 
 Nothing here needs TensorFlow where Keras runs on JAX.
 """
 
 from mtcnn_tf.training.run import fit
-from mtcnn_tf.training.settings import PRECISIONS, Config, OtherRunError
+from mtcnn_tf.training.settings import PRECISIONS, TRAIN_ONLY, Config, OtherRunError
 from mtcnn_tf.training.stopping import Interrupted
 from mtcnn_tf.training.strategies import STRATEGIES, step_errors
 
-__all__ = ["PRECISIONS", "STRATEGIES", "Config", "Interrupted", "OtherRunError", "fit", "step_errors"]
+__all__ = ["PRECISIONS", "STRATEGIES", "TRAIN_ONLY", "Config", "Interrupted", "OtherRunError", "fit", "step_errors"]

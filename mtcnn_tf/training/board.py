@@ -1,4 +1,4 @@
-"""A training as TensorBoard shows it: scalars, pictures, the precision–recall curve, histograms, the configuration.
+"""A training as TensorBoard shows it: scalars, images, the precision–recall curve, histograms, the configuration.
 
 Scalars are grouped by what they are about, see `tag`; those of the validation bear the same tags in a run of their own,
 so that both are drawn into one chart. The settings are written as hyperparameters, too: TensorBoard's HPARAMS lays the

@@ -67,7 +67,7 @@ class Checkpoints:
         held = {f"{number:05d}": values for number, values in enumerate(arrays)}
         held[_PROGRESS] = np.array(json.dumps(dataclasses.asdict(self._progress)))
         try:
-            with files.whole(path) as partial:
+            with files.atomic_write(path) as partial:
                 np.savez(partial, **held)
         except OSError as error:
             raise OSError(f"could not write the checkpoint {path}: {error.strerror or error}") from error

@@ -20,7 +20,7 @@ _PANELS = {
 def write_csv(rows: list[dict], path: pathlib.Path) -> None:
     """Writes a line for each row, with a column for every name that any row has; what is unknown stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with files.whole(path) as partial, open(partial, "w", newline="") as file:
+    with files.atomic_write(path) as partial, open(partial, "w", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
@@ -49,5 +49,5 @@ def write_plot(rows: list[dict], path: pathlib.Path, title: str) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="x-small")
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         page.savefig(partial, format="png", dpi=80)

@@ -22,7 +22,7 @@ def learner(
     """The learner for Keras's backend.
 
     Args:
-        model: Takes batches, ends in a layer that adds the loss and keeps figures in `tally`.
+        model: Takes batches, ends in a layer that adds the loss and keeps figures in `means`.
         network: The part of it that is kept.
         optimizer: Not yet used.
         strategy: What `strategies.choose` returned.
@@ -54,9 +54,9 @@ class _Learner:
         optimizer.build(model.trainable_variables)
         self._averaged = [np.array(ops.convert_to_numpy(x)) for x in model.trainable_variables] if average else []
 
-    def tally(self) -> metrics.Tally:
+    def means(self) -> metrics.MaskedMeans:
         """The figures that the loss keeps."""
-        return next(layer for layer in self.model.layers if hasattr(layer, "tally")).tally
+        return next(layer for layer in self.model.layers if hasattr(layer, "means")).means
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""
@@ -120,12 +120,12 @@ class TensorFlowLearner(_Learner):
             variable.assign(values)
 
     def reset_figures(self) -> None:
-        """Begins the figures of the tally anew."""
-        self.tally().reset_state()
+        """Begins the figures of the means anew."""
+        self.means().reset_state()
 
     def figures(self) -> dict[str, float]:
-        """The figures of the tally; those that no row has counted for are left out."""
-        return self.tally().known()
+        """The figures of the means; those that no row has counted for are left out."""
+        return self.means().known()
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[keras.Model]:
@@ -209,16 +209,16 @@ class JaxLearner(_Learner):
                 variable.assign(value)
 
     def reset_figures(self) -> None:
-        """Begins the figures of the tally anew."""
+        """Begins the figures of the means anew."""
         self._write(self._state[0])
-        self.tally().reset_state()
+        self.means().reset_state()
         self._averaged = self._state[3]
         self._read()
 
     def figures(self) -> dict[str, float]:
-        """The figures of the tally; those that no row has counted for are left out."""
+        """The figures of the means; those that no row has counted for are left out."""
         self._write(self._state[0])
-        return self.tally().known()
+        return self.means().known()
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""

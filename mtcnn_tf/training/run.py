@@ -35,20 +35,20 @@ def fit(
     stage: stages.Stage,
     train: Callable[..., Iterable],
     validation: Callable[[], Iterable] | None,
-    workdir: str | os.PathLike,
+    networks_dir: str | os.PathLike,
     facts: Mapping[str, Any] | None = None,
     restart: bool = False,
     report: Callable[[str], None] = print,
     prepare: Callable | None = None,
 ) -> list[dict]:
-    """The history, a dict of figures for each epoch, of a training that ends with the best network in `workdir`.
+    """The history, a dict of figures for each epoch, of a training that ends with the best network in `networks_dir`.
 
     The best network is that of the epoch with the lowest `val_loss`, the weighted sum of the three validation losses:
     the one figure that sees all three tasks. That of the RPN is the one with the highest `val_recall_at_100`. Called
     again with the same arguments a training goes on where it stopped.
 
-    Under the multi-worker strategy every worker runs this with one and the same `workdir`, which all of them must see;
-    the first one alone writes, and at the ends of epochs only.
+    Under the multi-worker strategy every worker runs this with one and the same `networks_dir`, which all of them must
+    see; the first one alone writes, and at the ends of epochs only.
 
     Args:
         config: How to train.
@@ -61,21 +61,21 @@ def fit(
         validation: Called as `validation()`, gives finitely many such batches; for the RPN of `image`, `boxes`,
             `face_mask` and `complete_mask` (see `windows.Sampler.draw`). None measures nothing and keeps the last
             network.
-        workdir: The stages may share it.
+        networks_dir: The stages may share it.
         facts: More that must be the same when the training goes on, such as where the examples come from.
-        restart: Forget what this stage did in `workdir` so far.
+        restart: Forget what this stage did in `networks_dir` so far.
         report: Takes the lines that tell how it goes.
         prepare: Called on each batch in the graph of the step, see `accelerator_crops.OnAccelerator`.
 
     Raises:
-        OtherRunError: `workdir` holds a training of this stage with other settings.
+        OtherRunError: `networks_dir` holds a training of this stage with other settings.
         FloatingPointError: The loss became NaN or infinite; the last good states are kept.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
         ValueError: There are too few batches, `init_from` doesn't fit, no checkpoint can be read, or another process
-            trains this stage in `workdir`.
+            trains this stage in `networks_dir`.
         OSError: A file could not be written.
     """
-    run = _Run(config, stage, pathlib.Path(workdir), dict(facts or {}), report)
+    run = _Run(config, stage, pathlib.Path(networks_dir), dict(facts or {}), report)
     with locks.only_one_in(run.dir, "training") if run.is_writer else contextlib.nullcontext():
         return run.fit(train, validation, restart, prepare)
 
@@ -87,13 +87,13 @@ class _Run:
         self,
         config: settings.Config,
         stage: stages.Stage,
-        workdir: pathlib.Path,
+        networks_dir: pathlib.Path,
         facts: dict,
         report: Callable[[str], None],
     ):
         self.config, self.stage, self.report = config, stage, report
-        self.network_path = workdir / stage.network_file
-        self.dir = workdir / stage.name
+        self.network_path = networks_dir / stage.network_file
+        self.dir = networks_dir / stage.name
         self.checkpoints_dir = self.dir / "checkpoints"
         self.description = settings.describe(config, stage, facts)
         self.progress = checkpoints.Progress()

@@ -18,6 +18,7 @@ from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import losses
 from mtcnn_tf.training.strategies import STRATEGIES
 
+TRAIN_ONLY = ("", "landmarks")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
@@ -32,13 +33,13 @@ class Config:
         steps_per_epoch: Number of batches that make an epoch, after which there is a validation.
         batch_size: Examples in a batch, over all devices; `train` must give batches of this size.
         learning_rate: Highest learning rate, at the end of the warm-up; from there a cosine leads to a hundredth of it.
-        warmup: The share of all steps that the warm-up takes.
+        warmup: The fraction of all steps that the warm-up takes.
         optimizer: Any of Keras's, by name.
         optimizer_options: More arguments for it, for instance {"momentum": 0.9}.
         weight_decay: Decoupled weight decay of kernels; biases and slopes have none.
         clip_norm: Longest gradient over all weights together; 0 clips nothing.
         loss_weights: Weights of the three losses; None stands for the stage's own.
-        hard_share: The share of the face rows that the loss sees, the hardest ones.
+        hard_fraction: The fraction of the face rows that the loss sees, the hardest ones.
         margin: R-Net and O-Net: the crops show so many times the square that they tell of, see `networks.build`.
         ema: The weights that are measured and kept are exponential moving averages, of which a step changes 1 − `ema`;
             0 keeps the last weights. A mean over steps is better than each of them (Polyak and Juditsky 1992).
@@ -52,10 +53,10 @@ class Config:
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
-            soups"). Their landmarks are left out where none are wanted; if these have layers of their own, they keep
-            them (see `networks.build`).
-        landmarks_alone: Whether the landmarks alone are trained, in layers of their own, so that what `init_from` says
-            of faces and boxes stays as it is. O-Net only.
+            soups"). Their landmarks are left out where none are wanted; a landmark branch is kept
+            (see `networks.build`).
+        train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
+            `init_from` says of faces and boxes stays as it is. O-Net only.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
         profile_steps: So many steps are traced for TensorBoard's profiler, after the first few; 0 traces none.
@@ -71,7 +72,7 @@ class Config:
     weight_decay: float = 0.01
     clip_norm: float = 5.0
     loss_weights: stages.LossWeights | None = None
-    hard_share: float = losses.HARD_SHARE
+    hard_fraction: float = losses.HARD_FRACTION
     margin: float = 1.0
     ema: float = 0.0
     window: int = 512
@@ -83,7 +84,7 @@ class Config:
     shared_slopes: bool = True
     landmarks: bool = True
     init_from: tuple[str, ...] = ()
-    landmarks_alone: bool = False
+    train_only: str = ""
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
     profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
@@ -96,20 +97,21 @@ class Config:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup is a share of all steps, at least 0 and below 1, got {self.warmup}")
+            raise ValueError(f"warmup is a fraction of all steps, at least 0 and below 1, got {self.warmup}")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
         if self.window <= 0 or self.window % anchors.LARGEST_STRIDE:
             raise ValueError(f"window must be a multiple of {anchors.LARGEST_STRIDE} pixels, got {self.window}")
-        if not 0 < self.hard_share <= 1:
-            raise ValueError(f"hard_share must be above 0 and at most 1, got {self.hard_share}")
-        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES)):
+        if not 0 < self.hard_fraction <= 1:
+            raise ValueError(f"hard_fraction must be above 0 and at most 1, got {self.hard_fraction}")
+        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES), ("train_only", TRAIN_ONLY)):
             if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)}")
+                wanted = ", ".join(filter(None, choices))
+                raise ValueError(f"{name} must be one of {wanted}, got {getattr(self, name)}")
         if self.loss_weights and not all(0 <= x < math.inf for x in dataclasses.astuple(self.loss_weights)):
             raise ValueError(f"loss_weights must be 0 or more, got {self.loss_weights}")
-        if self.landmarks_alone and not (self.init_from and self.landmarks):
-            raise ValueError("landmarks_alone needs landmarks, and init_from, which says what stays as it is")
+        if self.train_only and not (self.init_from and self.landmarks):
+            raise ValueError("train_only=landmarks needs landmarks, and init_from, which says what stays as it is")
         for path in self.init_from:
             if not pathlib.Path(path).is_file():
                 raise FileNotFoundError(f"init_from must be .keras files, there is none at {path}")
@@ -148,13 +150,13 @@ def check_same(description: dict, path: pathlib.Path) -> None:
     if differences:
         raise OtherRunError(
             f"{path.parent} holds a training with other settings ({'; '.join(differences)}): "
-            "give these again to go on, choose another workdir, or restart to forget it"
+            "give these again to go on, choose another networks_dir, or restart to forget it"
         )
 
 
 def write(description: dict, path: pathlib.Path) -> None:
     """Writes the description as JSON."""
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         partial.write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -36,7 +36,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         network = _first_network(config, stage)
         if stage is stages.RPN:
             return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
-        return network, losses.attach(network, weights, config.hard_share)
+        return network, losses.attach(network, weights, config.hard_fraction)
 
 
 def optimizer(config: settings.Config) -> keras.Optimizer:
@@ -71,9 +71,9 @@ def optimizer(config: settings.Config) -> keras.Optimizer:
 def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
-        plain = _untrained(config, stage, networks.has_own_landmark_layers(network))
+        plain = _untrained(config, stage, networks.has_landmark_branch(network))
     plain.set_weights(network.get_weights())
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         plain.save(partial)
 
 
@@ -88,31 +88,31 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _untrained(config: settings.Config, stage: stages.Stage, has_own_landmark_layers: bool) -> keras.Model:
+def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch: bool) -> keras.Model:
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
-    return networks.build(stage, config.shared_slopes, config.landmarks, has_own_landmark_layers, config.margin)
+    return networks.build(stage, config.shared_slopes, config.landmarks, has_landmark_branch, config.margin)
 
 
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
-    has_own = config.landmarks_alone or any(map(networks.has_own_landmark_layers, starts))
+    has_own = bool(config.train_only) or any(map(networks.has_landmark_branch, starts))
     network = _untrained(config, stage, config.landmarks and has_own)
     if starts:
         pairs = zip(config.init_from, starts, strict=True)
         columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
         network.set_weights([np.mean(column, axis=0) for column in columns])
-    if config.landmarks_alone:
+    if config.train_only:
         for layer in network.layers:
-            layer.trainable = networks.is_of_landmarks_alone(layer)
+            layer.trainable = networks.is_of_landmark_branch(layer)
     return network
 
 
 def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
     """The weights of `source`, which comes from `path`, for `network`."""
-    if networks.has_own_landmark_layers(network):
-        source = networks.with_own_landmark_layers(source)
+    if networks.has_landmark_branch(network):
+        source = networks.with_landmark_branch(source)
     if "landmarks" not in network.output:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}

@@ -20,7 +20,7 @@ def for_stage(
     """What measures `network`, of `stage`, on finitely many `batches`."""
     if stage is stages.RPN:
         return RpnValidator(network, batches)
-    return Validator(network, batches, config.loss_weights or stage.loss_weights, config.hard_share)
+    return Validator(network, batches, config.loss_weights or stage.loss_weights, config.hard_fraction)
 
 
 class Validator:
@@ -32,9 +32,9 @@ class Validator:
         samples: A few positives, parts and landmark crops: a dict of arrays like a batch.
     """
 
-    def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, hard_share: float):
+    def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, hard_fraction: float):
         self._batches = batches
-        self._weights, self._hard_share = weights, hard_share
+        self._weights, self._hard_fraction = weights, hard_fraction
         self.scores, self.is_face, self.samples = np.zeros(0, np.float32), np.zeros(0, bool), {}
         self._predict = learners.predictor(network)
         self._margin = networks.margin_of(network)
@@ -56,7 +56,7 @@ class Validator:
         is_first_time = not self.samples
         for batch in self._batches:
             batch = {name: np.asarray(x) for name, x in batch.items()}
-            predictions = losses.one_row_each(self._predict(batch["image"]))
+            predictions = losses.flatten(self._predict(batch["image"]))
             face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
             sums = sums + np.asarray(losses.measure(predictions, batch), np.float64)
             scores = keras.ops.softmax(predictions["face"])[:, 1]
@@ -70,7 +70,7 @@ class Validator:
         self.scores, self.is_face = scores[has_face_label], kind[has_face_label] == kinds.POSITIVE
         figures = {name: float(s / n) for name, s, n in zip(losses.FIGURES, *sums, strict=True) if n}
         if has_face_label.any():
-            hard_mask = np.asarray(losses.hardest_mask(face_losses, has_face_label, self._hard_share))
+            hard_mask = np.asarray(losses.hardest_mask(face_losses, has_face_label, self._hard_fraction))
             figures["face_loss"] = float(face_losses[hard_mask].mean())
         loss = losses.total({name: figures.get(name, 0.0) for name in losses.LOSSES}, self._weights)
         return {"loss": loss, **figures, **metrics.face_figures(self.scores, self.is_face)}
@@ -79,7 +79,7 @@ class Validator:
         """What can be shown of the last measurement, RGB uint8 [H, W, 3], by name."""
         if not len(self.samples["kind"]):
             return {}
-        predictions = losses.one_row_each(self._predict(self.samples["image"]))
+        predictions = losses.flatten(self._predict(self.samples["image"]))
         return {
             "samples": drawing.draw_samples(
                 self.samples, {k: np.asarray(x) for k, x in predictions.items()}, self._margin

@@ -10,28 +10,28 @@ from mtcnn_tf.images import image_files
 FACE = (30, 24, 90, 96)
 
 
-def draw_picture(seed: int, box=FACE, width: int = 160, height: int = 120) -> np.ndarray:
+def draw_image(seed: int, box=FACE, width: int = 160, height: int = 120) -> np.ndarray:
     """Noise with a bright ellipse with two dark eyes where the face is."""
     rng = np.random.default_rng(seed)
-    picture = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
+    image = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
     y, x = np.mgrid[:height, :width]
     centre, radii = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), ((box[2] - box[0]) / 2, (box[3] - box[1]) / 2)
-    picture[((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1] = (220, 180, 150)
+    image[((x - centre[0]) / radii[0]) ** 2 + ((y - centre[1]) / radii[1]) ** 2 < 1] = (220, 180, 150)
     for side in (-1, 1):
         eye = (centre[0] + side * radii[0] / 2, centre[1] - radii[1] / 4)
-        picture[(x - eye[0]) ** 2 + (y - eye[1]) ** 2 < (radii[0] / 6) ** 2] = 20
-    return picture
+        image[(x - eye[0]) ** 2 + (y - eye[1]) ** 2 < (radii[0] / 6) ** 2] = 20
+    return image
 
 
-def write_wider_face(directory: pathlib.Path, num_pictures: int) -> pathlib.Path:
-    """`num_pictures` training pictures with a face each, but for the last, which has none."""
+def write_wider_face(directory: pathlib.Path, num_images: int) -> pathlib.Path:
+    """`num_images` training images with a face each, but for the last, which has none."""
     lines = []
-    for number in range(num_pictures):
+    for number in range(num_images):
         name = f"0--Test/{number:03d}.png"
         path = directory / "WIDER_train" / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        image_files.write(path, draw_picture(number))
-        if number == num_pictures - 1:
+        image_files.write(path, draw_image(number))
+        if number == num_images - 1:
             lines += [name, "0", "0 0 0 0 0 0 0 0 0 0"]
         else:
             x1, y1, x2, y2 = FACE
@@ -42,19 +42,19 @@ def write_wider_face(directory: pathlib.Path, num_pictures: int) -> pathlib.Path
     return directory
 
 
-def write_points(directory: pathlib.Path, num_pictures: int) -> pathlib.Path:
-    """`num_pictures` pictures in the five-point list format."""
+def write_points(directory: pathlib.Path, num_images: int) -> pathlib.Path:
+    """`num_images` images in the five-point list format."""
     lines = []
     (directory / "faces").mkdir(parents=True)
-    for number in range(num_pictures):
-        image_files.write(directory / "faces" / f"{number}.png", draw_picture(100 + number))
+    for number in range(num_images):
+        image_files.write(directory / "faces" / f"{number}.png", draw_image(100 + number))
         lines.append(f"faces\\{number}.png 30 90 24 96 45 51 75 51 60 62 48 78 72 78")
     (directory / "trainImageList.txt").write_text("\n".join(lines) + "\n")
     return directory
 
 
 def write_voc(voc_dir, annotations, name, also=None):
-    """Copies pictures and writes their boxes as Pascal VOC: objects called `name`, and perhaps one called `also`."""
+    """Copies images and writes their boxes as Pascal VOC: objects called `name`, and perhaps one called `also`."""
     for part in ("Annotations", "JPEGImages"):
         (voc_dir / part).mkdir(parents=True)
     for annotation in annotations:

@@ -25,18 +25,18 @@ def run(*flags):
 
 @pytest.fixture(scope="module")
 def voc_dir(tmp_path_factory):
-    """Twelve pictures of 160 × 120 pixels with a face each, of different sizes."""
+    """Twelve images of 160 × 120 pixels with a face each, of different sizes."""
     directory = tmp_path_factory.mktemp("voc")
     annotations = []
     for number in range(12):
         path = directory / f"{number}.png"
-        image_files.write(path, drawn_faces.draw_picture(number))
+        image_files.write(path, drawn_faces.draw_image(number))
         annotations.append(faces.Annotation(str(path), [[5, 5, 17 + 4 * number, 15 + 4 * number]]))
     drawn_faces.write_voc(directory / "voc", annotations, "face")
     return directory / "voc"
 
 
-def test_sides_in_pictures_as_they_are_and_shrunk(voc_dir):
+def test_sides_in_images_as_they_are_and_shrunk(voc_dir):
     annotations, _ = datasets.read(f"voc:{voc_dir}", "train", None)
     sides = anchor_plots.sides_of_faces(annotations)
     assert len(sides) == 12 and len(np.unique(sides)) == 12
@@ -79,7 +79,7 @@ def test_the_program_writes_anchors_and_a_plot(voc_dir, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["anchors.json", "anchors.png"]
 
 
-def test_faces_are_measured_in_shrunk_pictures(voc_dir, tmp_path):
+def test_faces_are_measured_in_shrunk_images(voc_dir, tmp_path):
     out = tmp_path / "anchors.json"
     flags = f"--dataset=voc:{voc_dir}", "--num_anchors=1", "--min_face_size=1", f"--out={out}"
     assert run(*flags)[0] == 0

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def config_of(*dataset_specs, **changes):
     return building.Config(
-        **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_share": 0.2} | changes
+        **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
     )
 
 
@@ -46,7 +46,7 @@ def wait_for(has_happened):
 def command(dataset, out_dir, *more, python=(sys.executable,)):
     return [
         *python, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
-        "--num_shards=4", "--validation_share=0.2", *more,
+        "--num_shards=4", "--validation_fraction=0.2", *more,
     ]  # fmt: skip
 
 
@@ -66,11 +66,11 @@ def test_the_manifest_tells_what_is_there(built):
     out_dir, manifest = built
     stage_dir = out_dir / "pnet"
     assert json.loads((stage_dir / "manifest.json").read_text()) == manifest
-    assert manifest["pictures"] == {"train": 14, "validation": 4}
+    assert manifest["images"] == {"train": 14, "validation": 4}
     assert not manifest["problems"] and not (stage_dir / "unfinished").exists()
     on_disk = {name for name in contents(stage_dir) if name.endswith(".tfrecord")}
     assert on_disk == {shard["file"] for shard in manifest["shards"]}
-    assert all(shards.is_whole(stage_dir, shard) for shard in manifest["shards"])
+    assert all(shards.is_intact(stage_dir, shard) for shard in manifest["shards"])
     for split in ("train", "validation"):
         counted = dict.fromkeys(manifest["examples"][split], 0)
         for batch in input_pipeline.batches(str(out_dir), stages.PNET, split, 64, repeat=False):
@@ -80,12 +80,12 @@ def test_the_manifest_tells_what_is_there(built):
         assert all(counted.values())
 
 
-def test_held_out_pictures_are_listed_as_the_validation_records_have_them(built, specs):
+def test_held_out_images_are_listed_as_the_validation_records_have_them(built, specs):
     listed = (built[0] / "pnet" / "held_out.txt").read_text().splitlines()
     assert len(listed) == len(set(listed)) == 4 and all(map(os.path.isfile, listed))
     annotations = [annotation for spec in specs for annotation in datasets.read(spec)[0]]
-    of_validation = [job for job in jobs.split_pictures(annotations, 4, 0.2, 0) if job.split == "validation"]
-    assert set(listed) == {annotation.image_path for job in of_validation for _, annotation in job.pictures}
+    of_validation = [job for job in jobs.split_images(annotations, 4, 0.2, 0) if job.split == "validation"]
+    assert set(listed) == {annotation.image_path for job in of_validation for _, annotation in job.images}
 
 
 def test_any_number_of_workers_gives_the_same_bytes(built, specs, tmp_path):
@@ -161,7 +161,7 @@ def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_p
     out_dir = shutil.copytree(built[0], tmp_path / "out")
     damage(out_dir / "pnet", built[1])
     before = {path: path.stat().st_mtime_ns for path in out_dir.rglob("*.tfrecord")}
-    with pytest.raises(ValueError, match="2 shards .*cut short.*given again, mends them"):
+    with pytest.raises(ValueError, match="2 shards .*cut short.*given again, repairs them"):
         input_pipeline.check_shards(str(out_dir), stages.PNET)
     lines = []
     building.build(config_of(*specs), str(out_dir), num_workers=1, report=lines.append)
@@ -172,16 +172,16 @@ def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_p
         assert (path.stat().st_mtime_ns != time_ns) == is_concerned
 
 
-def test_damaged_records_whose_pictures_have_changed_are_not_mended_in_silence(built, specs, tmp_path):
+def test_damaged_records_whose_images_have_changed_are_not_mended_in_silence(built, specs, tmp_path):
     out_dir = shutil.copytree(built[0], tmp_path / "out")
     damage(out_dir / "pnet", built[1])
 
-    def other_pictures(pending, *_):
+    def other_images(pending, *_):
         assert len(pending) == 1
         yield pending[0], {"shards": [{**built[1]["shards"][0], "sha256": "0"}]}
 
     with pytest.raises(ValueError, match="train-00000 have changed or are missing; --restart"):
-        building.build(config_of(*specs), str(out_dir), num_workers=1, run=other_pictures)
+        building.build(config_of(*specs), str(out_dir), num_workers=1, run=other_images)
 
 
 def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
@@ -196,16 +196,16 @@ def test_two_builds_into_one_folder_are_refused(built, specs):
         building.build(config_of(*specs), str(built[0]), num_workers=1)
 
 
-def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
+def test_bad_images_are_stepped_over_and_listed(tmp_path):
     directory = drawn_faces.write_wider_face(tmp_path / "wider", 8)
-    pictures = directory / "WIDER_train" / "images" / "0--Test"
-    (pictures / "000.png").unlink()
-    (pictures / "001.png").write_bytes((pictures / "001.png").read_bytes()[:500])
-    cv2.imwrite(str(pictures / "002.png"), drawn_faces.draw_picture(2)[..., 0])
-    cv2.imwrite(str(pictures / "003.png"), drawn_faces.draw_picture(3).astype(np.uint16) * 257)
-    image_files.write(pictures / "004.png", drawn_faces.draw_picture(4)[:60, :60])
+    images = directory / "WIDER_train" / "images" / "0--Test"
+    (images / "000.png").unlink()
+    (images / "001.png").write_bytes((images / "001.png").read_bytes()[:500])
+    cv2.imwrite(str(images / "002.png"), drawn_faces.draw_image(2)[..., 0])
+    cv2.imwrite(str(images / "003.png"), drawn_faces.draw_image(3).astype(np.uint16) * 257)
+    image_files.write(images / "004.png", drawn_faces.draw_image(4)[:60, :60])
     manifest = building.build(config_of(f"wider_face:{directory}"), str(tmp_path / "out"), num_workers=1)
-    assert manifest["problems"] == {"unreadable picture": 2, "box outside the picture": 1}
+    assert manifest["problems"] == {"unreadable image": 2, "box outside the image": 1}
     report = (tmp_path / "out" / "pnet" / "problems.txt").read_text()
     for name in ("000.png", "001.png", "004.png"):
         assert name in report
@@ -214,8 +214,8 @@ def test_bad_pictures_are_stepped_over_and_listed(tmp_path):
 
 def test_no_usable_face_is_an_error(specs, tmp_path):
     (tmp_path / "empty").mkdir()
-    image_files.write(tmp_path / "empty" / "a.png", drawn_faces.draw_picture(0))
-    with pytest.raises(ValueError, match="expected annotated faces.*found none in 1 pictures"):
+    image_files.write(tmp_path / "empty" / "a.png", drawn_faces.draw_image(0))
+    with pytest.raises(ValueError, match="expected annotated faces.*found none in 1 images"):
         building.build(config_of(f"folder:{tmp_path / 'empty'}"), str(tmp_path / "out"), num_workers=1)
 
 
@@ -229,7 +229,7 @@ def test_mining_wants_the_networks_before(specs, tmp_path):
 def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, tmp_path):
     for earlier in stages.proposers(stage):
         networks.build(earlier).save(tmp_path / earlier.network_file)
-    config = config_of(f"wider_face:{wider_dir}", stage=stage.name, networks=str(tmp_path), calibration_pictures=3)
+    config = config_of(f"wider_face:{wider_dir}", stage=stage.name, networks=str(tmp_path), calibration_images=3)
     manifest = building.build(config, str(tmp_path / "a"), num_workers=1)
     assert building.build(config, str(tmp_path / "b"), num_workers=2) == manifest
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
@@ -274,11 +274,11 @@ def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
 
 
 def write_coco_drawn_at_another_size(directory):
-    """Two pictures, 160 × 120, one of them annotated at twice its size."""
+    """Two images, 160 × 120, one of them annotated at twice its size."""
     listed = [{"id": i, "file_name": f"{i}.png", "width": 160 * i, "height": 120 * i} for i in (1, 2)]
     annotations = []
     for i in (1, 2):
-        image_files.write(directory / f"{i}.png", drawn_faces.draw_picture(i))
+        image_files.write(directory / f"{i}.png", drawn_faces.draw_image(i))
         x1, y1, x2, y2 = np.multiply(drawn_faces.FACE, i).tolist()
         annotations.append({"image_id": i, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1]})
     content = {"images": listed, "annotations": annotations, "categories": [{"id": 1, "name": "face"}]}
@@ -287,7 +287,7 @@ def write_coco_drawn_at_another_size(directory):
 
 def test_boxes_drawn_at_another_size_are_left_out_or_scaled(tmp_path):
     write_coco_drawn_at_another_size(tmp_path)
-    config = config_of(f"coco:{tmp_path}", validation_share=0, num_shards=1)
+    config = config_of(f"coco:{tmp_path}", validation_fraction=0, num_shards=1)
     left_out = building.build(config, str(tmp_path / "one"), num_workers=1)
     assert list(left_out["problems"].values()) == [1]
     scaled = building.build(
@@ -297,7 +297,7 @@ def test_boxes_drawn_at_another_size_are_left_out_or_scaled(tmp_path):
     assert scaled["examples"]["train"]["negative"] > 1.5 * left_out["examples"]["train"]["negative"]
 
 
-def test_faces_that_belong_to_no_picture_are_said_before_anything_is_built(tmp_path):
+def test_faces_that_belong_to_no_image_are_said_before_anything_is_built(tmp_path):
     images_listed = [{"id": 1, "file_name": "a.jpg"}]
     annotation = {"image_id": 2, "category_id": 1, "bbox": [1, 2, 30, 40]}
     content = {"images": images_listed, "annotations": [annotation], "categories": [{"id": 1, "name": "face"}]}
@@ -305,7 +305,7 @@ def test_faces_that_belong_to_no_picture_are_said_before_anything_is_built(tmp_p
     reported = []
     with pytest.raises(ValueError, match="expected annotated faces"):
         building.build(config_of(f"coco:{tmp_path}"), str(tmp_path / "records"), 1, report=reported.append)
-    assert len(reported) == 1 and "1 × a face in no known picture" in reported[0]
+    assert len(reported) == 1 and "1 × a face in no known image" in reported[0]
 
 
 @pytest.mark.parametrize(

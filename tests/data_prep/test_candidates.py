@@ -17,7 +17,7 @@ def sides(boxes):
     return boxes[:, 2] - boxes[:, 0]
 
 
-def test_anywhere_fills_the_picture_with_squares_of_all_sizes(rng):
+def test_anywhere_fills_the_image_with_squares_of_all_sizes(rng):
     boxes = candidates.anywhere(rng, WIDTH, HEIGHT, 2000)
     assert boxes.shape == (2000, 4) and boxes.dtype == np.float32
     assert candidates.inside_mask(boxes, WIDTH, HEIGHT).all()
@@ -27,7 +27,7 @@ def test_anywhere_fills_the_picture_with_squares_of_all_sizes(rng):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (23, 500), (12, 12)])
-def test_a_picture_too_small_for_a_square_gives_none(rng, size):
+def test_a_image_too_small_for_a_square_gives_none(rng, size):
     assert len(candidates.anywhere(rng, *size, 50)) == 0
     assert len(candidates.near(rng, FACES, *size, 5)) == 0
 

@@ -9,7 +9,7 @@ from data_prep import crop_sampling, labels, recipes
 from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.images import image_store
-from mtcnn_tf.records import picture_records
+from mtcnn_tf.records import image_records
 
 STAGE, RECIPE = stages.RNET, recipes.Recipe(max_rotation=20.0)
 ROWS = {"negative": 12, "positive": 9, "part": 7, "landmark": 8}
@@ -19,7 +19,7 @@ IGNORED = np.float32([[10, 150, 90, 195]])
 TINY = np.float32([[250, 20, 262, 32]])  # annotated, too small to be learnt from
 
 
-def picture(seed, has_face=True, has_proposals=True):
+def image(seed, has_face=True, has_proposals=True):
     """One usable face, a tiny one and an ignored region, and what a cascade may propose of them."""
     rng = np.random.default_rng(seed)
     corner, extent = rng.uniform(60, 110, 2), rng.uniform(40, 70, 2)
@@ -31,7 +31,7 @@ def picture(seed, has_face=True, has_proposals=True):
     on_others = np.concatenate([np.repeat(TINY, 5, axis=0), np.repeat(IGNORED, 5, axis=0)]) + rng.normal(0, 2, (10, 4))
     proposals = np.concatenate([around, anywhere, on_others]).astype(np.float32)
     unknown = np.full((1, 5, 2), np.nan, np.float32)
-    return picture_records.Picture(
+    return image_records.ImageRecord(
         encoded=b"",
         height=200,
         width=300,
@@ -45,18 +45,18 @@ def picture(seed, has_face=True, has_proposals=True):
     )
 
 
-PICTURES = [picture(seed) for seed in range(5)]
+IMAGES = [image(seed) for seed in range(5)]
 
 
-def sampler_of(pictures=PICTURES, stage=STAGE, recipe=RECIPE, **options):
-    store = image_store.ImageStore([(one.height, one.width) for one in pictures])
-    return crop_sampling.Sampler(pictures, store, stage, recipe, **options)
+def sampler_of(images=IMAGES, stage=STAGE, recipe=RECIPE, **options):
+    store = image_store.ImageStore([(one.height, one.width) for one in images])
+    return crop_sampling.Sampler(images, store, stage, recipe, **options)
 
 
 def drawn_rows(batch, margin=1.0):
-    """Of each crop: its picture, whether it is mirrored, by which angle it is rotated, its square's middle and side.
+    """Of each crop: its image, whether it is mirrored, by which angle it is rotated, its square's middle and side.
 
-    The middle is that in the picture as it is, not in the rotated one.
+    The middle is that in the image as it is, not in the rotated one.
     """
     for index, to_image in zip(batch["image_index"], batch["to_image"].astype(float), strict=True):
         is_mirrored = np.linalg.det(to_image[:, :2]) < 0
@@ -65,17 +65,17 @@ def drawn_rows(batch, margin=1.0):
         pixel = np.hypot(*to_image[:, 0])
         angle = np.arctan2(to_image[0, 1], to_image[0, 0])
         middle = to_image @ np.array([SIZE / 2, SIZE / 2, 1])
-        yield PICTURES[index], is_mirrored, angle, middle, pixel * SIZE / margin
+        yield IMAGES[index], is_mirrored, angle, middle, pixel * SIZE / margin
 
 
 def square_and_face(one, angle, middle, side):
-    """Both in the picture after it has been rotated round the face's middle."""
+    """Both in the image after it has been rotated round the face's middle."""
     face = one.boxes[:1]
     pivot = (face[0, :2] + face[0, 2:]) / 2
     cosine, sine = np.cos(angle), np.sin(angle)
     middle = np.array([[cosine, -sine], [sine, cosine]]) @ (middle - pivot) + pivot
     square = np.concatenate([middle - side / 2, middle + side / 2])[None].astype(np.float32)
-    return square, boxes.turn(face, np.array([angle]))
+    return square, boxes.rotate(face, np.array([angle]))
 
 
 @pytest.mark.parametrize("rows", [ROWS, {"negative": 1, "positive": 1, "part": 1, "landmark": 1}, {"landmark": 3}])
@@ -150,8 +150,8 @@ def test_negatives_keep_away_from_every_face_and_ignored_region():
             assert boxes.overlap(square, one.ignored).max() < 0.3 + 1e-3
 
 
-def test_incomplete_pictures_give_no_negatives():
-    incomplete = [dataclasses.replace(one, is_complete=index == 2) for index, one in enumerate(PICTURES)]
+def test_incomplete_images_give_no_negatives():
+    incomplete = [dataclasses.replace(one, is_complete=index == 2) for index, one in enumerate(IMAGES)]
     batch = sampler_of(incomplete).draw(np.random.default_rng(0), ROWS)
     assert set(batch["image_index"][batch["kind"] == kinds.NEGATIVE]) == {2}
     assert len(set(batch["image_index"][batch["kind"] != kinds.NEGATIVE])) > 2
@@ -184,24 +184,24 @@ def test_without_augmentation_nothing_is_mirrored_or_coloured():
 
 def test_there_is_as_much_to_draw_from_as_the_records_say():
     counts = sampler_of().num_examples
-    found = np.concatenate([labels.label(boxes.square(one.proposals), one, RECIPE.rules)[0] for one in PICTURES])
+    found = np.concatenate([labels.label(boxes.square(one.proposals), one, RECIPE.rules)[0] for one in IMAGES])
     expected = {name: int(np.sum(found == kind)) for kind, name in enumerate(kinds.NAMES) if name != "landmark"}
-    assert counts == {**expected, "landmark": len(PICTURES)} and min(counts.values()) > 0
+    assert counts == {**expected, "landmark": len(IMAGES)} and min(counts.values()) > 0
 
 
 def test_pnet_needs_no_proposals():
-    pictures = [picture(seed, has_proposals=False) for seed in range(3)]
-    pictures = [dataclasses.replace(one, proposals=None, proposal_scores=None) for one in pictures]
-    batch = sampler_of(pictures, stages.PNET).draw(np.random.default_rng(0), ROWS)
+    images = [image(seed, has_proposals=False) for seed in range(3)]
+    images = [dataclasses.replace(one, proposals=None, proposal_scores=None) for one in images]
+    batch = sampler_of(images, stages.PNET).draw(np.random.default_rng(0), ROWS)
     assert np.bincount(batch["kind"]).tolist() == list(ROWS.values())
 
 
 @pytest.mark.parametrize(
-    "pictures",
-    [[picture(0, has_face=False)], [picture(0, has_proposals=False)], []],
-    ids=["no face", "no background", "no pictures"],
+    "images",
+    [[image(0, has_face=False)], [image(0, has_proposals=False)], []],
+    ids=["no face", "no background", "no images"],
 )
-def test_nothing_to_tell_apart_is_one_sentence(pictures):
+def test_nothing_to_tell_apart_is_one_sentence(images):
     with pytest.raises(ValueError, match="expected (faces of at least 20 pixels and background|images)") as error:
-        sampler_of(pictures)
+        sampler_of(images)
     assert "\n" not in str(error.value)

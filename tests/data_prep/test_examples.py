@@ -12,16 +12,16 @@ from mtcnn_tf.records import crop_records
 FACE = np.array([drawn_faces.FACE], np.float32)
 POINTS = np.array([[[45, 51], [75, 51], [60, 62], [48, 78], [72, 78]]], np.float32)
 ANNOTATION = faces.Annotation("a.png", FACE, POINTS)
-PICTURE = drawn_faces.draw_picture(0)
+IMAGE = drawn_faces.draw_image(0)
 RECIPE = recipes.Recipe()
 
 
-def of_picture(annotation=ANNOTATION, stage=stages.PNET, recipe=RECIPE, seed=0, propose=None, picture=PICTURE):
-    return examples.of_picture(picture, annotation, stage, recipe, np.random.default_rng(seed), propose)
+def of_image(annotation=ANNOTATION, stage=stages.PNET, recipe=RECIPE, seed=0, propose=None, image=IMAGE):
+    return examples.of_image(image, annotation, stage, recipe, np.random.default_rng(seed), propose)
 
 
 def test_counts_of_the_published_recipe():
-    counts = crop_records.num_per_kind(of_picture())
+    counts = crop_records.num_per_kind(of_image())
     assert 50 <= counts["negative"] <= 55
     assert counts["positive"] > 0 and counts["part"] > 0 and counts["positive"] + counts["part"] <= 20
     assert 0 < counts["landmark"] <= 20
@@ -29,12 +29,12 @@ def test_counts_of_the_published_recipe():
 
 def test_same_seed_same_examples():
     for name in ("images", "kinds", "offsets", "landmarks"):
-        np.testing.assert_array_equal(getattr(of_picture(), name), getattr(of_picture(), name))
-    assert not np.array_equal(of_picture().offsets, of_picture(seed=1).offsets)
+        np.testing.assert_array_equal(getattr(of_image(), name), getattr(of_image(), name))
+    assert not np.array_equal(of_image().offsets, of_image(seed=1).offsets)
 
 
 def test_kinds_carry_the_targets_that_count_for_them():
-    found = of_picture()
+    found = of_image()
     assert found.images.shape[1:] == (12, 12, 3) and found.images.dtype == np.uint8
     assert found.offsets[np.isin(found.kinds, kinds.WITH_OFFSETS)].any(axis=1).all()
     assert not found.offsets[~np.isin(found.kinds, kinds.WITH_OFFSETS)].any()
@@ -44,14 +44,14 @@ def test_kinds_carry_the_targets_that_count_for_them():
     assert (landmarks >= 0).all() and (landmarks <= 1).all()
 
 
-def ramp_picture():
+def ramp_image():
     """Red tells x and green tells y, so that a crop tells where it was cut."""
     x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
     return np.stack([x, y, np.zeros_like(x)], axis=-1).round().astype(np.uint8)
 
 
 def box_of(crop):
-    """Where a crop of the ramp picture was cut, from its colours."""
+    """Where a crop of the ramp image was cut, from its colours."""
     x, y = crop[..., 0].astype(float), crop[..., 1].astype(float)
     step = (x[:, -1] - x[:, 0]).mean() / (crop.shape[1] - 1)
     return np.array([x[:, 0].mean(), y[0].mean(), x[:, -1].mean(), y[-1].mean()]) + step / 2 * np.array([-1, -1, 1, 1])
@@ -59,7 +59,7 @@ def box_of(crop):
 
 def test_offsets_lead_from_where_the_crop_was_cut_to_the_face():
     recipe = dataclasses.replace(RECIPE, max_rotation=0)
-    found = of_picture(picture=ramp_picture(), stage=stages.ONET, recipe=recipe)
+    found = of_image(image=ramp_image(), stage=stages.ONET, recipe=recipe)
     for row in np.flatnonzero(np.isin(found.kinds, kinds.WITH_OFFSETS)):
         box = box_of(found.images[row])
         np.testing.assert_allclose(boxes.decode(box[None], found.offsets[row : row + 1]), FACE, atol=2.5)
@@ -70,9 +70,9 @@ def test_turned_faces_are_framed_by_their_offsets():
     left, top, right, bottom = FACE[0]
     x, y = np.meshgrid(np.arange(160) + 0.5, np.arange(120) + 0.5)
     from_centre = ((x - (left + right) / 2) * 2 / (right - left), (y - (top + bottom) / 2) * 2 / (bottom - top))
-    picture = np.repeat((np.hypot(*from_centre) <= 1)[:, :, None] * np.uint8(255), 3, axis=2)
+    image = np.repeat((np.hypot(*from_centre) <= 1)[:, :, None] * np.uint8(255), 3, axis=2)
     recipe = dataclasses.replace(RECIPE, max_rotation=40, trials_per_face=60, landmark_trials_per_face=0)
-    found = of_picture(picture=picture, stage=stages.ONET, recipe=recipe)
+    found = of_image(image=image, stage=stages.ONET, recipe=recipe)
     assert len(found) > 30 and np.isin(found.kinds, kinds.WITH_OFFSETS).all()
     for crop, offsets in zip(found.images[..., 0], found.offsets, strict=True):
         rows, columns = np.nonzero(crop > 127)
@@ -82,8 +82,8 @@ def test_turned_faces_are_framed_by_their_offsets():
 
 
 def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
-    """Each point of the ramp picture has the colours of its own place, wherever the crop takes it."""
-    found = of_picture(picture=ramp_picture(), stage=stages.ONET, recipe=dataclasses.replace(RECIPE, max_rotation=20))
+    """Each point of the ramp image has the colours of its own place, wherever the crop takes it."""
+    found = of_image(image=ramp_image(), stage=stages.ONET, recipe=dataclasses.replace(RECIPE, max_rotation=20))
     rows = np.flatnonzero(found.kinds == kinds.LANDMARK)
     assert len(rows) > 2
     mirrored = 0
@@ -100,17 +100,17 @@ def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
 def test_faces_with_unknown_points_give_no_landmark_crops():
     points = POINTS.copy()
     points[0, 2] = np.nan
-    assert crop_records.num_per_kind(of_picture(faces.Annotation("a.png", FACE, points)))["landmark"] == 0
+    assert crop_records.num_per_kind(of_image(faces.Annotation("a.png", FACE, points)))["landmark"] == 0
 
 
 def test_small_faces_give_only_negatives():
     recipe = dataclasses.replace(RECIPE, rules=labels.Rules(min_face_size=61))
-    counts = crop_records.num_per_kind(of_picture(recipe=recipe))
+    counts = crop_records.num_per_kind(of_image(recipe=recipe))
     assert counts["negative"] >= 50 and counts["positive"] == counts["part"] == counts["landmark"] == 0
 
 
-def test_incomplete_pictures_give_no_negatives():
-    counts = crop_records.num_per_kind(of_picture(dataclasses.replace(ANNOTATION, is_complete=False)))
+def test_incomplete_images_give_no_negatives():
+    counts = crop_records.num_per_kind(of_image(dataclasses.replace(ANNOTATION, is_complete=False)))
     assert counts["negative"] == 0 and counts["positive"] > 0
 
 
@@ -122,7 +122,7 @@ def test_mined_examples_come_from_the_proposals(stage):
         return proposed, np.ones(len(proposed), np.float32)
 
     recipe = dataclasses.replace(RECIPE, trials_per_face=0, landmark_trials_per_face=0)
-    found = of_picture(stage=stage, recipe=recipe, propose=propose)
+    found = of_image(stage=stage, recipe=recipe, propose=propose)
     assert crop_records.num_per_kind(found) == {"negative": 60, "positive": 1, "part": 1, "landmark": 0}
     assert found.images.shape[1:] == (stage.size, stage.size, 3)
     square = boxes.square(FACE)
@@ -137,30 +137,30 @@ def test_scales_that_contradict_each_other_are_refused():
 def test_no_proposals_at_all():
     recipe = dataclasses.replace(RECIPE, trials_per_face=0)
     nothing = faces.no_boxes(), np.zeros(0, np.float32)
-    found = of_picture(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: nothing)
+    found = of_image(faces.Annotation("a.png"), stages.RNET, recipe, propose=lambda _: nothing)
     assert len(found) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (13, 400)])
-def test_tiny_pictures_give_what_they_can(size):
-    picture = np.zeros((size[1], size[0], 3), np.uint8)
-    assert len(of_picture(faces.Annotation("a.png"), picture=picture)) == 0
+def test_tiny_images_give_what_they_can(size):
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    assert len(of_image(faces.Annotation("a.png"), image=image)) == 0
 
 
-def test_boxes_are_fitted_to_the_picture():
+def test_boxes_are_fitted_to_the_image():
     half, gone, fine = [-30, 10, 30, 70], [500, 10, 560, 70], list(drawn_faces.FACE)
     most_gone = [-50, 10, 10, 70]
     annotation = faces.Annotation("a.png", [half, gone, fine, most_gone], ignored=[[150, 100, 300, 300]])
-    fitted, problems = examples.fit_to_picture(annotation, 160, 120)
+    fitted, problems = examples.fit_to_image(annotation, 160, 120)
     np.testing.assert_array_equal(fitted.boxes, [[0, 10, 30, 70], fine])
     np.testing.assert_array_equal(fitted.ignored, [[150, 100, 160, 120], [0, 10, 10, 70]])
-    assert [problem.what for problem in problems] == ["box outside the picture"] * 3
+    assert [problem.what for problem in problems] == ["box outside the image"] * 3
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_face_of_which_nothing_lies_in_the_picture_may_be_anywhere_in_it(ignored):
+def test_a_face_of_which_nothing_lies_in_the_image_may_be_anywhere_in_it(ignored):
     half, gone = [-10, 10, 10, 70], [160, 10, 220, 70]
     for box, is_complete in ((half, True), (gone, False)):
         boxes = {"ignored" if ignored else "boxes": [box]}
-        fitted, _ = examples.fit_to_picture(faces.Annotation("a.png", **boxes), 160, 120)
+        fitted, _ = examples.fit_to_image(faces.Annotation("a.png", **boxes), 160, 120)
         assert fitted.is_complete == is_complete

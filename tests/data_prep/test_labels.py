@@ -43,7 +43,7 @@ def test_kind_follows_iou(iou, kind):
         assert not offsets.any()
 
 
-def test_incomplete_pictures_give_no_negatives():
+def test_incomplete_images_give_no_negatives():
     annotation = faces.Annotation("a.jpg", FACE, is_complete=False)
     assert label_one(shifted(0.0), annotation)[0] == labels.DROPPED
     assert label_one(shifted(0.9), annotation)[0] == kinds.POSITIVE

@@ -54,12 +54,12 @@ class _FixedCascade:
 def test_onet_learns_from_whatever_proposes_in_the_folder(tmp_path, names):
     for name in names:
         networks.build(stages.BY_NAME[name]).save(tmp_path / f"{name}.keras")
-    picture = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     face = np.array([[10, 10, 40, 45]], np.float32)
-    miner, report = mining.calibrate(str(tmp_path), stages.ONET, [(picture, face)], 20.0, 0.3)
+    miner, report = mining.calibrate(str(tmp_path), stages.ONET, [(image, face)], 20.0, 0.3)
     assert [entry["stage"] for entry in report] == list(names)
     assert miner.last_stage == names[-1] and len(miner.thresholds) == len(names)
-    assert len(miner.load()(picture)) > 0
+    assert len(miner.load()(image)) > 0
 
 
 @pytest.mark.parametrize(("background_score", "threshold"), [(0.95, 0.9), (0.5, 0.5)])
@@ -67,7 +67,7 @@ def test_calibration_keeps_faces_and_leaves_something_to_tell_apart(monkeypatch,
     face = np.array([[0, 0, 50, 50]], np.float32)
     scores = np.float32([0.9] + [background_score] * 20)
     monkeypatch.setattr(
-        mining.cascade.Cascade, "from_workdir", lambda *_: _FixedCascade(face, 20, scores), raising=True
+        mining.cascade.Cascade, "from_networks", lambda *_: _FixedCascade(face, 20, scores), raising=True
     )
     miner, report = mining.calibrate("networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0, 0.3)
     assert miner.last_stage == "pnet" and report[0]["recall"] == 1.0

@@ -33,11 +33,11 @@ def upload(directory: pathlib.Path, address: str):
     return address
 
 
-def run(pending, settings, on_picture):
+def run(pending, settings, on_image):
     """Runs the jobs in this process: no other one sees its memory."""
     propose = settings.miner.load() if settings.miner else None
     for job in pending:
-        yield job, jobs.make(job, settings, propose, on_picture)
+        yield job, jobs.make(job, settings, propose, on_image)
 
 
 build = functools.partial(building.build, num_workers=1, run=run)
@@ -114,7 +114,7 @@ def test_damaged_records_are_built_again(built, specs, out_dir):
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:-1])
-    with pytest.raises(ValueError, match="1 shards of ram://.*cut short.*given again, mends them"):
+    with pytest.raises(ValueError, match="1 shards of ram://.*cut short.*given again, repairs them"):
         input_pipeline.check_shards(str(out_dir), stages.PNET)
     lines = []
     assert build(test_building.config_of(*specs), str(out_dir), report=lines.append) == manifest
@@ -140,8 +140,8 @@ def test_records_are_read_from_an_address(built):
 def test_proposals_of_networks_at_an_address_are_the_same(specs, local_specs, tmp_path, out_dir):
     (tmp_path / "networks").mkdir()
     networks.build(stages.PNET).save(tmp_path / "networks" / "pnet.keras")
-    config = functools.partial(test_building.config_of, stage="rnet", calibration_pictures=3)
-    with pytest.raises(FileNotFoundError, match="train.py --stage=pnet --workdir=ram://none"):
+    config = functools.partial(test_building.config_of, stage="rnet", calibration_images=3)
+    with pytest.raises(FileNotFoundError, match="train.py --stage=pnet --networks=ram://none"):
         build(config(specs[0], networks="ram://none"), str(out_dir))
     address = upload(tmp_path / "networks", "ram://networks")
     remote = build(config(specs[0], networks=address), str(out_dir))
@@ -158,9 +158,9 @@ def test_what_is_missing_is_told_in_one_sentence(specs, wider_dir, out_dir):
     missing = files.as_path("ram://sets/gaps/WIDER_train/images/0--Test/003.png")
     missing.unlink()
     manifest = build(test_building.config_of("wider_face:ram://sets/gaps"), str(out_dir))
-    assert manifest["problems"] == {"unreadable picture": 1}
+    assert manifest["problems"] == {"unreadable image": 1}
     problems = (out_dir / "pnet" / building.PROBLEMS).read_text()
-    assert problems.startswith(f"{missing}: unreadable picture (expected a picture at '{missing}', found no file")
+    assert problems.startswith(f"{missing}: unreadable image (expected an image at '{missing}', found no file")
 
 
 def test_what_cannot_be_written_is_an_error_of_files():

@@ -1,4 +1,4 @@
-"""The sample set: what is written about a picture is true of its pixels, in the formats that the readers know."""
+"""The sample set: what is written about an image is true of its pixels, in the formats that the readers know."""
 
 import numpy as np
 import pytest

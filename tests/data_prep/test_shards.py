@@ -30,11 +30,11 @@ def test_a_shard_of_every_kind(tmp_path):
         assert path.stat().st_size == entry["bytes"]
         parsed = crop_records.parse(tf.constant(np.fromfile(path, np.uint8).reshape(len(rows), -1)), 12)
         np.testing.assert_array_equal(parsed["image"], examples.images[examples.kinds == kind])
-        assert shards.is_whole(tmp_path, entry)
+        assert shards.is_intact(tmp_path, entry)
         path.write_bytes(path.read_bytes() + b"more")
-        assert not shards.is_whole(tmp_path, entry)
+        assert not shards.is_intact(tmp_path, entry)
         path.unlink()
-        assert not shards.is_whole(tmp_path, entry)
+        assert not shards.is_intact(tmp_path, entry)
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -68,7 +68,7 @@ def test_there_and_back_through_json(found):
         text = json.dumps(some.to_dict(), allow_nan=False)
         assert_same(faces.Detections.from_dict(json.loads(text)), some)
     assert found.to_dict()["landmarks"][1][2] == [None, None]
-    assert_same(faces.Detections.from_dict({"picture": "a.jpg", **found.to_dict()}), found)
+    assert_same(faces.Detections.from_dict({"image": "a.jpg", **found.to_dict()}), found)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from mtcnn_tf import files
 
 
 def test_a_file_gets_its_name_at_the_end(tmp_path):
-    with files.whole(tmp_path / "a.txt") as partial:
+    with files.atomic_write(tmp_path / "a.txt") as partial:
         partial.write_text("whole")
         assert not (tmp_path / "a.txt").exists()
         assert partial.suffix == ".txt" and partial.parent == tmp_path
@@ -18,7 +18,7 @@ def test_a_file_gets_its_name_at_the_end(tmp_path):
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_what_was_there_stays_when_the_writing_fails(tmp_path, error):
     (tmp_path / "a.txt").write_text("before")
-    with pytest.raises(error), files.whole(str(tmp_path / "a.txt")) as partial:
+    with pytest.raises(error), files.atomic_write(str(tmp_path / "a.txt")) as partial:
         partial.write_text("half")
         raise error
     assert (tmp_path / "a.txt").read_text() == "before"
@@ -26,7 +26,7 @@ def test_what_was_there_stays_when_the_writing_fails(tmp_path, error):
 
 
 def test_two_that_write_the_same_file_do_not_meet(tmp_path):
-    with files.whole(tmp_path / "a.txt") as first, files.whole(tmp_path / "a.txt") as second:
+    with files.atomic_write(tmp_path / "a.txt") as first, files.atomic_write(tmp_path / "a.txt") as second:
         first.write_text("first")
         second.write_text("second")
     assert (tmp_path / "a.txt").read_text() == "first" and os.listdir(tmp_path) == ["a.txt"]
@@ -34,7 +34,7 @@ def test_two_that_write_the_same_file_do_not_meet(tmp_path):
 
 def test_a_folder_gets_its_name_at_the_end_and_replaces_none(tmp_path):
     def write(content):
-        with files.whole(tmp_path / "1") as partial:
+        with files.atomic_write(tmp_path / "1") as partial:
             partial.mkdir()
             (partial / "a.txt").write_text(content)
             assert not (tmp_path / "1" / "a.txt").exists() or content == "second"
@@ -61,7 +61,7 @@ def test_what_tensorflow_says_without_its_operations(message, reason):
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / "train").mkdir()
-    with files.whole(tmp_path / "train" / "a.tfrecord") as partial:
+    with files.atomic_write(tmp_path / "train" / "a.tfrecord") as partial:
         partial.write_text("whole")
     partial.write_text("half")
     (tmp_path / "train" / ".partial-1-2").mkdir()

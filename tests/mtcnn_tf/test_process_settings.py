@@ -39,28 +39,28 @@ def others_settings(request):
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return os.path.join(ROOT, "docs", "images", "found.jpg")
 
 
 @pytest.fixture(scope="module")
-def wanted(picture):
-    return mtcnn_tf.load()(picture, min_face_size=60)
+def wanted(image):
+    return mtcnn_tf.load()(image, min_face_size=60)
 
 
-def test_it_finds_the_same_whatever_keras_is_set_to(wanted, others_settings, picture):
-    found = mtcnn_tf.load()(picture, min_face_size=60)
+def test_it_finds_the_same_whatever_keras_is_set_to(wanted, others_settings, image):
+    found = mtcnn_tf.load()(image, min_face_size=60)
     assert len(found) == len(wanted) > 0 and settings() == others_settings
     np.testing.assert_allclose(found.boxes, wanted.boxes, atol=1e-3)
     np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=1e-3)
 
 
-def losses_of_a_training(workdir):
+def losses_of_a_training(networks_dir):
     def batches(seed=1):
         return tf.data.Dataset.from_tensor_slices(conftest.toy_examples(96, seed)).batch(48)
 
     config = training.Config(epochs=1, steps_per_epoch=2, batch_size=48)
-    row = training.fit(config, stages.PNET, batches, batches, workdir)[-1]
+    row = training.fit(config, stages.PNET, batches, batches, networks_dir)[-1]
     return row["loss"], row["val_loss"]
 
 

@@ -48,10 +48,10 @@ def test_what_is_written_is_read():
 
 def test_a_file_gets_its_name_at_the_end_and_a_failed_one_leaves_what_was_there():
     path = new_folder() / "a.txt"
-    with files.whole(path) as partial:
+    with files.atomic_write(path) as partial:
         partial.write_text("before")
         assert not path.is_file() and partial.is_file()
-    with pytest.raises(KeyboardInterrupt), files.whole(str(path)) as partial:
+    with pytest.raises(KeyboardInterrupt), files.atomic_write(str(path)) as partial:
         partial.write_text("half")
         raise KeyboardInterrupt
     assert path.read_text() == "before" and not partial.is_file()

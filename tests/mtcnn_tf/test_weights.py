@@ -55,6 +55,6 @@ def test_no_face_is_found_where_there_is_none(find_faces, name):
 if __name__ == "__main__":
     find = mtcnn_tf.load()
     detections = [find(portrait.pixels).to_dict() for portrait in sample_scenes.portraits()]
-    with files.whole(GOLDEN) as partial:
+    with files.atomic_write(GOLDEN) as partial:
         partial.write_text(json.dumps(detections, indent=1) + "\n")
     print(f"wrote {sum(len(found['scores']) for found in detections)} faces to {GOLDEN}")

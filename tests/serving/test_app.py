@@ -68,7 +68,7 @@ def test_several_processes_find_what_the_detector_finds(server):
 
 def test_what_is_wrong_is_told_in_a_sentence(server):
     for contents, query, status, told in (
-        (b"no picture", "", 400, "unreadable one"),
+        (b"no image", "", 400, "unreadable one"),
         (PHOTO.read_bytes(), "?min_face_size=0", 400, "min_face_size must be one number of pixels above 0"),
         (PHOTO.read_bytes(), "?min_face_size=0.5", 400, "expected to search at most 25,000,000 pixels"),
         (bytes(20_000_001), "", 413, "at most 20,000,000 bytes"),

@@ -77,15 +77,15 @@ def server(find_faces):
 
 
 def png(height, width, seed=0):
-    """A picture of noise and its file."""
+    """An image of noise and its file."""
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return image, cv2.imencode(".png", image[..., ::-1])[1].tobytes()
 
 
 @pytest.mark.parametrize("version", [None, 1])
 def test_finds_in_one_request_what_the_detector_finds(server, find_faces, version):
-    images, pictures = zip(png(60, 80), png(1, 1), png(40, 45, seed=2), strict=True)
-    answers = client.detect(list(pictures), server + "/", version=version)
+    images, encoded = zip(png(60, 80), png(1, 1), png(40, 45, seed=2), strict=True)
+    answers = client.detect(list(encoded), server + "/", version=version)
     assert len(answers) == 3 and answers[1] == {"boxes": [], "scores": [], "landmarks": [], "num_errors": 0}
     for image, answer in zip(images, answers, strict=True):
         wanted = find_faces(image)
@@ -101,15 +101,15 @@ def test_finds_in_one_request_what_the_detector_finds(server, find_faces, versio
 def test_errors_of_the_server_are_told(server):
     with pytest.raises(ValueError, match="got an error .*not found"):
         client.detect([png(9, 9)[1]], server, model="other")
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         client.detect([], server)
     with pytest.raises(OSError, match="refused"):
         client.detect([png(9, 9)[1]], "http://127.0.0.1:1")
 
 
-def test_a_bad_picture_among_good_ones_has_no_faces_and_an_error(server, find_faces):
+def test_a_bad_image_among_good_ones_has_no_faces_and_an_error(server, find_faces):
     image, contents = png(60, 80)
-    answers = client.detect([contents, b"no picture", contents[:500], contents], server)
+    answers = client.detect([contents, b"no image", contents[:500], contents], server)
     assert [answer["num_errors"] for answer in answers] == [0, 1, 1, 0]
     assert [len(answer["boxes"]) for answer in answers] == [len(find_faces(image)), 0, 0, len(find_faces(image))]
 
@@ -127,5 +127,5 @@ def test_the_program_needs_nothing_but_python(server, find_faces, tmp_path):
     assert result.returncode == 1 and "nowhere.png" in result.stderr and "Traceback" not in result.stderr
     assert "bad.png: the server can't read it" in result.stderr
     (answer,) = map(json.loads, result.stdout.splitlines())
-    assert answer["picture"] == "a.png"
+    assert answer["image"] == "a.png"
     np.testing.assert_allclose(answer["boxes"], find_faces(image).boxes, atol=1e-3)

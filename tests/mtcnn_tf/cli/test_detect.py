@@ -16,7 +16,7 @@ from absl import flags
 import mtcnn_tf
 from mtcnn_tf import faces, stages
 from mtcnn_tf.cli import detect, results, sources
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import annotation_lists
 from mtcnn_tf.images import alignment, image_files, videos
 from mtcnn_tf.models import networks
 from tests import warm_python
@@ -25,8 +25,8 @@ ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("workdir")
+def networks_dir(tmp_path_factory):
+    path = tmp_path_factory.mktemp("networks_dir")
     keras.utils.set_random_seed(3)
     for stage in stages.ON_CROPS:
         networks.build(stage).save(path / stage.network_file)
@@ -42,17 +42,17 @@ def call(*arguments):
     )
 
 
-def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, workdir):
+def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, networks_dir):
     noise = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     (tmp_path / "more").mkdir()
     for name in ("a.png", "more/a.png"):
         cv2.imwrite(str(tmp_path / name), noise)
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
     cv2.imwrite(str(tmp_path / "large.png"), np.zeros((60, 71, 3), np.uint8))
     out_dir = tmp_path / "out" / "deep"
     result = call(
         *(tmp_path / name for name in ("a.png", "bad.jpg", "nowhere.jpg", "large.png", "more/a.png")),
-        f"--model={workdir}",
+        f"--model={networks_dir}",
         f"--out_dir={out_dir}",
         "--thresholds=0,0,0",
         "--min_face_size=15",
@@ -63,19 +63,19 @@ def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, work
     for told in ("unreadable one", "nowhere.jpg", "at most 4,200 pixels, got 71 × 60", "3 of 5 sources failed"):
         assert told in result.stderr
     assert "Traceback" not in result.stderr and "%|" not in result.stderr
-    assert "8 faces in 2 pictures" in result.stdout
+    assert "8 faces in 2 images" in result.stdout
     assert sorted(os.listdir(out_dir)) == ["a-2.faces.jpg", "a.faces.jpg", "detections.json"]
     assert image_files.read(out_dir / "a.faces.jpg").shape == noise.shape
     entries = json.loads((out_dir / "detections.json").read_text())
-    assert [entry["picture"] for entry in entries] == [str(tmp_path / "a.png"), str(tmp_path / "more/a.png")]
+    assert [entry["image"] for entry in entries] == [str(tmp_path / "a.png"), str(tmp_path / "more/a.png")]
     assert [entry["drawing"] for entry in entries] == ["a.faces.jpg", "a-2.faces.jpg"]
-    found = mtcnn_tf.load(workdir)(image_files.read(tmp_path / "a.png"), 15, (0, 0, 0), max_faces=4)
+    found = mtcnn_tf.load(networks_dir)(image_files.read(tmp_path / "a.png"), 15, (0, 0, 0), max_faces=4)
     np.testing.assert_allclose(entries[0]["boxes"], found.boxes, atol=1e-3)
     assert np.shape(entries[0]["landmarks"]) == (4, 5, 2) and np.shape(entries[0]["scores"]) == (4,)
 
 
 @pytest.mark.slow
-def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir):
+def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, networks_dir):
     rng = np.random.default_rng(0)
     folder = tmp_path / "folder"
     (folder / "deep").mkdir(parents=True)
@@ -91,16 +91,16 @@ def test_folders_patterns_and_videos_into_every_kind_of_result(tmp_path, workdir
     arguments = (folder, tmp_path / "*" / "deep" / "*.png", tmp_path / "film.mp4", tmp_path / "*.bmp")
     flags = ("--thresholds=0,0,0", "--max_faces=2", "--every=2", "--write=drawings,json,jsonl,csv,crops")
     for _ in range(2):
-        result = call(*arguments, f"--model={workdir}", f"--out_dir={out_dir}", *flags)
+        result = call(*arguments, f"--model={networks_dir}", f"--out_dir={out_dir}", *flags)
         assert result.returncode == 1 and "*.bmp" in result.stderr and "1 of 5 sources failed" in result.stderr
-        assert "16 faces in 3 pictures and 5 frames" in result.stdout
+        assert "16 faces in 3 images and 5 frames" in result.stdout
 
     lists = {"detections.csv", "detections.json", "detections.jsonl"}
     drawings = {"a.faces.jpg", "b.faces.jpg", "b-2.faces.jpg", "film.faces.mp4"}
     assert set(os.listdir(out_dir)) == lists | drawings | {"crops"}
     entries = json.loads((out_dir / "detections.json").read_text())
     assert [json.loads(line) for line in (out_dir / "detections.jsonl").read_text().splitlines()] == entries
-    assert [entry.get("picture") for entry in entries] == [
+    assert [entry.get("image") for entry in entries] == [
         *(str(folder / name) for name in ("a.png", "deep/b.png", "deep/b.png")),
         *[None] * 5,
     ]
@@ -150,26 +150,28 @@ def test_each_source_has_its_own_stem(tmp_path, monkeypatch):
     found, problems = sources.find(["a.jpg", "x/a.png", "a-2.jpg", "b.MOV", "0", "3", "[x].jpg", "[ab].*"], "out")
     assert problems == []
     assert [(source.kind, source.name, source.stem) for source in found] == [
-        ("picture", "a.jpg", "a"),
-        ("picture", "x/a.png", "a-2"),
-        ("picture", "a-2.jpg", "a-2-2"),
+        ("image", "a.jpg", "a"),
+        ("image", "x/a.png", "a-2"),
+        ("image", "a-2.jpg", "a-2-2"),
         ("video", "b.MOV", "b"),
         ("camera", "0", "0"),
-        ("picture", "3", "3"),
-        ("picture", "[x].jpg", "[x]"),
-        ("picture", "a.jpg", "a-3"),
+        ("image", "3", "3"),
+        ("image", "[x].jpg", "[x]"),
+        ("image", "a.jpg", "a-3"),
         ("video", "b.MOV", "b-2"),
     ]
 
 
-def test_pictures_that_nothing_reads_are_passed_over_with_a_word(tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "PICTURE_SUFFIXES", tuple(e for e in listing.PICTURE_SUFFIXES if "hei" not in e))
+def test_images_that_nothing_reads_are_passed_over_with_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        annotation_lists, "IMAGE_SUFFIXES", tuple(e for e in annotation_lists.IMAGE_SUFFIXES if "hei" not in e)
+    )
     for name in ("a.jfif", "b.JPE", "c.jp2", "d.mpo", "e.avif", "f.HEIC", "g.nef", "notes.txt", ".hidden.heic"):
         (tmp_path / name).touch()
     found, problems = sources.find([str(tmp_path)], "out")
     assert [os.path.basename(source.name) for source in found] == ["a.jfif", "b.JPE", "c.jp2", "d.mpo", "e.avif"]
     (problem,) = problems
-    assert problem.startswith("passed over 2 pictures of") and "f.HEIC" in problem and "pillow-heif" in problem
+    assert problem.startswith("passed over 2 images of") and "f.HEIC" in problem and "pillow-heif" in problem
 
 
 class Stopped:
@@ -217,24 +219,24 @@ def test_lists_hold_at_any_moment_what_was_found(tmp_path):
     names = []
     for number in range(4):
         entries = json.loads((tmp_path / "detections.json").read_text() or "[]")
-        assert [entry["picture"] for entry in entries] == names
+        assert [entry["image"] for entry in entries] == names
         lines = (tmp_path / "detections.jsonl").read_text().splitlines()
         assert [json.loads(line) for line in lines] == entries
         if number:
             assert len((tmp_path / "detections.csv").read_text().splitlines()) == 1 + number
         names.append(f"Käse {number}.jpg")
-        out.add_picture(names[-1], str(number), np.zeros((10, 10, 3), np.uint8), found)
+        out.add_image(names[-1], str(number), np.zeros((10, 10, 3), np.uint8), found)
     with out:
         pass
     written = (tmp_path / "detections.json").read_text()
     assert written == json.dumps(json.loads(written), indent=1, ensure_ascii=False)
 
 
-def test_too_many_pixels_are_told_and_the_rest_goes_on(tmp_path, workdir):
+def test_too_many_pixels_are_told_and_the_rest_goes_on(tmp_path, networks_dir):
     image_files.write(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
     image_files.write(tmp_path / "large.png", np.zeros((200, 200, 3), np.uint8))
     sources_ = [tmp_path / name for name in ("small.png", "large.png", "small.png")]
-    flags_ = (f"--model={workdir}", f"--out_dir={tmp_path / 'out'}", "--min_face_size=1", "--max_pixels=200000")
+    flags_ = (f"--model={networks_dir}", f"--out_dir={tmp_path / 'out'}", "--min_face_size=1", "--max_pixels=200000")
     result = call(*sources_, *flags_)
     assert result.returncode == 1 and "1 of 3 sources failed" in result.stderr and "Traceback" not in result.stderr
     assert "at most 200,000 pixels, got 5,760,000, which 200 × 200" in result.stderr
@@ -242,22 +244,22 @@ def test_too_many_pixels_are_told_and_the_rest_goes_on(tmp_path, workdir):
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """A picture under three names, and what is none."""
+    """An image under three names, and what is none."""
 
-    PICTURE = cv2.imencode(".png", np.full((20, 30, 3), 7, np.uint8))[1].tobytes()
+    IMAGE = cv2.imencode(".png", np.full((20, 30, 3), 7, np.uint8))[1].tobytes()
 
     def do_GET(self):
         is_there = self.path != "/none.png"
         self.send_response(200 if is_there else 404)
         self.send_header("Content-Type", "video/mp4" if "watch" in self.path else "image/png")
         self.end_headers()
-        self.wfile.write(self.PICTURE if is_there else b"")
+        self.wfile.write(self.IMAGE if is_there else b"")
 
     def log_message(self, *_):
         pass
 
 
-def test_pictures_and_films_may_lie_in_the_web():
+def test_images_and_films_may_lie_in_the_web():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         web = f"http://127.0.0.1:{server.server_address[1]}"
@@ -265,7 +267,7 @@ def test_pictures_and_films_may_lie_in_the_web():
         named = [*(web + path for path in paths), "rtsp://cam.example/live/", "/dev/null"]
         found, problems = sources.find(named, "out")
         assert not problems and [source.name for source in found] == named
-        kinds = ["picture", "picture", "picture", "video", "video", "camera", "camera"]
+        kinds = ["image", "image", "image", "video", "video", "camera", "camera"]
         assert [source.kind for source in found] == kinds
         assert [source.stem for source in found] == ["a", "photo", "none", "watch", "b", "live", "null"]
         for path in paths[:2]:
@@ -280,7 +282,7 @@ def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):
     found = faces.Detections(np.float32([[10, 20, 30, 40]]), np.float32([0.5]), faces.no_landmarks(1))
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
     with results.Results(str(tmp_path), ["drawings", "json", "csv", "crops"]) as out:
-        out.add_picture("a.png", "a", image, found)
+        out.add_image("a.png", "a", image, found)
     crop = image_files.read(tmp_path / "crops" / "a.face-1.png")
     np.testing.assert_array_equal(crop, alignment.crop(image, found)[0])
     assert json.loads((tmp_path / "detections.json").read_text())[0]["landmarks"] == [[[None, None]] * 5]
@@ -309,11 +311,11 @@ def test_odd_file_names_stay_in_the_folder_and_come_back(tmp_path):
     nothing = faces.Detections(np.float32([[1, 2, 9, 9]]), np.float32([0.5]), faces.no_landmarks(1))
     with results.Results(str(out_dir), list(results.KINDS)) as out:
         for source in found:
-            out.add_picture(source.name, source.stem, image_files.read(source.name), nothing)
+            out.add_image(source.name, source.stem, image_files.read(source.name), nothing)
     assert len(list(out_dir.glob("*.faces.jpg"))) == len(list((out_dir / "crops").iterdir())) == len(found)
     assert sorted(os.listdir(tmp_path)) == ["in", "out"]
     entries = json.loads((out_dir / "detections.json").read_text(encoding="utf-8"))
-    assert [entry["picture"] for entry in entries] == [source.name for source in found]
+    assert [entry["image"] for entry in entries] == [source.name for source in found]
     assert all((out_dir / entry["drawing"]).is_file() for entry in entries)
     lines = (out_dir / "detections.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == entries

@@ -37,7 +37,7 @@ def call(*arguments, cwd=ROOT):
 
 @pytest.fixture
 def wider_dir(tmp_path):
-    """Three pictures, one of them missing, each with a face of 30 px in the corner."""
+    """Three images, one of them missing, each with a face of 30 px in the corner."""
     (tmp_path / "wider" / "WIDER_train" / "images" / "e").mkdir(parents=True)
     (tmp_path / "wider" / "wider_face_split").mkdir()
     lines = []
@@ -66,7 +66,7 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert "Of the 3 pictures in the lists, 2 are here and counted." in result.stdout
+    assert "Of the 3 images in the lists, 2 are here and counted." in result.stdout
     rows = {line[:30].strip(): line[30:].split() for line in result.stdout.splitlines()}
     assert rows["faces"] == ["2", "2", "2"]
     written = [f"proposals-detections-{name}.npz" for name in ("corner_detector_corner", "new", "rpn")]
@@ -79,12 +79,12 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
         *shared,
         "--protocol=wider_face",
         f"--detections=kept={tmp_path / 'out' / written[0]}",
-        f"--pictures={tmp_path / 'names.txt'}",
+        f"--images={tmp_path / 'names.txt'}",
         f"--out_dir={tmp_path / 'again'}",
     )
     assert result.returncode == 0, result.stderr
     held = json.loads((tmp_path / "again" / "wider_face.json").read_text())
-    assert held["pictures"] == 1 and held["results"]["kept"]["ap_min20"] == 1
+    assert held["images"] == 1 and held["results"]["kept"]["ap_min20"] == 1
 
 
 def test_false_positives_are_drawn(tmp_path, wider_dir):
@@ -104,12 +104,12 @@ def test_false_positives_are_drawn(tmp_path, wider_dir):
     [
         (("--split=train",), "expected a detector"),
         (("--split=train", "--detector=json:nothing"), "names nothing that can be called"),
-        (("--split=train", "--pictures=PICTURES", "--detector=json:loads"), "such as 'e/z.png'"),
+        (("--split=train", "--images=IMAGES", "--detector=json:loads"), "such as 'e/z.png'"),
     ],
 )
 def test_wrong_calls_are_told_in_a_sentence(tmp_path, wider_dir, arguments, told):
     (tmp_path / "names.txt").write_text("e/a.png\ne/z.png\n")
-    arguments = [argument.replace("PICTURES", str(tmp_path / "names.txt")) for argument in arguments]
+    arguments = [argument.replace("IMAGES", str(tmp_path / "names.txt")) for argument in arguments]
     result = call("--protocol=wider_face", f"--dataset_dir={wider_dir}", *arguments, f"--out_dir={tmp_path / 'out'}")
     assert result.returncode == 1 and told in result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "out").exists()

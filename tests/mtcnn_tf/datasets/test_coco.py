@@ -38,7 +38,7 @@ def test_boxes_crowds_order_and_subfolders(write, tmp_path):
 
 
 @pytest.mark.parametrize("place", ["images", "images/train", "train", "train2017", "."])
-def test_finds_the_pictures(write, tmp_path, place):
+def test_finds_the_images(write, tmp_path, place):
     directory = write([a_face()])
     (tmp_path / place / "b").mkdir(parents=True)
     (tmp_path / place / "b" / "x.jpg").touch()
@@ -55,12 +55,12 @@ NAMES = [
     (["nose", "left_eye", "right_eye", "left_ear", "mouth_left", "mouth_right"], [2, 1, 0, 5, 4]),  # the person's sides
     (["Left Eyebrow", "eyeLeft", "eyeRight", "NoseTip", "LeftMouthCorner", "RightMouthCorner"], [2, 1, 3, 5, 4]),
     (["r_eye", "l_eye", "nose", "r_lip", "l_lip"], [0, 1, 2, 3, 4]),
-    (["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"], [0, 1, 2, 3, 4]),  # the picture's sides
+    (["left_eye", "right_eye", "nose", "mouth_left", "mouth_right"], [0, 1, 2, 3, 4]),  # the image's sides
 ]
 
 
 @pytest.mark.parametrize(("names", "positions"), NAMES)
-def test_keypoints_come_in_the_pictures_order(write, names, positions):
+def test_keypoints_come_in_the_images_order(write, names, positions):
     values = np.tile([7, 7, 2], (len(names), 1))
     values[positions, :2] = FACE
     category = {"id": 1, "name": "face", "keypoints": names}
@@ -108,9 +108,9 @@ def test_ids_that_are_different_text_of_one_value_stay_two(write):
     assert coco.read(write([a_face(image_id=7.0)], images=images))[1] == []  # nearer to 7 than to 007
 
 
-def test_a_face_that_finds_no_picture_may_be_in_any(write):
+def test_a_face_that_finds_no_image_may_be_in_any(write):
     annotations, problems = coco.read(write([a_face(), a_face(image_id=99)]))
-    assert [p.what for p in problems] == ["a face in no known picture"]
+    assert [p.what for p in problems] == ["a face in no known image"]
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False)]
 
 
@@ -142,10 +142,10 @@ def test_other_problems(write):
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 8}, {"file_name": "c.jpg"}]
     faces = [a_face((1, 1, 0, 5)), a_face(image_id=99), a_face(image_id=[1]), a_face(image_id="7")]
     annotations, problems = coco.read(write(faces, images=images))
-    assert [p.what for p in problems] == ["a picture without file_name or an id of its own"] * 3 + [
+    assert [p.what for p in problems] == ["an image without file_name or an id of its own"] * 3 + [
         "a box without area",
-        "a face in no known picture",
-        "a face in no known picture",
+        "a face in no known image",
+        "a face in no known image",
     ]
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False)]
 

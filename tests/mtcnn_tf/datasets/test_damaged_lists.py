@@ -123,10 +123,10 @@ def test_json_that_is_sound_and_holds_anything(tmp_path):
 @pytest.mark.parametrize("outside", ["../../../etc/x", "a/../../x", "/etc/x", "..\\..\\x", "\\etc\\x"])
 def test_paths_that_lead_out_of_the_data_set_are_problems(name, outside, tmp_path):
     if name == "fddb":
-        outside = outside.replace("\\", "/")  # a line without a slash begins no picture there
+        outside = outside.replace("\\", "/")  # a line without a slash begins no image there
     spec = lay_out(name, tmp_path)
     first, *_ = datasets.read(spec)[0]
-    is_voc = name == "voc"  # the names of its pictures lose their folders, those of its XML files don't
+    is_voc = name == "voc"  # the names of its images lose their folders, those of its XML files don't
     for place, text in LISTS[name].items():
         if is_voc and not place.endswith(".txt"):
             continue
@@ -135,7 +135,7 @@ def test_paths_that_lead_out_of_the_data_set_are_problems(name, outside, tmp_pat
             text = text.replace(old, f"{new}\n" if is_voc else json.dumps(new)[1:-1] if name == "coco" else new)
         (tmp_path / place).write_text(text)
     if name == "celeba":
-        with pytest.raises(ValueError, match="leads out of the data set"):  # the other picture is of another part
+        with pytest.raises(ValueError, match="leads out of the data set"):  # the other image is of another part
             datasets.read(spec)
         return
     annotations, problems = datasets.read(spec)

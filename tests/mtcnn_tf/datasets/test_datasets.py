@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mtcnn_tf import datasets, faces
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import annotation_lists
 
 
 def test_reads_by_name_and_keeps_the_rest_of_the_directory(tmp_path):
@@ -21,7 +21,7 @@ def test_reads_by_name_and_keeps_the_rest_of_the_directory(tmp_path):
     assert all(a.is_complete and len(a.boxes) == 0 for a in annotations)
 
 
-def test_pictures_without_faces_may_be_listed_in_a_file(tmp_path):
+def test_images_without_faces_may_be_listed_in_a_file(tmp_path):
     (tmp_path / "list.txt").write_text("b/2.PNG\n\n/elsewhere/1.jpg\nnotes.txt\na.jpg\n")
     annotations, problems = datasets.read(f"folder:{tmp_path / 'list.txt'}")
     assert not problems and all(a.is_complete and len(a.boxes) == 0 for a in annotations)
@@ -29,11 +29,11 @@ def test_pictures_without_faces_may_be_listed_in_a_file(tmp_path):
     assert sorted(annotation.image_path for annotation in annotations) == expected
 
 
-def test_faces_without_picture_or_class_are_an_alarm():
-    whats = [listing.NO_PICTURE, "a box without area", listing.NO_PICTURE, listing.NO_CLASS]
+def test_faces_without_image_or_class_are_an_alarm():
+    whats = [annotation_lists.NO_IMAGE, "a box without area", annotation_lists.NO_IMAGE, annotation_lists.NO_CLASS]
     met = [faces.Problem(f"list.json: annotation {index}", what) for index, what in enumerate(whats)]
     first, second = datasets.alarms("coco:DIR", met)
-    assert "coco:DIR" in first and "2 × a face in no known picture" in first and "annotation 0" in first
+    assert "coco:DIR" in first and "2 × a face in no known image" in first and "annotation 0" in first
     assert "1 × a face of no known class" in second and "annotation 3" in second
     assert datasets.alarms("coco:DIR", met[1:2]) == []
 

@@ -27,10 +27,10 @@ def test_reads_folds_in_order(folds_dir):
     (folds_dir / "FDDB-fold-09.txt").write_text("2002/a/img_1\n")
     annotations, problems = fddb.read(str(folds_dir.parent))
     assert not problems
-    pictures = folds_dir.parent / "originalPics"
+    images = folds_dir.parent / "originalPics"
     assert [a.image_path for a in annotations] == [
-        str(pictures / "2002" / "a" / "img_1.jpg"),
-        str(pictures / "2003" / "b" / "img_2.jpg"),
+        str(images / "2002" / "a" / "img_1.jpg"),
+        str(images / "2003" / "b" / "img_2.jpg"),
     ]
     np.testing.assert_allclose(annotations[0].boxes, [[80, 60, 120, 120]], atol=1e-4)
     np.testing.assert_allclose(annotations[1].boxes, [[70, 70, 130, 110]], atol=1e-4)
@@ -50,12 +50,12 @@ def test_problems(folds_dir):
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, False), (0, False), (1, False)]
 
 
-def test_pictures_in_another_format(folds_dir):
+def test_images_in_another_format(folds_dir):
     (folds_dir / "FDDB-fold-01-ellipseList.txt").write_text("2002/a\n1\n30 20 0 100 90 1\n")
-    picture = folds_dir.parent / "originalPics" / "2002" / "a.PNG"
-    picture.parent.mkdir(parents=True)
-    picture.touch()
-    assert fddb.read(str(folds_dir.parent))[0][0].image_path == str(picture)
+    image = folds_dir.parent / "originalPics" / "2002" / "a.PNG"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert fddb.read(str(folds_dir.parent))[0][0].image_path == str(image)
 
 
 def test_no_folds(tmp_path):

@@ -20,7 +20,7 @@ def turned(face, degrees):
 def test_names_turn_with_the_face_and_the_persons_sides_are_exchanged(degrees):
     face = turned(FACE, degrees)
     persons_sides = face[list(faces.MIRROR_ORDER)]
-    ordered = five_points.in_picture_order([face, persons_sides])
+    ordered = five_points.in_image_order([face, persons_sides])
     np.testing.assert_allclose(ordered, [face, face], rtol=1e-6)
 
 
@@ -31,20 +31,20 @@ def test_order_with_unknown_points(unknown):
     swapped = face[list(faces.MIRROR_ORDER)]
     has_pair = not np.isnan(face[:2]).any() or not np.isnan(face[3:]).any()
     expected = face if has_pair else swapped
-    np.testing.assert_array_equal(five_points.in_picture_order([face, swapped]), [face, expected])
+    np.testing.assert_array_equal(five_points.in_image_order([face, swapped]), [face, expected])
 
 
 @pytest.mark.parametrize("unknown", [[0, 1], [3, 4]])
 def test_the_nose_tells_where_down_is_without_eyes_or_mouth(unknown):
     face = turned(FACE, 170)
     face[unknown] = np.nan
-    ordered = five_points.in_picture_order([face, face[list(faces.MIRROR_ORDER)]])
+    ordered = five_points.in_image_order([face, face[list(faces.MIRROR_ORDER)]])
     np.testing.assert_allclose(ordered, [face, face], rtol=1e-6)
 
 
 def test_order_of_nothing_known_and_of_no_faces():
-    assert np.isnan(five_points.in_picture_order(faces.no_landmarks(2))).all()
-    assert five_points.in_picture_order([]).shape == (0, 5, 2)
+    assert np.isnan(five_points.in_image_order(faces.no_landmarks(2))).all()
+    assert five_points.in_image_order([]).shape == (0, 5, 2)
 
 
 def test_boxes_move_and_grow_with_the_points_and_mirror_with_them():
@@ -127,14 +127,14 @@ def test_celeba_partitions(celeba_dir, split, names):
     assert [a.image_path for a in annotations] == [str(image_dir / f"{name}.jpg") for name in names]
     check_sets(annotations)
     assert [p.what for p in problems] == [
-        "a picture that belongs to no partition",
+        "an image that belongs to no partition",
         "a line without a path and 10 numbers",
     ]
 
 
 @pytest.mark.parametrize("folder", ["img_celeba", "Img/img_celeba", "img_align_celeba/img_align_celeba"])
 def test_celeba_lists_as_csv(tmp_path, folder):
-    """As pandas writes them; the aligned pictures, too, which lie in a folder of their own name."""
+    """As pandas writes them; the aligned images, too, which lie in a folder of their own name."""
     kind = "align_" * ("align" in folder)
     names = "image_id,lefteye_x,lefteye_y,righteye_x,righteye_y,nose_x,nose_y,leftmouth_x,leftmouth_y,rightmouth_x"
     rows = [f"00000{number}.jpg,{NUMBERS.replace(' ', ',')}\n" for number in (1, 2, 3)]

@@ -7,7 +7,7 @@ from mtcnn_tf.datasets import places
 
 @pytest.fixture
 def locate(tmp_path):
-    """Writes pictures, and looks for what lists call them; paths come back relative to the set, with slashes."""
+    """Writes images, and looks for what lists call them; paths come back relative to the set, with slashes."""
 
     def locate(present, *names, split="", inside=("images", "")):
         for name in present:
@@ -60,10 +60,10 @@ def test_nothing_outside_is_taken(locate, name):
     assert locate([], name) == [None]
 
 
-def test_a_picture_that_is_listed_itself_is_no_other_ones(locate):
+def test_a_image_that_is_listed_itself_is_no_other_ones(locate):
     assert locate(["images/x/a.jpg"], "a.jpg", "x/a.jpg") == ["images/a.jpg", "images/x/a.jpg"]
 
 
-def test_pictures_of_other_splits_are_none_of_this_one(locate):
+def test_images_of_other_splits_are_none_of_this_one(locate):
     assert locate(["valid/a.jpg", "photos/b.jpg"], "a.jpg", "b.jpg", split="train") == ["images/a.jpg", "photos/b.jpg"]
     assert locate([], "a.jpg", split="val") == ["valid/a.jpg"]

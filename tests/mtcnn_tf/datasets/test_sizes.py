@@ -9,7 +9,7 @@ from mtcnn_tf.datasets import sizes
 from mtcnn_tf.images import image_files
 
 BOX = (30, 20, 70, 60)
-"""Where the drawn face lies in the upright picture of 120 × 80 pixels."""
+"""Where the drawn face lies in the upright image of 120 × 80 pixels."""
 POINTS = np.float32([[40, 34], [60, 34], [50, 42], [43, 50], [57, 50]])
 STORED_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,12 +33,12 @@ def upright(size=(120, 80)):
 
 def write(path, orientation, size=(120, 80)):
     """A file that is shown upright; its pixels as they are stored."""
-    picture = upright(size)
-    stored = picture.transpose(STORED_BY[orientation]) if orientation in STORED_BY else picture
+    image = upright(size)
+    stored = image.transpose(STORED_BY[orientation]) if orientation in STORED_BY else image
     exif = Image.Exif()
     exif[0x0112] = orientation
     stored.save(path, exif=exif)
-    assert np.array_equal(ImageOps.exif_transpose(Image.open(path)), picture)
+    assert np.array_equal(ImageOps.exif_transpose(Image.open(path)), image)
     return np.asarray(stored)[..., 0]
 
 
@@ -58,11 +58,11 @@ def fit(annotation, **options):
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("ending", ["png", "jpg"])
-def test_boxes_of_the_stored_pixels_are_turned_with_the_picture(tmp_path, orientation, ending):
+def test_boxes_of_the_stored_pixels_are_turned_with_the_image(tmp_path, orientation, ending):
     stored = write(tmp_path / "a.png", orientation)
     path = tmp_path / f"b.{ending}"
-    with Image.open(tmp_path / "a.png") as picture:
-        picture.save(path, exif=picture.getexif())
+    with Image.open(tmp_path / "a.png") as image:
+        image.save(path, exif=image.getexif())
     fitted, problems = fit(drawn(path, stored))
     np.testing.assert_array_equal(fitted.boxes, [BOX])
     np.testing.assert_array_equal(fitted.ignored, [BOX])
@@ -71,7 +71,7 @@ def test_boxes_of_the_stored_pixels_are_turned_with_the_picture(tmp_path, orient
 
 
 @pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
-def test_boxes_of_the_upright_picture_stay(tmp_path, orientation):
+def test_boxes_of_the_upright_image_stay(tmp_path, orientation):
     write(tmp_path / "a.png", orientation)
     annotation = drawn(tmp_path / "a.png", np.asarray(upright())[..., 0])
     fitted, problems = fit(annotation)
@@ -83,7 +83,7 @@ def test_boxes_of_the_upright_picture_stay(tmp_path, orientation):
 @pytest.mark.parametrize(
     ("orientation", "size"), [(2, (120, 80)), (3, (120, 80)), (4, (120, 80)), (6, (90, 90)), (5, (90, 90))]
 )
-def test_where_the_size_tells_nothing_the_picture_is_left_out(tmp_path, orientation, size):
+def test_where_the_size_tells_nothing_the_image_is_left_out(tmp_path, orientation, size):
     stored = write(tmp_path / "a.png", orientation, size)
     annotation = drawn(tmp_path / "a.png", stored)
     fitted, problems = fit(annotation)
@@ -126,7 +126,7 @@ def test_a_pixel_more_or_less_is_how_some_round_and_without_faces_nothing_is_com
     assert fit(faces.Annotation(str(tmp_path / "a.png"), size=(7, 7)))[0].is_complete
 
 
-def test_annotations_of_many_pictures_are_compared_by_their_headers(tmp_path):
+def test_annotations_of_many_images_are_compared_by_their_headers(tmp_path):
     raw = [drawn(tmp_path / f"{number}.png", write(tmp_path / f"{number}.png", number)) for number in (1, 3, 6)]
     missing = faces.Annotation(str(tmp_path / "missing.png"), [BOX], size=(5, 5))
     fitted, problems = sizes.fit_all([*raw, missing])

@@ -57,7 +57,7 @@ def yolo(label=0, boxes=BOXES):
 
 ROBOFLOW = "a_jpg.rf.0a1b2c3d4e5f"
 LAYOUTS = {
-    "voc LabelImg, beside the pictures": (
+    "voc LabelImg, beside the images": (
         {"a.jpg": None, "a.xml": xml("a.jpg", more="<folder>faces</folder><path>C:\\me\\faces\\a.jpg</path>")},
         "a.jpg",
     ),
@@ -157,12 +157,12 @@ LAYOUTS = {
 @pytest.mark.parametrize("class_name", [None, "face"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_a_tool_exports_is_read_as_it_exports_it(layout, class_name, tmp_path):
-    texts, picture = LAYOUTS[layout]
+    texts, image = LAYOUTS[layout]
     write(tmp_path, **texts)
     annotations, problems = datasets.read(f"{layout.split()[0]}:{tmp_path}", class_name=class_name)
     assert not problems
     (annotation,) = annotations
-    assert annotation.image_path == str(tmp_path / picture)
+    assert annotation.image_path == str(tmp_path / image)
     np.testing.assert_allclose(annotation.boxes, BOXES, atol=1e-4)
     assert annotation.is_complete and annotation.size == SIZE
 

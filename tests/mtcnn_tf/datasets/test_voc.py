@@ -88,8 +88,8 @@ def test_entity_bombs_and_broken_files_are_refused(write):
     assert len(annotations) == 1
 
 
-def test_names_of_pictures(write, tmp_path):
-    """That are there, and that aren't; LabelImg's file keeps the old name of a picture that was given another one."""
+def test_names_of_images(write, tmp_path):
+    """That are there, and that aren't; LabelImg's file keeps the old name of an image that was given another one."""
     (tmp_path / "JPEGImages").mkdir()
     for name in ("b.png", "renamed.jpg"):
         (tmp_path / "JPEGImages" / name).touch()

@@ -48,7 +48,7 @@ def test_attributes_belong_to_the_boxes(read_text, tmp_path):
 
 
 @pytest.mark.parametrize("dummy", ["", "0 0 0 0 0 0 0 0 0 0\n"])
-def test_picture_without_faces_with_and_without_dummy_line(read_text, dummy):
+def test_image_without_faces_with_and_without_dummy_line(read_text, dummy):
     annotations, problems = read_text(f"a.jpg\n0\n{dummy}b.jpg\n1\n1 1 5 5 0 0 0 0 0 0\n")
     assert not problems
     assert [len(a.boxes) for a in annotations] == [0, 1]
@@ -87,7 +87,7 @@ def test_box_turned_inside_out_is_put_right(read_text):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_wrong_count_keeps_the_faces_and_the_next_picture(read_text, count):
+def test_wrong_count_keeps_the_faces_and_the_next_image(read_text, count):
     annotations, problems = read_text(f"a.jpg\n{count}\n1 1 5 5\n2 2 5 5\nb.jpg\n1\n3 3 5 5\n")
     assert whats(problems) == ["the count of faces does not match"]
     assert [len(a.boxes) for a in annotations] == [2, 1]
@@ -104,7 +104,7 @@ def test_missing_count(read_text):
 @pytest.mark.parametrize(
     "row", ["1 1 x 5 0 0 0 0 0 0", "1 1 nan 5", "1 1 inf 5", "1 1 5", "1 1 1e30 5", "1 1 5 5 0 0", "garbage"]
 )
-def test_damaged_line_is_a_problem_and_the_picture_not_complete(read_text, row):
+def test_damaged_line_is_a_problem_and_the_image_not_complete(read_text, row):
     annotations, problems = read_text(f"a.jpg\n2\n{row}\n2 2 5 5 0 0 0 0 0 0\nb.jpg\n1\n3 3 5 5\n")
     assert whats(problems) == ["a face's line without its 4 or 10 numbers"]
     assert [len(a.boxes) for a in annotations] == [1, 1]
@@ -126,9 +126,9 @@ def test_mark_crlf_blank_lines_and_blanks_change_nothing(read_text):
     np.testing.assert_array_equal(odd[0].boxes, plain[0].boxes)
 
 
-def test_line_before_first_picture_and_names_not_in_utf8(read_text):
+def test_line_before_first_image_and_names_not_in_utf8(read_text):
     annotations, problems = read_text(b"3 3 3 3\n\xe9t\xe9.jpg\n0\n")
-    assert whats(problems) == ["a line before the first picture"]
+    assert whats(problems) == ["a line before the first image"]
     assert os.fsencode(annotations[0].image_path).endswith(b"\xe9t\xe9.jpg")
     assert str(problems[0]).encode()
 
@@ -145,12 +145,12 @@ def test_errors_say_what_is_there(read_text, tmp_path):
 
 BOX = st.tuples(*[st.integers(0, 5000)] * 2, *[st.integers(1, 3000)] * 2, st.booleans())
 NAME = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8).filter(lambda t: "\\" not in t)
-PICTURES = st.lists(st.tuples(NAME, st.lists(BOX, max_size=4)), max_size=5)
+IMAGES = st.lists(st.tuples(NAME, st.lists(BOX, max_size=4)), max_size=5)
 
 
-def as_text(pictures):
+def as_text(images):
     lines = []
-    for name, boxes in pictures:
+    for name, boxes in images:
         lines += [f"event/x{name}.jpg", str(len(boxes))]
         lines += [f"{x} {y} {w} {h} 0 0 0 {int(invalid)} 0 0 " for x, y, w, h, invalid in boxes]
         lines += [] if boxes else ["0 0 0 0 0 0 0 0 0 0 "]
@@ -163,12 +163,12 @@ IN_ONE_DIRECTORY = settings(
 
 
 @IN_ONE_DIRECTORY
-@given(PICTURES.filter(lambda pictures: all("/" not in name for name, _ in pictures)))
-def test_what_is_written_is_read(read_text, pictures):
-    annotations, problems = read_text(as_text(pictures))
+@given(IMAGES.filter(lambda images: all("/" not in name for name, _ in images)))
+def test_what_is_written_is_read(read_text, images):
+    annotations, problems = read_text(as_text(images))
     assert not problems
-    assert [os.path.basename(a.image_path) for a in annotations] == [f"x{name}.jpg" for name, _ in pictures]
-    for annotation, (_, boxes) in zip(annotations, pictures, strict=True):
+    assert [os.path.basename(a.image_path) for a in annotations] == [f"x{name}.jpg" for name, _ in images]
+    for annotation, (_, boxes) in zip(annotations, images, strict=True):
         for got, is_invalid in ((annotation.boxes, False), (annotation.ignored, True)):
             expected = [[x, y, x + w, y + h] for x, y, w, h, invalid in boxes if invalid == is_invalid]
             np.testing.assert_array_equal(got, np.reshape(expected, (-1, 4)))
@@ -176,9 +176,9 @@ def test_what_is_written_is_read(read_text, pictures):
 
 
 @IN_ONE_DIRECTORY
-@given(PICTURES, st.data())
-def test_no_mutation_breaks_the_reader(read_text, pictures, data):
-    content = bytearray(as_text(pictures).encode())
+@given(IMAGES, st.data())
+def test_no_mutation_breaks_the_reader(read_text, images, data):
+    content = bytearray(as_text(images).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         start = data.draw(st.integers(0, len(content)))
         end = min(len(content), start + data.draw(st.integers(0, 5)))

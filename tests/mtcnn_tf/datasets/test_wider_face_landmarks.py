@@ -96,8 +96,8 @@ def test_damaged_lines_are_problems(tmp_path):
         "a box without area",
         "a face's line with a wrong number of numbers",
         "a face's line with a wrong number of numbers",
-        "a line before the first picture",
-        "a picture's line without its path",
+        "a line before the first image",
+        "an image's line without its path",
     ]
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(0, False), (1, True)]
 

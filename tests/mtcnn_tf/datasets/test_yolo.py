@@ -10,7 +10,7 @@ FRACTIONS = POINTS / (200, 100)
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes the labels of one picture of 200 × 100 pixels, and perhaps data.yaml."""
+    """Writes the labels of one image of 200 × 100 pixels, and perhaps data.yaml."""
 
     def write(labels, settings=None, name="a"):
         (tmp_path / "images").mkdir(exist_ok=True)
@@ -76,7 +76,7 @@ def test_other_keypoints_are_passed_over_and_polygons_give_the_box_round_them(wr
         "0 0.5 0.5 0.1 0.1 0.9", row(*FRACTIONS.ravel()),
     ],
 )  # fmt: skip
-def test_lines_that_are_no_face_make_their_picture_incomplete(write, line):
+def test_lines_that_are_no_face_make_their_image_incomplete(write, line):
     (annotation,), problems = yolo.read(write(f"{line}\n{row()}"))
     assert len(annotation.boxes) == 1 and not annotation.is_complete
     assert [p.what for p in problems] == ["a line that is no box, polygon or five points in fractions"]
@@ -104,15 +104,15 @@ def test_classes_by_number_and_name(write):
 def test_an_empty_file_says_no_face_and_none_says_nothing(write, tmp_path):
     write("", name="empty")
     write(None, name="missing")
-    (tmp_path / "images" / "damaged.png").write_bytes(b"no picture")
+    (tmp_path / "images" / "damaged.png").write_bytes(b"no image")
     (tmp_path / "labels" / "damaged.txt").write_text(row())
     (tmp_path / "labels" / "stray.txt").write_text(row())
     annotations, problems = yolo.read(write(row(), name="b"))
     assert [(len(a.boxes), a.is_complete) for a in annotations] == [(1, True), (0, True)]
     assert [p.what for p in problems] == [
-        "unreadable picture",
-        "a picture without label file, left out; an empty one would say that it shows no face",
-        "labels without a picture",
+        "unreadable image",
+        "an image without label file, left out; an empty one would say that it shows no face",
+        "labels without an image",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The cascade against a slow NumPy one, on every odd shape of picture, and its box formulas against `boxes`."""
+"""The cascade against a slow NumPy one, on every odd shape of image, and its box formulas against `boxes`."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def waves(height, width):
     return (127.5 * (1 + np.sin(x * y / 300 + phase) * np.cos((x - 2 * y) / 9))).astype(np.uint8)
 
 
-PICTURES = {
+IMAGES = {
     "noise": (noise(90, 121), 20),
     "small noise enlarged": (noise(26, 33), 8),
     "waves": (waves(140, 99), 15),
@@ -79,10 +79,10 @@ PICTURES = {
 }
 
 
-def gap_near(scores, share):
-    """A threshold that about `share` of the scores exceed, in the widest gap round there: no rounding crosses it."""
+def gap_near(scores, fraction):
+    """A threshold that about `fraction` of the scores exceed, in the widest gap round there: no rounding crosses it."""
     descending = np.sort(scores)[::-1]
-    at = int(len(descending) * share)
+    at = int(len(descending) * fraction)
     neighbours = descending[max(at - 3, 0) : at + 4]
     widest = np.argmin(np.diff(neighbours))
     return float(neighbours[widest : widest + 2].mean())
@@ -103,10 +103,10 @@ def assert_same_faces(found, boxes, scores, landmarks=None, atol=0.5):
 
 def assert_agrees_with_reference(models, find_faces, image, min_face_size):
     thresholds = [0.0] * len(models)
-    shares = {"pnet": 0.3, "rpn": 0.3, "rnet": 0.6, "onet": 0.8}
+    fractions = {"pnet": 0.3, "rpn": 0.3, "rnet": 0.6, "onet": 0.8}
     for i, until in enumerate(models):
         found = find_faces(image, min_face_size, thresholds, until=until)
-        thresholds[i] = gap_near(found.scores, shares[until])
+        thresholds[i] = gap_near(found.scores, fractions[until])
     for until in models:
         found = find_faces(image, min_face_size, thresholds, until=until)
         assert len(found) >= 3, until
@@ -117,10 +117,10 @@ def assert_agrees_with_reference(models, find_faces, image, min_face_size):
 
 @pytest.mark.parametrize(
     ("names", "name"),
-    [*((names, name) for names in CASCADES[:2] for name in PICTURES), (CASCADES[2], "waves")],
+    [*((names, name) for names in CASCADES[:2] for name in IMAGES), (CASCADES[2], "waves")],
 )
 def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
-    assert_agrees_with_reference(some(all_models, names), all_detectors[names], *PICTURES[name])
+    assert_agrees_with_reference(some(all_models, names), all_detectors[names], *IMAGES[name])
 
 
 def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_models):
@@ -142,7 +142,7 @@ def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_mode
 @pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
 def test_crops_may_show_more_than_the_square(names):
     models = some(random_networks(margin=1.3), names)
-    assert_agrees_with_reference(models, detector.Detector(cascade.Cascade(models)), *PICTURES["portrait"])
+    assert_agrees_with_reference(models, detector.Detector(cascade.Cascade(models)), *IMAGES["portrait"])
 
 
 def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, find_faces):
@@ -186,7 +186,7 @@ def test_one_trace_serves_all_sizes(names, all_models):
     ("shape", "min_face_size", "is_searched"),
     [
         ((12, 12), 12, True),
-        ((12, 12), 20, True),  # a face that fills the picture
+        ((12, 12), 20, True),  # a face that fills the image
         ((11, 40), 12, False),
         ((11, 40), 20, False),  # never enlarged where faces of 20 are wanted
         ((11, 40), 8, True),
@@ -199,7 +199,7 @@ def test_one_trace_serves_all_sizes(names, all_models):
     ],
 )
 @pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
-def test_min_face_size_on_small_pictures(all_detectors, names, shape, min_face_size, is_searched):
+def test_min_face_size_on_small_images(all_detectors, names, shape, min_face_size, is_searched):
     found = all_detectors[names](noise(*shape), min_face_size, (0, 0, 0), until=names[0])
     assert bool(len(found)) == is_searched
 
@@ -217,16 +217,16 @@ def test_pyramid_begins_at_the_smallest_face_and_ends_with_the_largest(min_face_
     assert 480 * FACTOR < sides[-1] <= 480 * 1.001
 
 
-def test_picture_smaller_than_the_smallest_face_is_scanned_for_one_that_fills_it():
+def test_image_smaller_than_the_smallest_face_is_scanned_for_one_that_fills_it():
     np.testing.assert_allclose(scanned_sides((100, 640), 500.0), [100], rtol=1e-5)
 
 
 def test_pnet_window_of_a_cell_lies_where_the_cell_looks(models):
-    """Without regression, the box of each window is the part of the picture that changes its score."""
+    """Without regression, the box of each window is the part of the image that changes its score."""
     pnet = random_networks()["pnet"]
     pnet.get_layer("offsets").set_weights([np.zeros((1, 1, 32, 4)), np.zeros(4)])
     search = cascade.Cascade({"pnet": pnet}).search
-    arguments = (12.0, (0.0,), 0.001, "pnet")  # one scale, that of the picture
+    arguments = (12.0, (0.0,), 0.001, "pnet")  # one scale, that of the image
     image = noise(40, 60)
     found = search(image, *arguments)
     for box in found["boxes"].numpy()[:10]:
@@ -314,9 +314,9 @@ def test_bad_thresholds_are_refused(models, thresholds):
 
 def test_missing_network_says_how_to_make_it(tmp_path, models):
     models["pnet"].save(tmp_path / "pnet.keras")
-    assert set(cascade.Cascade.from_workdir(tmp_path, until="pnet").networks) == {"pnet"}
+    assert set(cascade.Cascade.from_networks(tmp_path, until="pnet").networks) == {"pnet"}
     with pytest.raises(FileNotFoundError, match=r"train.py --stage=rnet"):
-        cascade.Cascade.from_workdir(tmp_path, until="rnet")
+        cascade.Cascade.from_networks(tmp_path, until="rnet")
 
 
 def test_a_folder_has_the_cascade_that_begins_with_its_first_stage(tmp_path, all_models):
@@ -326,7 +326,7 @@ def test_a_folder_has_the_cascade_that_begins_with_its_first_stage(tmp_path, all
     with pytest.raises(FileNotFoundError, match=r"train.py --stage=rnet"):
         cascade.load_networks(tmp_path, until="rnet")
     all_models["rnet"].save(tmp_path / "rnet.keras")
-    assert list(cascade.Cascade.from_workdir(tmp_path).networks) == ["rpn", "rnet", "onet"]
+    assert list(cascade.Cascade.from_networks(tmp_path).networks) == ["rpn", "rnet", "onet"]
 
 
 def random_boxes(count, seed=0):

@@ -26,9 +26,9 @@ EVERYTHING = (0.0, 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
+def networks_dir(tmp_path_factory):
     """A folder of untrained networks."""
-    path = tmp_path_factory.mktemp("workdir")
+    path = tmp_path_factory.mktemp("networks_dir")
     tf.keras.utils.set_random_seed(3)
     for stage in stages.ON_CROPS:
         networks.build(stage).save(path / stage.network_file)
@@ -36,14 +36,14 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def find_faces(workdir):
-    return detector.from_workdir(workdir)
+def find_faces(networks_dir):
+    return detector.from_networks(networks_dir)
 
 
 @pytest.fixture(scope="module")
-def export_dir(workdir, tmp_path_factory):
+def export_dir(networks_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported")
-    detector.save(cascade.Cascade.from_workdir(workdir, thresholds=(0.1, 0.2, 0.3)), path, max_pixels=100_000)
+    detector.save(cascade.Cascade.from_networks(networks_dir, thresholds=(0.1, 0.2, 0.3)), path, max_pixels=100_000)
     return path
 
 
@@ -52,8 +52,8 @@ def saved(export_dir):
     return tf.saved_model.load(str(export_dir / "cascade" / "1"))
 
 
-def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(workdir, tmp_path):
-    chosen_dir = shutil.copytree(workdir, tmp_path / "chosen")
+def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(networks_dir, tmp_path):
+    chosen_dir = shutil.copytree(networks_dir, tmp_path / "chosen")
     assert detector.load(chosen_dir).thresholds == pytest.approx((0.6, 0.7, 0.7))
     stored_thresholds.write(chosen_dir, (0.25, 0.5, 0.75), {})
     assert detector.load(chosen_dir).thresholds == (0.25, 0.5, 0.75)
@@ -81,7 +81,7 @@ def test_no_faces_are_empty_arrays_of_the_right_shape(find_faces):
         assert {found.boxes.dtype, found.scores.dtype, found.landmarks.dtype} == {np.dtype(np.float32)}
 
 
-def test_faces_lie_in_the_picture_and_proposals_have_no_landmarks(find_faces):
+def test_faces_lie_in_the_image_and_proposals_have_no_landmarks(find_faces):
     found = find_faces(noise(70, 50), thresholds=EVERYTHING)
     assert len(found) > 3
     assert found.boxes.min() >= 0 and found.boxes[:, 2].max() <= 50 and found.boxes[:, 3].max() <= 70
@@ -100,36 +100,36 @@ def test_max_faces_keeps_the_best(find_faces):
 
 @pytest.mark.slow
 def test_several_threads_may_call_one_detector(find_faces):
-    pictures = [noise(40 + 7 * (i % 12), 40 + 5 * (i % 7), seed=i) for i in range(60)]
-    one_by_one = [find_faces(picture, thresholds=EVERYTHING) for picture in pictures]
+    images = [noise(40 + 7 * (i % 12), 40 + 5 * (i % 7), seed=i) for i in range(60)]
+    one_by_one = [find_faces(image, thresholds=EVERYTHING) for image in images]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for found, wanted in zip(
-            pool.map(lambda p: find_faces(p, thresholds=EVERYTHING), pictures), one_by_one, strict=True
+            pool.map(lambda p: find_faces(p, thresholds=EVERYTHING), images), one_by_one, strict=True
         ):
             assert_equal(found, wanted)
     assert find_faces.cascade.until_onet.experimental_get_tracing_count() == 1
 
 
-def test_a_batch_is_each_picture_alone_in_order(find_faces, tmp_path):
-    pictures = [noise(40 + 9 * (i * 5 % 7), 60 - 3 * i, seed=i) for i in range(7)]
+def test_a_batch_is_each_image_alone_in_order(find_faces, tmp_path):
+    images = [noise(40 + 9 * (i * 5 % 7), 60 - 3 * i, seed=i) for i in range(7)]
     path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), pictures[3][..., ::-1])
-    mixed = (*pictures[:3], path, *pictures[4:], noise(1, 1))
+    cv2.imwrite(str(path), images[3][..., ::-1])
+    mixed = (*images[:3], path, *images[4:], noise(1, 1))
     found = find_faces.batch(iter(mixed), min_face_size=25, thresholds=EVERYTHING, max_faces=4)
     assert len(found) == 8 and len(found[7]) == 0
-    for here, picture in zip(found, pictures, strict=False):
-        assert_equal(here, find_faces(picture, 25, EVERYTHING, max_faces=4))
+    for here, image in zip(found, images, strict=False):
+        assert_equal(here, find_faces(image, 25, EVERYTHING, max_faces=4))
     assert find_faces.batch([]) == []
 
 
-def test_a_batch_tells_what_is_wrong_with_a_picture(find_faces, tmp_path):
+def test_a_batch_tells_what_is_wrong_with_a_image(find_faces, tmp_path):
     with pytest.raises(FileNotFoundError, match="found no file"):
         find_faces.batch([noise(30, 30), tmp_path / "nowhere.jpg", noise(30, 30)])
     with pytest.raises(ValueError, match="min_face_size must be"):
         find_faces.batch([noise(30, 30)], min_face_size=0)
 
 
-def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
+def test_a_image_may_come_as_many_things(find_faces, tmp_path):
     image = noise(60, 50)
     encoded = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     (tmp_path / "photo.png").write_bytes(encoded)
@@ -143,14 +143,14 @@ def test_a_picture_may_come_as_many_things(find_faces, tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 8000), (20, 8000), (8000, 20)])
-def test_tiny_and_very_wide_pictures(find_faces, shape):
+def test_tiny_and_very_wide_images(find_faces, shape):
     found = find_faces(noise(*shape), thresholds=(0.5, 0, 0), max_faces=50)
     assert bool(len(found)) == (min(shape) >= 12)
     assert np.all(found.boxes <= np.tile(shape[::-1], 2))
 
 
 @pytest.mark.slow
-def test_a_huge_picture(find_faces):
+def test_a_huge_image(find_faces):
     """108 million pixels: a face is found where it is, and the rest is black."""
     image = np.zeros((9000, 12000, 3), np.uint8)
     image[4000:8000, 7000:11000] = 255
@@ -245,29 +245,29 @@ def test_no_more_pixels_are_searched_than_allowed(find_faces, export_dir, is_sav
         find(noise(20, 30))
 
 
-@pytest.mark.parametrize("picture", [None, 5, "", [[1, 2], [3]], np.array([None]), noise(2, 2)[None], [b"x"]])
-def test_what_is_no_picture_is_refused_in_a_sentence(find_faces, picture):
-    with pytest.raises((ValueError, FileNotFoundError), match="^expected a picture") as error:
-        find_faces(picture)
+@pytest.mark.parametrize("image", [None, 5, "", [[1, 2], [3]], np.array([None]), noise(2, 2)[None], [b"x"]])
+def test_what_is_no_image_is_refused_in_a_sentence(find_faces, image):
+    with pytest.raises((ValueError, FileNotFoundError), match="^expected an image") as error:
+        find_faces(image)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("pictures", [noise(40, 40), noise(40, 40)[..., 0], "photo.jpg", b"photo", None, 7])
-def test_one_picture_is_no_batch(find_faces, pictures):
-    with pytest.raises(ValueError, match="^a batch takes several pictures"):
-        find_faces.batch(pictures)
+@pytest.mark.parametrize("images", [noise(40, 40), noise(40, 40)[..., 0], "photo.jpg", b"photo", None, 7])
+def test_one_image_is_no_batch(find_faces, images):
+    with pytest.raises(ValueError, match="^a batch takes several images"):
+        find_faces.batch(images)
     assert len(find_faces.batch(np.stack([noise(30, 30)] * 2))) == 2
 
 
-def test_a_detector_that_lacks_networks_says_so(workdir):
-    until_rnet = detector.from_workdir(workdir, until="rnet")
+def test_a_detector_that_lacks_networks_says_so(networks_dir):
+    until_rnet = detector.from_networks(networks_dir, until="rnet")
     with pytest.raises(ValueError, match="until must be one of pnet, rnet, got 'onet'"):
         until_rnet(noise(30, 30))
     assert_answers_other_threads(lambda: until_rnet(noise(30, 30), until="rnet"))
     with pytest.raises(ValueError, match="until must be one of rpn, pnet, rnet, onet, got 'qnet'"):
-        detector.from_workdir(workdir, until="qnet")
+        detector.from_networks(networks_dir, until="qnet")
     with pytest.raises(ValueError, match="thresholds must be 3"):
-        detector.from_workdir(workdir, thresholds=0.5)
+        detector.from_networks(networks_dir, thresholds=0.5)
     with pytest.raises(ValueError, match="path must be None or the path of a folder with a detector, got 7"):
         mtcnn_tf.load(7)
 
@@ -289,9 +289,10 @@ def test_saved_detector_is_the_same(find_faces, export_dir):
 
 
 @pytest.mark.slow
-def test_detector_of_a_workdir(workdir, find_faces):
+def test_detector_of_a_folder_of_networks(networks_dir, find_faces):
     assert_equal(
-        mtcnn_tf.load(workdir)(noise(50, 50), thresholds=EVERYTHING), find_faces(noise(50, 50), thresholds=EVERYTHING)
+        mtcnn_tf.load(networks_dir)(noise(50, 50), thresholds=EVERYTHING),
+        find_faces(noise(50, 50), thresholds=EVERYTHING),
     )
 
 
@@ -337,16 +338,16 @@ def test_signatures_agree_with_the_detector(find_faces, saved):
     )
     assert_equal(faces.Detections(**{name: values.numpy() for name, values in found.items()}), wanted)
 
-    pictures = [image, noise(1, 1), noise(90, 40)[..., :1], noise(30, 30)]
-    jpeg = tf.io.encode_jpeg(pictures[3])
-    encoded = tf.stack([*(tf.io.encode_png(picture) for picture in pictures[:3]), jpeg])
-    pictures[3] = tf.io.decode_jpeg(jpeg).numpy()
+    several = [image, noise(1, 1), noise(90, 40)[..., :1], noise(30, 30)]
+    jpeg = tf.io.encode_jpeg(several[3])
+    encoded = tf.stack([*(tf.io.encode_png(each) for each in several[:3]), jpeg])
+    several[3] = tf.io.decode_jpeg(jpeg).numpy()
     found = saved.signatures["serving_default"](image_bytes=encoded)
     num_faces = found.pop("num_faces").numpy()
     assert not found.pop("num_errors").numpy().any()
     assert num_faces.dtype == np.int32 and num_faces[1] == 0
-    for i, picture in enumerate(pictures):
-        wanted = find_faces(picture, thresholds=(0.1, 0.2, 0.3))
+    for i, each in enumerate(several):
+        wanted = find_faces(each, thresholds=(0.1, 0.2, 0.3))
         assert num_faces[i] == len(wanted)
         for name, values in found.items():
             assert len(values[i]) == num_faces.max()
@@ -369,7 +370,7 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
     """So has TensorFlow Serving it: without Python functions of anybody, and with files of every sort."""
     np.save(tmp_path / "image.npy", noise(60, 80))
     good, large = (cv2.imencode(".png", noise(60, width)[..., ::-1])[1].tobytes() for width in (80, 2000))
-    np.savez(tmp_path / "files.npz", *map(np.void, (b" ", good, large, b"no picture", good[:-20], good)))
+    np.savez(tmp_path / "files.npz", *map(np.void, (b" ", good, large, b"no image", good[:-20], good)))
     program = """
         import sys
         sys.modules["mtcnn_tf"] = None  # an import of it fails
@@ -397,7 +398,7 @@ def test_saved_model_needs_nothing_of_this_project(find_faces, export_dir, tmp_p
 
 
 @pytest.mark.slow
-def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
+def test_a_request_may_not_have_its_image_enlarged_without_end(saved):
     for min_face_size in (1e-3, 0.0, float("nan")):
         with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):
             saved.signatures["detect"](
@@ -407,34 +408,34 @@ def test_a_request_may_not_have_its_picture_enlarged_without_end(saved):
             )
 
 
-def test_load_says_what_is_missing(tmp_path, workdir, monkeypatch):
+def test_load_says_what_is_missing(tmp_path, networks_dir, monkeypatch):
     with pytest.raises(FileNotFoundError, match="found neither"):
         mtcnn_tf.load(tmp_path)
     with pytest.raises(FileNotFoundError, match="found neither"):
         mtcnn_tf.load(tmp_path / "nowhere")
-    (tmp_path / "pnet.keras").write_bytes((workdir / "pnet.keras").read_bytes())
+    (tmp_path / "pnet.keras").write_bytes((networks_dir / "pnet.keras").read_bytes())
     with pytest.raises(FileNotFoundError, match="train.py --stage=rnet"):
         mtcnn_tf.load(tmp_path)
 
 
-def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, workdir, monkeypatch):
+def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, networks_dir, monkeypatch):
     monkeypatch.setattr(detector, "_WEIGHTS_DIR", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="weights that come with the package.*install it again"):
         mtcnn_tf.load()
     digests = {}
     for name in ("pnet.keras", "rnet.keras", "onet.keras"):
-        (tmp_path / name).write_bytes((workdir / name).read_bytes())
-        digests[name] = hashlib.sha256((workdir / name).read_bytes()).hexdigest()
+        (tmp_path / name).write_bytes((networks_dir / name).read_bytes())
+        digests[name] = hashlib.sha256((networks_dir / name).read_bytes()).hexdigest()
     (tmp_path / "weights.json").write_text(json.dumps({"thresholds": [0.5, 0.25, 0.125], "sha256": digests}))
     assert mtcnn_tf.load().thresholds == (0.5, 0.25, 0.125)
-    (tmp_path / "rnet.keras").write_bytes((workdir / "rnet.keras").read_bytes() + b" ")
+    (tmp_path / "rnet.keras").write_bytes((networks_dir / "rnet.keras").read_bytes() + b" ")
     with pytest.raises(ValueError, match="expected rnet.keras as it was shipped"):
         mtcnn_tf.load()
 
 
-def test_load_refuses_two_first_stages(tmp_path, workdir):
+def test_load_refuses_two_first_stages(tmp_path, networks_dir):
     for name in ("rpn.keras", "pnet.keras"):
-        (tmp_path / name).write_bytes((workdir / "pnet.keras").read_bytes())
+        (tmp_path / name).write_bytes((networks_dir / "pnet.keras").read_bytes())
     with pytest.raises(ValueError, match="expected one first stage in .*, got rpn.keras and pnet.keras"):
         mtcnn_tf.load(tmp_path)
 

@@ -58,13 +58,13 @@ def test_a_cascade_that_begins_with_the_rpn(models, tmp_path, names):
     }
     loaded, here = detector.load(tmp_path), detector.Detector(cascade.Cascade(chosen, thresholds))
     assert loaded.stages == here.stages == names and loaded.thresholds == pytest.approx(thresholds)
-    picture = exporting.check_pictures()[1]
+    image = exporting.check_images()[1]
     for until in names:
-        found, wanted = (find(picture, until=until) for find in (loaded, here))
+        found, wanted = (find(image, until=until) for find in (loaded, here))
         assert len(wanted) > 0
         np.testing.assert_allclose(found.boxes, wanted.boxes, atol=1e-3)
     with pytest.raises(ValueError, match=f"until must be one of {', '.join(names)}, got 'pnet'"):
-        loaded(picture, until="pnet")
+        loaded(image, until="pnet")
 
 
 def test_an_rpn_that_differs_is_refused(tmp_path):
@@ -114,13 +114,13 @@ def test_without_landmarks_boxes_and_scores_are_the_same_and_nothing_else_is_sai
         signatures = tf.saved_model.load(path).signatures
         assert all("landmarks" not in entry.structured_outputs for entry in signatures.values())
 
-    picture = exporting.check_pictures()[1]
-    with_landmarks = detector.Detector(cascade.Cascade(models, (0.0, 0.0, 0.0)))(picture)
+    image = exporting.check_images()[1]
+    with_landmarks = detector.Detector(cascade.Cascade(models, (0.0, 0.0, 0.0)))(image)
     for find in (detector.load(tmp_path), detector.Detector(cascade.Cascade(plain, (0.0, 0.0, 0.0)))):
-        found = find(picture)
+        found = find(image)
         assert len(found) > 0 and found.landmarks.shape == (len(found), 5, 2) and np.isnan(found.landmarks).all()
         np.testing.assert_allclose(found.boxes, with_landmarks.boxes, atol=1e-3)
         np.testing.assert_allclose(found.scores, with_landmarks.scores, atol=1e-5)
-        assert len(find(picture, thresholds=(1, 1, 1))) == 0
+        assert len(find(image, thresholds=(1, 1, 1))) == 0
         with pytest.raises(ValueError, match="trained without landmarks"):
-            alignment.align(picture, found)
+            alignment.align(image, found)

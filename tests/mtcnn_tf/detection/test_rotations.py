@@ -1,4 +1,4 @@
-"""Pictures searched in four rotations: what is found lies where it is."""
+"""Images searched in four rotations: what is found lies where it is."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_one_face_is_kept_once_with_its_best_score_and_neighbours_stay():
     assert nothing.boxes.shape == (0, 4) and nothing.landmarks.shape == (0, 5, 2)
 
 
-def test_a_face_is_found_however_the_picture_is_turned_and_is_aligned_upright():
+def test_a_face_is_found_however_the_image_is_turned_and_is_aligned_upright():
     find, image = mtcnn_tf.load(), skimage.data.astronaut()[:300, 50:350]
     (upright,) = find(image, min_face_size=60).with_score(0.9)
     aligned = mtcnn_tf.align(image, find(image, min_face_size=60).largest())[0].astype(int)

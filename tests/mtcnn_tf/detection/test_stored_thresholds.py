@@ -9,20 +9,20 @@ from mtcnn_tf.detection import stored_thresholds
 
 
 @pytest.fixture
-def workdir(tmp_path):
+def networks_dir(tmp_path):
     for stage in stages.ON_CROPS:
         (tmp_path / stage.network_file).write_bytes(stage.name.encode())
     return tmp_path
 
 
-def test_thresholds_come_back_for_the_same_networks_only(workdir):
-    assert stored_thresholds.read(workdir) is None
-    stored_thresholds.write(workdir, (0.1, 0.2, 0.3), {"pictures": 5})
-    assert stored_thresholds.read(workdir) == (0.1, 0.2, 0.3)
-    assert json.loads((workdir / "weights.json").read_text())["calibration"] == {"pictures": 5}
-    (workdir / "rnet.keras").write_bytes(b"another")
+def test_thresholds_come_back_for_the_same_networks_only(networks_dir):
+    assert stored_thresholds.read(networks_dir) is None
+    stored_thresholds.write(networks_dir, (0.1, 0.2, 0.3), {"images": 5})
+    assert stored_thresholds.read(networks_dir) == (0.1, 0.2, 0.3)
+    assert json.loads((networks_dir / "weights.json").read_text())["calibration"] == {"images": 5}
+    (networks_dir / "rnet.keras").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
-        stored_thresholds.read(workdir)
+        stored_thresholds.read(networks_dir)
 
 
 @pytest.mark.parametrize(
@@ -30,23 +30,23 @@ def test_thresholds_come_back_for_the_same_networks_only(workdir):
     ["", "{", "{}", "[]", "7", '{"thresholds": [0.5, 0.5, 0.5]}', '{"sha256": {}, "thresholds": [0.5, 2, 0.5]}']
     + ['{"thresholds": [0.5, 0.5, 0.5], "sha256": 7}'],
 )
-def test_what_is_no_such_file_is_one_sentence(workdir, text):
-    (workdir / "weights.json").write_text(text)
+def test_what_is_no_such_file_is_one_sentence(networks_dir, text):
+    (networks_dir / "weights.json").write_text(text)
     with pytest.raises(
         ValueError, match="^expected thresholds and the SHA-256 of .*weights.json'.*; choose again"
     ) as e:
-        stored_thresholds.read(workdir)
+        stored_thresholds.read(networks_dir)
     assert "\n" not in str(e.value)
 
 
-def test_a_cascade_that_begins_with_the_rpn_has_as_many_as_it_has_networks(workdir):
-    (workdir / "pnet.keras").rename(workdir / "rpn.keras")
-    rnet = (workdir / "rnet.keras").rename(workdir / "elsewhere.keras")
-    stored_thresholds.write(workdir, (0.1, 0.3), {})
-    assert stored_thresholds.read(workdir) == (0.1, 0.3)
-    rnet.rename(workdir / "rnet.keras")
+def test_a_cascade_that_begins_with_the_rpn_has_as_many_as_it_has_networks(networks_dir):
+    (networks_dir / "pnet.keras").rename(networks_dir / "rpn.keras")
+    rnet = (networks_dir / "rnet.keras").rename(networks_dir / "elsewhere.keras")
+    stored_thresholds.write(networks_dir, (0.1, 0.3), {})
+    assert stored_thresholds.read(networks_dir) == (0.1, 0.3)
+    rnet.rename(networks_dir / "rnet.keras")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
-        stored_thresholds.read(workdir)
+        stored_thresholds.read(networks_dir)
 
 
 def test_the_weights_that_ship_have_thresholds():
@@ -54,13 +54,13 @@ def test_the_weights_that_ship_have_thresholds():
     assert stored_thresholds.read(shipped) == pytest.approx(mtcnn_tf.load().thresholds)
 
 
-def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(workdir):
+def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(networks_dir):
     address = "ram://calibrated/networks"
     for stage in stages.ON_CROPS:
         files.as_path(address).mkdir()
-        (files.as_path(address) / stage.network_file).write_bytes((workdir / stage.network_file).read_bytes())
+        (files.as_path(address) / stage.network_file).write_bytes((networks_dir / stage.network_file).read_bytes())
     assert stored_thresholds.read(address) is None
-    stored_thresholds.write(address, (0.1, 0.2, 0.3), {"pictures": 5})
+    stored_thresholds.write(address, (0.1, 0.2, 0.3), {"images": 5})
     assert stored_thresholds.read(address) == (0.1, 0.2, 0.3)
     (files.as_path(address) / "rnet.keras").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):

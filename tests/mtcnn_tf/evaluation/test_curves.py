@@ -5,20 +5,20 @@ from hypothesis import strategies as st
 
 from mtcnn_tf.evaluation import curves
 
-HIT, FALSE_ALARM, IGNORED = curves.HIT, curves.FALSE_ALARM, curves.IGNORED
+HIT, FALSE_POSITIVE, IGNORED = curves.HIT, curves.FALSE_POSITIVE, curves.IGNORED
 
 
 @pytest.mark.parametrize(
     ("iou", "ignored", "expected"),
     [
-        ([[0.9], [0.8]], [0], [HIT, FALSE_ALARM]),  # the second detection of a face
-        ([[0.5], [0.49]], [0], [HIT, FALSE_ALARM]),
+        ([[0.9], [0.8]], [0], [HIT, FALSE_POSITIVE]),  # the second detection of a face
+        ([[0.5], [0.49]], [0], [HIT, FALSE_POSITIVE]),
         ([[0.9], [0.5]], [1], [IGNORED, IGNORED]),  # an ignored region takes any number
         ([[0.6, 0.9], [0.7, 0.8]], [0, 0], [HIT, HIT]),  # the first takes the face it covers best
-        ([[0.6, 0.9], [0.1, 0.8]], [0, 0], [HIT, FALSE_ALARM]),
+        ([[0.6, 0.9], [0.1, 0.8]], [0, 0], [HIT, FALSE_POSITIVE]),
         ([[0.6, 0.9]], [0, 1], [HIT]),  # a face goes before a region to ignore
         ([[0.9, 0.6], [0.8, 0.6]], [0, 1], [HIT, IGNORED]),
-        ([[], []], [], [FALSE_ALARM, FALSE_ALARM]),
+        ([[], []], [], [FALSE_POSITIVE, FALSE_POSITIVE]),
         (np.zeros((0, 2)), [0, 0], []),
     ],
 )
@@ -28,9 +28,9 @@ def test_match(iou, ignored, expected):
 
 
 def test_ranking_by_hand():
-    # Best first: hit, false alarm, ignored, hit; then two more with one score; 4 faces, of which one is never found.
+    # Best first: hit, false positive, ignored, hit; then two more with one score; 4 faces, of which one is never found.
     scores = [np.array([0.9, 0.8, 0.7, 0.6]), np.array([0.5, 0.5])]
-    outcomes = [np.array([HIT, FALSE_ALARM, IGNORED, HIT]), np.array([FALSE_ALARM, HIT])]
+    outcomes = [np.array([HIT, FALSE_POSITIVE, IGNORED, HIT]), np.array([FALSE_POSITIVE, HIT])]
     ranking = curves.Ranking.of(scores, outcomes, num_faces=4)
     np.testing.assert_array_equal(ranking.totals(), [[0, 1, 1, 2], [1, 1, 2, 3]])
     np.testing.assert_allclose(ranking.recall(), [1 / 4, 1 / 4, 2 / 4, 3 / 4])
@@ -46,7 +46,7 @@ def test_nothing_found_and_nothing_to_find():
     assert np.isnan(no_faces.average_precision()) and np.isnan(no_faces.recall_at(10))
 
 
-def test_recall_at_takes_the_best_where_false_alarms_go_down_again():
+def test_recall_at_takes_the_best_where_false_positives_go_down_again():
     ranking = curves.Ranking(np.array([3, 2, 1]), np.array([1, -1, 2]), 2, np.array([0, 2, -1]))
     assert [ranking.recall_at(num) for num in (0, 1, 2)] == [0.5, 1, 1]
 

@@ -21,11 +21,11 @@ def test_counts_by_hand():
     assert (curve.y[0], curve.y[-1]) == (6, 0) and np.all(np.diff(curve.y) <= 0)
 
 
-def test_worst_pictures_first():
+def test_worst_images_first():
     assert false_positives.worst(RUNS, 10) == [2, 0, 3]
     assert false_positives.worst(RUNS, 1) == [2]
 
 
-def test_pictures_with_faces_are_refused():
+def test_images_with_faces_are_refused():
     with pytest.raises(ValueError, match="one with faces: 'b'"):
         false_positives.report([faces.Annotation("b", [[0, 0, 9, 9]])], [run()])

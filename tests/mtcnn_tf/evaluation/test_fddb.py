@@ -15,8 +15,8 @@ def detections(boxes, scores):
     )
 
 
-def picture(*ellipses):
-    return ellipse_lists.Picture("a.jpg", np.array(ellipses, float).reshape(-1, 5), True)
+def image(*ellipses):
+    return ellipse_lists.Image("a.jpg", np.array(ellipses, float).reshape(-1, 5), True)
 
 
 def circle(x, y, radius):
@@ -35,7 +35,7 @@ def box_round(x, y, radius):
         (box_round(50, 50, 30), circle(50, 50, 10), np.pi / 36),  # the circle lies within
         ([50, 0, 200, 100], circle(50, 50, 40), 800 * np.pi / (15_000 + 800 * np.pi)),  # cuts it in half
         ([100, 20, 120, 40], circle(50, 50, 30), 0),
-        ([0, 30, 20, 70], circle(0, 50, 20), 200 * np.pi / 800),  # half of the circle is outside of the picture
+        ([0, 30, 20, 70], circle(0, 50, 20), 200 * np.pi / 800),  # half of the circle is outside of the image
         ([-20, 30, 20, 70], circle(0, 50, 20), 200 * np.pi / 800),  # and half of the box, too
         ([-50, 0, -10, 9], circle(-50, 50, 20), 0),
         ([50, 50, 50, 50], circle(50, 50, 20), 0),
@@ -50,7 +50,7 @@ def test_iou_by_hand(box, ellipse, expected):
 
 def test_iou_of_drawn_regions():
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[0:400, 0:800] / 4 + 0.125  # four times as fine as the picture
+    y, x = np.mgrid[0:400, 0:800] / 4 + 0.125  # four times as fine as the image
     low = rng.uniform([-20, -20], [180, 80], (8, 2))
     rectangles = np.concatenate([low, low + rng.uniform(30, 120, (8, 2))], axis=1).astype(np.float32)
     radii, turns, centres = rng.uniform(10, 60, (8, 2)), rng.uniform(-7, 7, (8, 1)), rng.uniform(0, SIZE, (8, 2))
@@ -90,34 +90,34 @@ def test_half_is_not_enough():
 
 def test_rank_by_hand():
     # A box round a circle has an IoU of π / 4, which is above 0.5: two faces found, one twice, and one box elsewhere.
-    pictures = [picture(circle(50, 50, 20), circle(150, 50, 30)), picture(circle(100, 50, 20)), picture()]
+    images = [image(circle(50, 50, 20), circle(150, 50, 30)), image(circle(100, 50, 20)), image()]
     found = [
         detections([box_round(50, 50, 20), box_round(50, 50, 24), box_round(150, 50, 30)], [0.9, 0.7, 0.5]),
         detections([], []),
         detections([box_round(60, 60, 9)], [0.8]),
     ]
-    discrete, continuous = fddb.rank(pictures, found, [SIZE] * 3)
+    discrete, continuous = fddb.rank(images, found, [SIZE] * 3)
     np.testing.assert_allclose(discrete.totals(), [[0, 1, 2, 2], [1, 1, 1, 2]])
     np.testing.assert_allclose(continuous.totals(), [[0, 1, 2, 2], np.array([1, 1, 1, 2]) * np.pi / 4], atol=1e-6)
     assert discrete.recall_at(0) == pytest.approx(1 / 3) and discrete.recall_at(2) == pytest.approx(2 / 3)
     assert continuous.recall_at(10) == pytest.approx(np.pi / 6)
 
 
-def test_order_of_pictures_and_scale_do_not_matter():
+def test_order_of_images_and_scale_do_not_matter():
     rng = np.random.default_rng(3)
-    pictures, found = [], []
+    images, found = [], []
     for _ in range(6):
         ellipses = np.stack([[30, 20, rng.uniform(0, 3), *rng.uniform(20, 80, 2)] for _ in range(3)])
         centres = ellipses[rng.integers(0, 3, 5), 3:] + rng.normal(0, 12, (5, 2))
-        pictures.append(picture(*ellipses))
+        images.append(image(*ellipses))
         boxes = np.concatenate([centres - 25, centres + 25], axis=1)
         found.append(detections(boxes, np.sort(rng.integers(0, 9, 5))[::-1] / 9))
-    scaled = [picture(*(p.ellipses * [2, 2, 1, 2, 2])) for p in pictures]
+    scaled = [image(*(p.ellipses * [2, 2, 1, 2, 2])) for p in images]
     others = [
-        (pictures[::-1], found[::-1], [SIZE] * 6),
+        (images[::-1], found[::-1], [SIZE] * 6),
         (scaled, [faces.Detections(f.boxes * 2, np.sqrt(f.scores), f.landmarks) for f in found], [(400, 200)] * 6),
     ]
-    expected = fddb.report(pictures, found, [SIZE] * 6).figures
+    expected = fddb.report(images, found, [SIZE] * 6).figures
     assert 0 < expected["discrete_score_at_fp_50"] < 1
     for other in others:
         assert fddb.report(*other).figures == pytest.approx(expected, rel=1e-6)
@@ -125,15 +125,15 @@ def test_order_of_pictures_and_scale_do_not_matter():
 
 def test_perfect_boxes():
     # Upright, one of them half outside: the boxes round them are perfect; on ellipses no box can be.
-    pictures = [picture([30, 20, np.pi / 2, 60, 50], circle(180, 50, 40)), picture(circle(50, 50, 20))]
-    found = [detections(ellipse_lists.annotate(p).boxes, np.linspace(0.9, 0.8, len(p.ellipses))) for p in pictures]
-    figures = fddb.report(pictures, found, [SIZE] * 2).figures
+    images = [image([30, 20, np.pi / 2, 60, 50], circle(180, 50, 40)), image(circle(50, 50, 20))]
+    found = [detections(ellipse_lists.annotate(p).boxes, np.linspace(0.9, 0.8, len(p.ellipses))) for p in images]
+    figures = fddb.report(images, found, [SIZE] * 2).figures
     assert figures["num_faces"] == 3
     assert figures["ap"] == figures["discrete_score_at_fp_10"] == pytest.approx(1)
     assert figures["continuous_score_at_fp_10"] == pytest.approx(np.pi / 4, abs=0.02)
 
 
-def test_picture_sizes(tmp_path):
+def test_image_sizes(tmp_path):
     PIL.Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
-    whole = ellipse_lists.Picture(str(tmp_path / "a.jpg"), np.zeros((0, 5)), True)
-    assert fddb.picture_sizes([whole]) == [(30, 20)]
+    whole = ellipse_lists.Image(str(tmp_path / "a.jpg"), np.zeros((0, 5)), True)
+    assert fddb.image_sizes([whole]) == [(30, 20)]

@@ -16,7 +16,7 @@ def report(ap, num):
     return reports.Report({"num": reports.Figure(num, "faces"), "ap": reports.Figure(ap, "AP", "%")}, lines)
 
 
-def test_table_and_json_and_picture(tmp_path):
+def test_table_and_json_and_image(tmp_path):
     both = {"ours": report(0.8125, 1234), "a longer name": report(float("nan"), np.int64(7))}
     assert reports.table(both).splitlines() == [
         "        ours  a longer name",

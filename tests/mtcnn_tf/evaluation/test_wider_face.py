@@ -18,10 +18,10 @@ def square(x, y, side):
     return [x, y, x + side, y + side]
 
 
-def random_run(rng, num_pictures):
+def random_run(rng, num_images):
     """Names, lists and detections: faces, some of them not counted, and boxes of which some are near faces."""
     listed, found = {}, {}
-    for i in range(num_pictures):
+    for i in range(num_images):
         wanted = np.array([square(*rng.integers(0, 60, 2), rng.integers(5, 30)) for _ in range(rng.integers(0, 6))])
         wanted = wanted.reshape(-1, 4).astype(float)
         near = wanted[rng.integers(0, len(wanted), rng.integers(0, 9))] if len(wanted) else wanted
@@ -38,15 +38,15 @@ def toolbox(listed, found):
     all_scores = [score for run in found.values() for score in run.scores.astype(float)]
     low, high = min(all_scores), max(all_scores)
     totals, num_faces = np.zeros((1000, 2)), 0
-    for name, picture in listed.items():
-        num_faces += picture.counted_mask.sum()
-        if not len(picture.boxes) or not len(found[name]):
+    for name, image in listed.items():
+        num_faces += image.counted_mask.sum()
+        if not len(image.boxes) or not len(found[name]):
             continue
-        recalled = np.zeros(len(picture.boxes))
+        recalled = np.zeros(len(image.boxes))
         proposal, num_recalled = [], []
         for x1, y1, x2, y2 in found[name].boxes.astype(float):
             overlaps = []
-            for a1, b1, a2, b2 in picture.boxes:
+            for a1, b1, a2, b2 in image.boxes:
                 width, height = min(x2, a2) - max(x1, a1) + 1, min(y2, b2) - max(y1, b1) + 1
                 shared = width * height if width > 0 and height > 0 else 0
                 areas = (x2 - x1 + 1) * (y2 - y1 + 1) + (a2 - a1 + 1) * (b2 - b1 + 1)
@@ -54,7 +54,7 @@ def toolbox(listed, found):
             best = int(np.argmax(overlaps))
             flag = 1
             if overlaps[best] >= 0.5:
-                if not picture.counted_mask[best]:
+                if not image.counted_mask[best]:
                     recalled[best] = -1
                     flag = -1
                 elif recalled[best] == 0:
@@ -82,10 +82,10 @@ def test_official_curve_is_the_toolboxs(seed):
 
 def test_official_curve_by_hand():
     # One face that counts, one that doesn't. Scores become 1, 0.75, 0.5, 0.
-    picture = wider_face.Listed(np.array([square(0, 0, 10), square(50, 50, 10)], float), np.array([True, False]))
+    image = wider_face.Listed(np.array([square(0, 0, 10), square(50, 50, 10)], float), np.array([True, False]))
     boxes = [square(50, 50, 10), square(0, 0, 10), square(0, 0, 9), square(100, 100, 10)]
-    precision, recall = wider_face.official_curve({"a": picture}, {"a": detections(boxes, [5, 4, 3, 1])})
-    # The uncounted face is no false alarm; the second look at the same face and the box elsewhere are.
+    precision, recall = wider_face.official_curve({"a": image}, {"a": detections(boxes, [5, 4, 3, 1])})
+    # The uncounted face is no false positive; the second look at the same face and the box elsewhere are.
     for threshold, expected in ((0.9, (0, 0)), (0.7, (1, 1)), (0.4, (1 / 2, 1)), (0.0, (1 / 3, 1))):
         at = round((1 - threshold) * 1000) - 1
         assert (precision[at], recall[at]) == pytest.approx(expected)
@@ -94,13 +94,13 @@ def test_official_curve_by_hand():
 
 def test_official_boxes_are_a_pixel_wider():
     # An IoU of 1.9 / 4 by x2 − x1, which is too little; by x2 − x1 + 1 of 2.9 / 5, which is enough.
-    picture = wider_face.Listed(np.array([[0, 0, 4, 4]], float), np.array([True]))
+    image = wider_face.Listed(np.array([[0, 0, 4, 4]], float), np.array([True]))
     found = {"a": detections([[0, 0, 1.9, 4]])}
-    assert wider_face.official_curve({"a": picture}, found)[1][-1] == 1
-    assert wider_face.rank([faces.Annotation("a", picture.boxes)], [found["a"]]).recall_at(0) == 0
+    assert wider_face.official_curve({"a": image}, found)[1][-1] == 1
+    assert wider_face.rank([faces.Annotation("a", image.boxes)], [found["a"]]).recall_at(0) == 0
 
 
-def test_official_counts_only_pictures_that_are_here():
+def test_official_counts_only_images_that_are_here():
     listed, found = random_run(np.random.default_rng(5), 12)
     half = dict(list(found.items())[::2])
     expected = toolbox({name: listed[name] for name in half}, half)
@@ -108,12 +108,12 @@ def test_official_counts_only_pictures_that_are_here():
 
 
 def test_official_without_detections_or_faces():
-    picture = wider_face.Listed(np.array([square(0, 0, 9)], float), np.array([True]))
-    precision, recall = wider_face.official_curve({"a": picture}, {"a": detections([])})
+    image = wider_face.Listed(np.array([square(0, 0, 9)], float), np.array([True]))
+    precision, recall = wider_face.official_curve({"a": image}, {"a": detections([])})
     assert not precision.any() and not recall.any()
     assert np.isnan(wider_face.official_curve({}, {})[1]).all()
     # One detection, and so no spread of scores.
-    assert wider_face.official_curve({"a": picture}, {"a": detections([square(0, 0, 9)])})[1][-1] == 1
+    assert wider_face.official_curve({"a": image}, {"a": detections([square(0, 0, 9)])})[1][-1] == 1
 
 
 def object_array(values):
@@ -123,15 +123,13 @@ def object_array(values):
 
 
 def write_list(path, events):
-    """Event → picture → boxes (x, y, width, height) and the numbers, from 1, of those that count."""
+    """Event → image → boxes (x, y, width, height) and the numbers, from 1, of those that count."""
     columns = {name: [] for name in ("event_list", "file_list", "face_bbx_list", "gt_list")}
-    for event, pictures in events.items():
+    for event, images in events.items():
         columns["event_list"].append(event)
-        columns["file_list"].append(object_array(list(pictures)))
-        columns["face_bbx_list"].append(object_array([np.array(sides, np.int32) for sides, _ in pictures.values()]))
-        counted = [
-            np.array([rows], np.uint8).T if rows else np.zeros((0, 0), np.uint8) for _, rows in pictures.values()
-        ]
+        columns["file_list"].append(object_array(list(images)))
+        columns["face_bbx_list"].append(object_array([np.array(sides, np.int32) for sides, _ in images.values()]))
+        counted = [np.array([rows], np.uint8).T if rows else np.zeros((0, 0), np.uint8) for _, rows in images.values()]
         columns["gt_list"].append(object_array(counted))
     scipy.io.savemat(path, {name: object_array(values) for name, values in columns.items()})
 
@@ -168,10 +166,10 @@ def test_small_faces_and_ignored_regions_count_neither_way():
     boxes = [square(0, 0, 20), [100, 0, 119, 60], square(200, 0, 60)]  # the second is 19 px wide
     annotation = faces.Annotation("a", boxes, ignored=[square(300, 0, 50)])
     found = detections([square(300, 0, 50), boxes[1], boxes[0], square(400, 0, 50)])
-    for min_size, num_faces, hits, false_alarms in ((0, 3, 2, 1), (20, 2, 1, 1), (40, 1, 0, 1)):
+    for min_size, num_faces, hits, false_positives in ((0, 3, 2, 1), (20, 2, 1, 1), (40, 1, 0, 1)):
         ranking = wider_face.rank([annotation], [found], min_size)
         assert ranking.num_faces == num_faces
-        assert (ranking.totals()[1][-1], ranking.totals()[0][-1]) == (hits, false_alarms)
+        assert (ranking.totals()[1][-1], ranking.totals()[0][-1]) == (hits, false_positives)
 
 
 @settings(max_examples=20, deadline=None)

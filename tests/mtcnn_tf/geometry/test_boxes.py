@@ -86,4 +86,4 @@ def test_a_turned_box_frames_the_turned_ellipse():
     for angle in (0, 0.3, -0.3, 1.2, np.pi / 2, np.pi):
         turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ ellipse
         frame = np.concatenate([turned.min(axis=1), turned.max(axis=1)]) + [25, 45, 25, 45]
-        np.testing.assert_allclose(boxes.turn(box, np.array([angle]))[0], frame, atol=1e-3)
+        np.testing.assert_allclose(boxes.rotate(box, np.array([angle]))[0], frame, atol=1e-3)

@@ -12,7 +12,7 @@ from mtcnn_tf.images import alignment
 
 
 def ramp(width, height):
-    """A picture whose red is x and green y of each pixel's centre: a sample tells where it was taken."""
+    """An image whose red is x and green y of each pixel's centre: a sample tells where it was taken."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     return np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.uint8)
 
@@ -61,9 +61,9 @@ def test_a_face_of_the_templates_own_size_is_as_insightface_cuts_it():
 def test_pixels_come_from_where_the_landmarks_say(scale, degrees, size):
     where = placed_template(scale, degrees, (120, 120), size)
     aligned = alignment.align(ramp(250, 250), faces_at([where]), size)[0]
-    to_picture = alignment.similarities((alignment.TEMPLATE[None] + 0.5) * size / 112, where[None])[0]
+    to_image = alignment.similarities((alignment.TEMPLATE[None] + 0.5) * size / 112, where[None])[0]
     centres = np.stack(np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5), axis=-1)
-    wanted = centres @ to_picture[:, :2].T + to_picture[:, 2] - 0.5
+    wanted = centres @ to_image[:, :2].T + to_image[:, 2] - 0.5
     inside_mask = np.all((wanted > 1) & (wanted < 248), axis=-1)
     assert inside_mask.mean() > 0.5
     np.testing.assert_allclose(aligned[inside_mask][:, :2], wanted[inside_mask], atol=0.6)  # half a level of rounding
@@ -99,7 +99,7 @@ def test_crop_is_the_square_round_the_box_and_its_margin():
     assert not beyond[:9].any() and beyond[20:110, 20:110].any()
 
 
-def test_the_same_pictures_as_the_detector_takes(tmp_path):
+def test_the_same_images_as_the_detector_takes(tmp_path):
     image = ramp(200, 180)
     path = tmp_path / "photo.png"
     mtcnn_tf.images.image_files.write(path, image)

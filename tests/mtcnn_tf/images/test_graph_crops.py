@@ -7,20 +7,20 @@ from mtcnn_tf.images import graph_crops
 
 
 def ramp(width, height):
-    """A picture whose red is x and green y of each pixel's centre: a sample tells where it was taken."""
+    """An image whose red is x and green y of each pixel's centre: a sample tells where it was taken."""
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return np.stack([x, y, np.zeros_like(x)], axis=-1).astype(np.float32)
 
 
 def cut(image, boxes, size):
     """Crops in the order of the boxes."""
-    levels = graph_crops.rimmed(graph_crops.halvings(tf.constant(image)))
+    levels = graph_crops.padded(graph_crops.mip_levels(tf.constant(image)))
     pixels, places = graph_crops.cut(levels, tf.constant(boxes, tf.float32), size)
     return pixels.numpy()[np.argsort(places)]
 
 
 def centres(box, size):
-    """Where the pixels of a crop lie in the picture: the definition of a crop."""
+    """Where the pixels of a crop lie in the image: the definition of a crop."""
     steps = (np.arange(size) + 0.5) / size
     x, y = np.meshgrid(box[0] + steps * (box[2] - box[0]), box[1] + steps * (box[3] - box[1]))
     return np.stack([x, y], axis=-1)
@@ -33,7 +33,7 @@ def test_samples_lie_at_the_centres_of_the_crops_pixels(size):
         np.testing.assert_allclose(crop[..., :2], centres(box, size), atol=0.02)
 
 
-def test_a_crop_of_its_own_size_is_the_picture_itself():
+def test_a_crop_of_its_own_size_is_the_image_itself():
     image = np.random.default_rng(0).integers(0, 256, (31, 47, 3), dtype=np.uint8)
     crop = cut(image, [[5, 7, 17, 19], [35, 19, 47, 31], [0, 0, 12, 12]], 12)
     np.testing.assert_allclose(crop[0], image[7:19, 5:17], atol=1e-3)
@@ -57,7 +57,7 @@ def test_fine_stripes_do_not_alias():
     np.testing.assert_allclose(crop, 127.5, atol=1)
 
 
-def test_outside_of_the_picture_is_black_and_the_edge_is_not():
+def test_outside_of_the_image_is_black_and_the_edge_is_not():
     image = np.full((40, 60, 3), 200, np.uint8)
     crop = cut(image, [[-24, -24, 24, 24]], 24)[0]
     assert not crop[:11, :].any() and not crop[:, :11].any()
@@ -75,7 +75,7 @@ def test_crops_keep_the_order_of_the_boxes_and_none_give_none():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 2)])
-def test_tiny_pictures(shape):
+def test_tiny_images(shape):
     crop = cut(np.full((*shape, 3), 9, np.uint8), [[0, 0, 1, 1], [-300, -300, 300, 300]], 12)
     np.testing.assert_allclose(crop[0], 9, atol=1e-3)
     assert np.isfinite(crop).all()

@@ -8,7 +8,7 @@ from PIL import Image
 from mtcnn_tf.images import graph_decoding
 from tests import mutations
 
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (77, 300, 3), dtype=np.uint8))
+IMAGE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (77, 300, 3), dtype=np.uint8))
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0"
 FORMATS = [
     ("JPEG", {}),
@@ -32,12 +32,12 @@ def decode():
 
 @pytest.mark.parametrize(("file_format", "options"), FORMATS)
 def test_headers_tell_the_size(file_format, options, decode):
-    encoded = mutations.encoded(PICTURE, file_format, **options)
+    encoded = mutations.encoded(IMAGE, file_format, **options)
     assert graph_decoding.num_pixels(encoded) == 300 * 77
     image, is_unreadable = decode(encoded, 300 * 77)
     assert image.shape == (77, 300, 3) and not is_unreadable
     if file_format in ("PNG", "BMP") or options.get("lossless"):
-        np.testing.assert_array_equal(image, PICTURE)
+        np.testing.assert_array_equal(image, IMAGE)
     image, is_unreadable = decode(encoded, 300 * 77 - 1)
     assert image.shape == (1, 1, 3) and is_unreadable and not image.any()
 
@@ -54,14 +54,14 @@ def test_of_a_bomb_nothing_but_the_header_is_read():
         assert graph_decoding.num_pixels(header) == num_pixels
 
 
-@pytest.mark.parametrize("encoded", [b"", b"B", b"BM", b"no picture", b"RIFF", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_is_said_to_be_unreadable(encoded, decode):
+@pytest.mark.parametrize("encoded", [b"", b"B", b"BM", b"no image", b"RIFF", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_said_to_be_unreadable(encoded, decode):
     image, is_unreadable = decode(encoded)
     assert image.shape == (1, 1, 3) and is_unreadable
 
 
 def test_gifs_and_animations_are_not_taken(decode):
-    assert decode(mutations.encoded(PICTURE, "GIF"))[1]
-    assert decode(mutations.encoded(PICTURE, "WEBP", save_all=True, append_images=[PICTURE.rotate(180)]))[1]
-    animated_png = mutations.encoded(PICTURE, "PNG", save_all=True, append_images=[PICTURE.rotate(180)])
-    np.testing.assert_array_equal(decode(animated_png)[0], PICTURE)  # to the decoder it is its first frame
+    assert decode(mutations.encoded(IMAGE, "GIF"))[1]
+    assert decode(mutations.encoded(IMAGE, "WEBP", save_all=True, append_images=[IMAGE.rotate(180)]))[1]
+    animated_png = mutations.encoded(IMAGE, "PNG", save_all=True, append_images=[IMAGE.rotate(180)])
+    np.testing.assert_array_equal(decode(animated_png)[0], IMAGE)  # to the decoder it is its first frame

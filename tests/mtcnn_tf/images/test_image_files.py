@@ -9,13 +9,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mtcnn_tf.datasets import listing
+from mtcnn_tf.datasets import annotation_lists
 from mtcnn_tf.images import image_files
 
 
 @pytest.fixture
 def photo():
-    """A smooth picture, so that compression changes little: red grows to the right, green downwards."""
+    """A smooth image, so that compression changes little: red grows to the right, green downwards."""
     x, y = np.meshgrid(np.linspace(0, 255, 90), np.linspace(0, 255, 60))
     return np.stack([x, y, np.full_like(x, 40)], axis=-1).astype(np.uint8)
 
@@ -34,10 +34,10 @@ def test_rgb_comes_back_as_rgb(photo, file_format):
 
 
 def test_grey_cmyk_and_alpha_become_rgb(photo):
-    picture = Image.fromarray(photo)
-    grey = image_files.decode(encoded(picture.convert("L"), "JPEG"))
+    image = Image.fromarray(photo)
+    grey = image_files.decode(encoded(image.convert("L"), "JPEG"))
     assert grey.shape == photo.shape and (grey[..., 0] == grey[..., 2]).all()
-    cmyk = image_files.decode(encoded(picture.convert("CMYK"), "JPEG", quality=95))
+    cmyk = image_files.decode(encoded(image.convert("CMYK"), "JPEG", quality=95))
     assert np.abs(cmyk.astype(int) - photo).mean() < 6
     transparent = np.dstack([photo, np.zeros(photo.shape[:2], np.uint8)])
     np.testing.assert_array_equal(image_files.decode(encoded(Image.fromarray(transparent), "PNG")), photo)
@@ -71,18 +71,18 @@ def test_the_orientation_of_avif_is_respected_and_opencv_not_needed(photo, no_de
 
 
 def test_plain_files_are_those_that_every_decoder_takes_alike(photo):
-    picture = Image.fromarray(photo)
+    image = Image.fromarray(photo)
     exif = Image.Exif()
     for orientation in (1, 6):
         exif[0x0112] = orientation
         for file_format in ("JPEG", "PNG"):
-            contents = encoded(picture, file_format, exif=exif)
+            contents = encoded(image, file_format, exif=exif)
             assert image_files.is_plain(contents) == (orientation == 1)
-    assert image_files.is_plain(encoded(picture.convert("L"), "PNG"))
+    assert image_files.is_plain(encoded(image.convert("L"), "PNG"))
     for file_format, mode in (("WEBP", "RGB"), ("JPEG", "CMYK"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "I;16")):
-        converted = Image.new("I;16", (8, 8)) if mode == "I;16" else picture.convert(mode)
+        converted = Image.new("I;16", (8, 8)) if mode == "I;16" else image.convert(mode)
         assert not image_files.is_plain(encoded(converted, file_format))
-    assert not image_files.is_plain(b"") and not image_files.is_plain(b"no picture")
+    assert not image_files.is_plain(b"") and not image_files.is_plain(b"no image")
 
 
 @pytest.mark.parametrize(("longest_side", "shape"), [(None, (60, 90)), (90, (60, 90)), (45, (30, 45)), (32, (21, 32))])
@@ -102,12 +102,12 @@ def test_a_jpeg_comes_back_as_rgb_and_too_large_ones_are_refused(photo):
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP"])
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.95])
-def test_truncated_pictures_are_refused(photo, file_format, share):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.95])
+def test_truncated_images_are_refused(photo, file_format, fraction):
     noisy = np.random.default_rng(0).integers(0, 256, photo.shape, dtype=np.uint8)
     whole = encoded(Image.fromarray(noisy), file_format)
     with pytest.raises(ValueError, match="cut.jpg"):
-        image_files.decode(whole[: int(len(whole) * share)], "cut.jpg")
+        image_files.decode(whole[: int(len(whole) * fraction)], "cut.jpg")
 
 
 @pytest.fixture
@@ -145,9 +145,9 @@ def png(width, height, *others):
 
 def test_a_decompression_bomb_is_not_decoded(tmp_path, no_decoder):
     (tmp_path / "bomb.png").write_bytes(png(30_000, 30_000))
-    for picture in (tmp_path / "bomb.png", png(30_000, 30_000)):
+    for image in (tmp_path / "bomb.png", png(30_000, 30_000)):
         with pytest.raises(ValueError, match="at most 89,478,485 pixels, got 30,000 × 30,000"):
-            image_files.as_rgb(picture)
+            image_files.as_rgb(image)
 
 
 @pytest.mark.parametrize("length", [2**32 - 1, 2**31 - 1, 40])
@@ -160,8 +160,8 @@ def test_a_png_may_be_followed_by_anything_and_hold_chunks_that_nobody_knows():
     assert image_files.decode(png(8, 8, png_chunk(b"unKn", b"content")) + b"\xff\xff\xff\xff more").shape == (8, 8, 3)
 
 
-def test_every_ending_that_data_sets_take_for_a_picture_is_read(photo):
-    for ending in listing.PICTURE_SUFFIXES:
+def test_every_ending_that_data_sets_take_for_a_image_is_read(photo):
+    for ending in annotation_lists.IMAGE_SUFFIXES:
         if ending in (".heic", ".heif"):  # which Pillow alone doesn't write
             continue
         mode = "L" if ending == ".pgm" else "RGB"
@@ -178,12 +178,12 @@ def test_files(photo, tmp_path):
         image_files.read(tmp_path / "nothing.jpg")
     with pytest.raises(ValueError, match="photo.txt"):
         image_files.write(tmp_path / "photo.txt", photo)
-    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match="text.jpg"):
         image_files.read(tmp_path / "text.jpg")
 
 
-def test_arrays_of_many_sorts_are_the_same_picture():
+def test_arrays_of_many_sorts_are_the_same_image():
     image = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
     for same in (
         image,
@@ -204,28 +204,26 @@ def test_arrays_of_many_sorts_are_the_same_picture():
     assert image_files.as_rgb(np.array([[0, 128, 129, 65535]], np.uint16))[0, :, 0].tolist() == [0, 0, 1, 255]
 
 
-def test_files_bytes_and_pillow_pictures_are_the_same_picture(photo, tmp_path):
+def test_files_bytes_and_pillow_images_are_the_same_image(photo, tmp_path):
     path = tmp_path / "photo.png"
     image_files.write(path, photo)
     contents = path.read_bytes()
-    picture = Image.fromarray(photo)
-    for same in (str(path), path, contents, bytearray(contents), memoryview(contents), picture, Image.open(path)):
+    image = Image.fromarray(photo)
+    for same in (str(path), path, contents, bytearray(contents), memoryview(contents), image, Image.open(path)):
         for color in image_files.COLORS:  # is asked of arrays alone
             np.testing.assert_array_equal(image_files.as_rgb(same, color), photo)
-    transparent = picture.copy()
+    transparent = image.copy()
     transparent.putalpha(0)
     np.testing.assert_array_equal(image_files.as_rgb(transparent), photo)
-    np.testing.assert_array_equal(
-        image_files.as_rgb(picture.convert("P")), np.array(picture.convert("P").convert("RGB"))
-    )
-    np.testing.assert_array_equal(image_files.as_rgb(picture.convert("L"))[..., 1], np.array(picture.convert("L")))
+    np.testing.assert_array_equal(image_files.as_rgb(image.convert("P")), np.array(image.convert("P").convert("RGB")))
+    np.testing.assert_array_equal(image_files.as_rgb(image.convert("L"))[..., 1], np.array(image.convert("L")))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B"])
 def test_sixteen_bits_of_pillow_are_not_cut_off(mode):
     deep = np.array([[0, 257, 65535]], "<u2" if mode == "I;16" else ">u2")
-    picture = Image.frombytes(mode, (3, 1), deep.tobytes())
-    assert image_files.as_rgb(picture)[0, :, 0].tolist() == [0, 1, 255]
+    image = Image.frombytes(mode, (3, 1), deep.tobytes())
+    assert image_files.as_rgb(image)[0, :, 0].tolist() == [0, 1, 255]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -251,27 +249,27 @@ def test_every_exif_orientation_is_respected_by_files_and_pillow(photo, orientat
         (np.full((5, 5, 3), np.nan), "0–1"),
         (None, r"got \(\)"),
         (b"", "whole JPEG"),
-        (b"no picture", "whole JPEG"),
+        (b"no image", "whole JPEG"),
         (Image.new("RGB", (0, 5)), "at least one pixel"),
         (Image.new("F", (5, 5), 255), "0–1"),
     ],
 )
-def test_what_is_no_picture_is_refused(image, message):
+def test_what_is_no_image_is_refused(image, message):
     with pytest.raises(ValueError, match=message):
         image_files.as_rgb(image)
 
 
 def test_a_truncated_file_in_pillow_is_refused(photo):
     contents = encoded(Image.fromarray(photo), "PNG")
-    with pytest.raises(ValueError, match="whole picture"):
+    with pytest.raises(ValueError, match="whole image"):
         image_files.as_rgb(Image.open(io.BytesIO(contents[: len(contents) // 2])))
 
 
 def test_a_file_that_is_damaged_in_any_way_in_pillow_is_refused():
     half = png(8, 8).split(b"IDAT")[0][:-4] + png_chunk(b"IDAT", zlib.compress(bytes(200))[:6])
-    picture = Image.open(io.BytesIO(half + png_chunk(b"m\xfc\xbb\x08", b"no such chunk")))
-    with pytest.raises(ValueError, match="whole picture.*broken PNG file"):  # from a SyntaxError
-        image_files.as_rgb(picture)
+    image = Image.open(io.BytesIO(half + png_chunk(b"m\xfc\xbb\x08", b"no such chunk")))
+    with pytest.raises(ValueError, match="whole image.*broken PNG file"):  # from a SyntaxError
+        image_files.as_rgb(image)
 
 
 def test_what_is_no_path_is_said_without_being_printed_whole(tmp_path):

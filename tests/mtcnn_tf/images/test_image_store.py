@@ -25,7 +25,7 @@ def store():
 def test_levels_are_the_halved_copies(store):
     assert len(store) == len(IMAGES)
     for index, image in enumerate(IMAGES):
-        for level, expected in zip(store.levels(index), array_crops.halvings(image), strict=True):
+        for level, expected in zip(store.levels(index), array_crops.mip_levels(image), strict=True):
             np.testing.assert_array_equal(level[..., :3], expected)
         np.testing.assert_allclose(store.means[index], image.mean(axis=(0, 1)), rtol=1e-5)
 
@@ -34,7 +34,7 @@ def test_an_accelerator_finds_each_pixel_as_one_number(store):
     packed = store.packed()
     assert np.shares_memory(packed, store.pixels) and packed.dtype == np.uint32
     for index, image in enumerate(IMAGES):
-        for k, expected in enumerate(array_crops.halvings(image)):
+        for k, expected in enumerate(array_crops.mip_levels(image)):
             place = store.starts[index, k] + np.arange(expected.shape[0] * expected.shape[1])
             numbers = packed[store.first_tiles[index] + place // image_store.TILE, place % image_store.TILE]
             colours = np.stack([numbers >> shift & 255 for shift in (0, 8, 16)], axis=-1)
@@ -51,7 +51,7 @@ def test_more_pixels_than_32_bits_count_are_addressed_right():
         pytest.skip(str(error))
     assert store.pixels.size // 4 > 2**31
     store.put(3, image)
-    for level, expected in zip(store.levels(3), array_crops.halvings(image), strict=True):
+    for level, expected in zip(store.levels(3), array_crops.mip_levels(image), strict=True):
         np.testing.assert_array_equal(level[..., :3], expected)
     tile, place = int(store.first_tiles[3]), 0
     assert store.packed()[tile, place] & 0xFFFFFF == int.from_bytes(image[0, 0].tobytes(), "little")

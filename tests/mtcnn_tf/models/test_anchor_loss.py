@@ -126,7 +126,7 @@ def test_the_loss_is_the_weighted_sum_over_the_number_of_positives(face_loss, bo
         box += 1 - giou_of(predicted, true)[0] if box_loss == "giou" else np.sum(((predicted - true) / side) ** 2)
     loss, gradients, layer = loss_of(predictions, targets, face=2.0, box=0.5, face_loss=face_loss, box_loss=box_loss)
     assert loss == pytest.approx((2 * face + 0.5 * box) / positive.sum(), rel=1e-4)
-    figures = layer.tally.known()
+    figures = layer.means.known()
     assert figures["face_loss"] == pytest.approx(face / positive.sum(), rel=1e-4)
     assert figures["box_loss"] == pytest.approx(box / positive.sum(), rel=1e-4)
     assert not gradients["face"][targets["labels"] == -1].any()
@@ -138,7 +138,7 @@ def test_figures_count_positives_and_what_seems_a_face():
     labels, seems_face = targets["labels"], predictions["face"] > 0
     boxes = ANCHOR_BOXES + predictions["offsets"] * (ANCHOR_BOXES[:, 2:] - ANCHOR_BOXES[:, :2])[:, :1]
     ious = [giou_of(boxes[i, k], targets["true_boxes"][i, k])[1] for i, k in np.argwhere(labels == 1)]
-    figures = loss_of(predictions, targets)[2].tally.known()
+    figures = loss_of(predictions, targets)[2].means.known()
     assert figures["recall"] == pytest.approx(np.mean(seems_face[labels == 1]))
     assert figures["precision"] == pytest.approx(np.mean(labels[seems_face & (labels >= 0)] == 1))
     assert figures["box_iou"] == pytest.approx(np.mean(ious), rel=1e-4)
@@ -154,7 +154,7 @@ def test_without_positives_and_without_anything_all_is_finite(label, face_loss, 
     assert np.isfinite(loss) and all(np.isfinite(x).all() for x in gradients.values())
     assert not gradients["offsets"].any() and gradients["face"].any() == (label == 0)
     assert (loss > 0) == (label == 0)
-    assert not {"recall", "box_iou"} & set(layer.tally.known())
+    assert not {"recall", "box_iou"} & set(layer.means.known())
 
 
 @pytest.mark.parametrize("face_loss", anchor_loss.FACE_LOSSES)

@@ -9,7 +9,7 @@ from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import inference, networks
 
-NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"own_landmark_layers": True})]
+NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"landmark_branch": True})]
 
 
 @pytest.mark.parametrize("shared_slopes", [True, False])
@@ -25,7 +25,7 @@ def test_agrees_with_keras(stage, more, shared_slopes):
     pixels = rng.uniform(0, 255, (3, height, width, 3)).astype(np.float32)
     network = inference.Network(model)
     outputs = tf.function(network, autograph=False)(pixels)
-    landmarks = tf.function(network.landmarks, autograph=False)(outputs.clues)
+    landmarks = tf.function(network.landmarks, autograph=False)(outputs.features)
     wanted = {name: np.asarray(values) for name, values in model(pixels).items()}
     for ours, theirs in (
         (outputs.logits, wanted["face"][..., 1] - wanted["face"][..., 0]),

@@ -27,7 +27,7 @@ def make_batch(some_kinds, seed=0):
     return predictions, {"kind": kind, "offsets": offsets, "landmarks": landmarks}
 
 
-def oracle(predictions, targets, hard_share=0.7):
+def oracle(predictions, targets, hard_fraction=0.7):
     """The three losses by the paper's formulas, row by row in Python."""
     face, box, landmarks = [], [], []
     for row, kind in enumerate(targets["kind"]):
@@ -40,7 +40,7 @@ def oracle(predictions, targets, hard_share=0.7):
             box.append(sum((predictions["offsets"][row] - targets["offsets"][row]) ** 2))
         if kind == kinds.LANDMARK:
             landmarks.append(sum((predictions["landmarks"][row] - targets["landmarks"][row]) ** 2))
-    hardest = sorted(face, reverse=True)[: max(1, int(round(hard_share * 100) * len(face) // 100))]
+    hardest = sorted(face, reverse=True)[: max(1, int(round(hard_fraction * 100) * len(face) // 100))]
     return [np.mean(rows) if rows else 0.0 for rows in (hardest, box, landmarks)]
 
 
@@ -57,10 +57,10 @@ def loss_of(predictions, targets, face=1.0, box=1.0, landmarks=1.0, **options):
 
 @hypothesis.settings(max_examples=40, deadline=None)
 @hypothesis.given(some_kinds, st.sampled_from([0.3, 0.7, 1.0]), st.integers(0, 99))
-def test_losses_are_those_of_the_paper_for_any_mix_of_kinds(kind, hard_share, seed):
+def test_losses_are_those_of_the_paper_for_any_mix_of_kinds(kind, hard_fraction, seed):
     predictions, targets = make_batch(kind, seed)
-    expected = oracle(predictions, targets, hard_share)
-    sums, counts = losses.measure(predictions, targets, hard_share).numpy()[:, :3]
+    expected = oracle(predictions, targets, hard_fraction)
+    sums, counts = losses.measure(predictions, targets, hard_fraction).numpy()[:, :3]
     np.testing.assert_allclose(sums / np.maximum(counts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -93,9 +93,9 @@ def test_equally_hard_rows_are_not_all_taken():
     assert losses.hardest_mask(np.zeros(10, np.float32), np.ones(10, bool)).numpy().sum() == 7
 
 
-@pytest.mark.parametrize("absent", ALL_KINDS)
-def test_a_batch_without_a_kind_has_a_finite_loss(absent):
-    predictions, targets = make_batch([kind for kind in ALL_KINDS if kind != absent] * 3)
+@pytest.mark.parametrize("unseen", ALL_KINDS)
+def test_a_batch_without_a_kind_has_a_finite_loss(unseen):
+    predictions, targets = make_batch([kind for kind in ALL_KINDS if kind != unseen] * 3)
     loss, gradients, _ = loss_of(predictions, targets)
     np.testing.assert_allclose(loss, sum(oracle(predictions, targets)), rtol=1e-5)
     assert all(np.all(np.isfinite(gradient)) for gradient in gradients.values())
@@ -189,12 +189,12 @@ def test_losses_of_regularised_weights_are_added():
 
 
 def test_a_share_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="hard_share must be above 0"):
-        losses.OhemLoss(1, 1, 1, hard_share=0.0)
+    with pytest.raises(ValueError, match="hard_fraction must be above 0"):
+        losses.OhemLoss(1, 1, 1, hard_fraction=0.0)
 
 
 def test_the_layer_comes_back_from_its_config():
-    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_share=0.4)
+    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4)
     again = losses.OhemLoss.from_config(layer.get_config())
-    assert (again.weights_of_losses, again.hard_share) == (layer.weights_of_losses, layer.hard_share)
-    assert metrics.Tally.from_config(layer.tally.get_config()).names == losses.FIGURES
+    assert (again.weights_of_losses, again.hard_fraction) == (layer.weights_of_losses, layer.hard_fraction)
+    assert metrics.MaskedMeans.from_config(layer.means.get_config()).names == losses.FIGURES

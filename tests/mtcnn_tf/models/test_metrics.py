@@ -32,18 +32,18 @@ def test_landmark_error_of_a_profile_stays_finite():
     assert np.isfinite(metrics.landmark_errors(true + 0.01, true).numpy()).all()
 
 
-def test_tally_is_the_mean_over_all_rows_that_counted():
-    tally = metrics.Tally(("a", "b", "never"))
+def test_masked_means_is_the_mean_over_all_rows_that_counted():
+    means = metrics.MaskedMeans(("a", "b", "never"))
     nothing = (np.zeros(3, np.float32), np.zeros(3, bool))
     for seed in range(2):
         a = np.arange(3, dtype=np.float32) + 10 * seed
-        tally.update_state(
+        means.update_state(
             metrics.sum_rows({"a": (a, np.ones(3, bool)), "b": (a, a == 11), "never": (a * np.nan, nothing[1])})
         )
-    assert {name: float(x) for name, x in tally.result().items()} == {"a": 6.0, "b": 11.0, "never": 0.0}
-    assert tally.known() == {"a": 6.0, "b": 11.0}
-    tally.reset_state()
-    assert tally.known() == {}
+    assert {name: float(x) for name, x in means.result().items()} == {"a": 6.0, "b": 11.0, "never": 0.0}
+    assert means.known() == {"a": 6.0, "b": 11.0}
+    means.reset_state()
+    assert means.known() == {}
 
 
 @hypothesis.given(score_lists)

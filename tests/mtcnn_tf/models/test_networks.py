@@ -25,20 +25,20 @@ def test_a_network_comes_back_as_it_was(stage, shared_slopes, landmarks, tmp_pat
 
 def test_landmarks_get_layers_of_their_own_which_say_the_same_at_first(tmp_path):
     network = networks.build(stages.ONET, shared_slopes=False)
-    own = networks.with_own_landmark_layers(network)
+    own = networks.with_landmark_branch(network)
     pixels = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 3))
     for name, values in network(pixels).items():
         np.testing.assert_allclose(own(pixels)[name], values, atol=1e-5)
 
     for layer in own.layers:  # new weights for the landmarks change nothing else
-        if networks.is_of_landmarks_alone(layer):
+        if networks.is_of_landmark_branch(layer):
             layer.set_weights([weights + 0.1 for weights in layer.get_weights()])
     changed, before = own(pixels), network(pixels)
     assert np.abs(changed["landmarks"] - before["landmarks"]).min() > 0.1
     for name in ("face", "offsets"):
         np.testing.assert_allclose(changed[name], before[name], atol=1e-5)
 
-    assert networks.with_own_landmark_layers(own) is own
+    assert networks.with_landmark_branch(own) is own
     own.save(tmp_path / "onet.keras")
     for there, here in zip(networks.load(tmp_path / "onet.keras").weights, own.weights, strict=True):
         np.testing.assert_array_equal(there, here)
@@ -47,16 +47,16 @@ def test_landmarks_get_layers_of_their_own_which_say_the_same_at_first(tmp_path)
 @pytest.mark.parametrize(("stage", "landmarks"), [(stages.RNET, True), (stages.ONET, False)])
 def test_only_an_onet_with_landmarks_gives_them_layers_of_their_own(stage, landmarks):
     with pytest.raises(ValueError, match="expected an O-Net that finds landmarks"):
-        networks.with_own_landmark_layers(networks.build(stage, landmarks=landmarks))
+        networks.with_landmark_branch(networks.build(stage, landmarks=landmarks))
 
 
-@pytest.mark.parametrize("own_landmark_layers", [True, False])
-def test_a_margin_travels_with_the_network(tmp_path, own_landmark_layers):
-    network = networks.build(stages.ONET, own_landmark_layers=own_landmark_layers, margin=1.3)
+@pytest.mark.parametrize("landmark_branch", [True, False])
+def test_a_margin_travels_with_the_network(tmp_path, landmark_branch):
+    network = networks.build(stages.ONET, landmark_branch=landmark_branch, margin=1.3)
     network.save(tmp_path / "onet.keras")
     assert networks.margin_of(networks.load(tmp_path / "onet.keras")) == 1.3
     assert networks.margin_of(keras.models.clone_model(network)) == 1.3
-    assert networks.margin_of(networks.with_own_landmark_layers(network)) == 1.3
+    assert networks.margin_of(networks.with_landmark_branch(network)) == 1.3
     assert networks.margin_of(networks.build(stages.PNET)) == 1
 
 

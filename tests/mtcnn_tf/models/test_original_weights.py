@@ -12,7 +12,7 @@ import skimage.data
 
 from mtcnn_tf import datasets, stages
 from mtcnn_tf.detection import cascade, detector
-from mtcnn_tf.evaluation import runs, wider_face
+from mtcnn_tf.evaluation import saved_detections, wider_face
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.models import networks, original_weights
 
@@ -45,7 +45,7 @@ def npy_dir(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
-def test_says_what_the_authors_layout_says_of_the_picture_with_x_and_y_swapped(npy_dir, stage):
+def test_says_what_the_authors_layout_says_of_the_image_with_x_and_y_swapped(npy_dir, stage):
     layers, names = their_layout(stage), original_weights._THEIR_NAMES[stage.name]
     theirs = networks.build(stage, shared_slopes=False, landmarks=stage is stages.ONET)
     for layer in theirs.layers:
@@ -67,13 +67,13 @@ def test_says_what_the_authors_layout_says_of_the_picture_with_x_and_y_swapped(n
         assert "landmarks" not in found
 
 
-def test_pnet_is_turned_on_pictures_of_any_shape(npy_dir):
-    """A picture of one bright row is no picture of one bright column."""
+def test_pnet_is_turned_on_images_of_any_shape(npy_dir):
+    """An image of one bright row is no image of one bright column."""
     found = original_weights.load(npy_dir)["pnet"]
-    picture = np.zeros((1, 20, 30, 3), np.float32)
-    picture[:, 9] = 255
-    assert found(picture)["face"].shape == (1, 5, 10, 2)
-    across = np.array(found(picture)["face"])
+    image = np.zeros((1, 20, 30, 3), np.float32)
+    image[:, 9] = 255
+    assert found(image)["face"].shape == (1, 5, 10, 2)
+    across = np.array(found(image)["face"])
     assert np.ptp(across[0, 1:-1, :, 0], axis=1).max() < 1e-3 < np.ptp(across[0, :, 0, 0])
 
 
@@ -149,10 +149,10 @@ def test_other_contents_are_told_in_a_sentence(tmp_path, contents, message):
         original_weights.load(tmp_path)
 
 
-@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_truncated_files_are_told_in_a_sentence(npy_dir, tmp_path, share):
+@pytest.mark.parametrize("fraction", [0, 0.01, 0.5, 0.99])
+def test_truncated_files_are_told_in_a_sentence(npy_dir, tmp_path, fraction):
     whole = (npy_dir / "det1.npy").read_bytes()
-    (tmp_path / "det1.npy").write_bytes(whole[: int(share * len(whole))])
+    (tmp_path / "det1.npy").write_bytes(whole[: int(fraction * len(whole))])
     with pytest.raises(ValueError, match="expected a dict of NumPy arrays"):
         original_weights.load(tmp_path)
 
@@ -178,8 +178,8 @@ def test_the_authors_networks_find_the_astronaut():
 
 @pytest.mark.skipif(not (WEIGHTS_DIR and WIDER_FACE_DIR), reason="MTCNN_ORIGINAL_WEIGHTS or WIDER_FACE names no folder")
 def test_the_authors_networks_reach_the_precision_they_have_in_mtcnn():
-    """In `mtcnn` 1.0.0, thresholds as here, it is .815 on the 197 validation pictures of the model card."""
+    """In `mtcnn` 1.0.0, thresholds as here, it is .815 on the 197 validation images of the model card."""
     find_faces = detector.Detector(cascade.Cascade(original_weights.load(WEIGHTS_DIR), (0.5, 0.5, 0.3)))
     annotations, _ = datasets.read(f"wider_face:{WIDER_FACE_DIR}", "val")
-    detections = runs.detect(find_faces, [annotation.image_path for annotation in annotations])
+    detections = saved_detections.detect(find_faces, [annotation.image_path for annotation in annotations])
     assert wider_face.rank(annotations, detections, min_size=20).average_precision() >= 0.815

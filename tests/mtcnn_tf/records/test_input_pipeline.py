@@ -98,8 +98,8 @@ def test_a_kind_without_records_is_left_out(tmp_path):
 def test_rows_per_kind(batch_size):
     rows = kinds.rows_per_kind(input_pipeline.DEFAULT_MIX, batch_size)
     assert sum(rows.values()) == batch_size and min(rows.values()) >= 1
-    for name, share in input_pipeline.DEFAULT_MIX.items():
-        assert abs(rows[name] - batch_size * share / 7) < 2.5
+    for name, fraction in input_pipeline.DEFAULT_MIX.items():
+        assert abs(rows[name] - batch_size * fraction / 7) < 2.5
 
 
 def test_a_batch_smaller_than_the_mix_is_refused():

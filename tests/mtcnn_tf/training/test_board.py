@@ -18,7 +18,7 @@ from mtcnn_tf.training import board, drawing, history, validators
 @pytest.fixture
 def logs_dir(tmp_path, validation):
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, validation(), stages.PNET.loss_weights, losses.HARD_SHARE)
+    validator = validators.Validator(network, validation(), stages.PNET.loss_weights, losses.HARD_FRACTION)
     figures = validator.measure()
     writer = board.Board(tmp_path)
     writer.write_configuration({"epochs": 3, "mix": {"part": 1}, "augment": True}, step=0)
@@ -83,10 +83,10 @@ def test_samples_show_true_and_predicted_boxes_and_points():
         "landmarks": np.full((2, 10), 0.5, np.float32),
     }
     predictions = {"offsets": np.full((2, 4), 0.2, np.float32), "landmarks": np.full((2, 10), np.nan, np.float32)}
-    picture = drawing.draw_samples(samples, predictions)
-    side = picture.shape[0]
-    assert picture.dtype == np.uint8 and picture.shape == (side, validators.NUM_SAMPLES * side, 3)
-    box_tile, landmark_tile = picture[:, :side], picture[:, side : 2 * side]
+    image = drawing.draw_samples(samples, predictions)
+    side = image.shape[0]
+    assert image.dtype == np.uint8 and image.shape == (side, validators.NUM_SAMPLES * side, 3)
+    box_tile, landmark_tile = image[:, :side], image[:, side : 2 * side]
     green = np.array(drawing._TRUE)
     assert tuple(landmark_tile[side // 2, side // 2]) == tuple(green)
     assert np.all(box_tile[side // 2, side // 2] == 0)
@@ -99,7 +99,7 @@ def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
 
     def figures(batch_size):
         batches = validation().unbatch().batch(batch_size)
-        return validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_SHARE).measure()
+        return validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_FRACTION).measure()
 
     assert figures(7) == pytest.approx(figures(100), rel=1e-4)
 
@@ -107,7 +107,7 @@ def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
 def test_a_validation_without_a_kind_leaves_its_figures_out(validation):
     batches = validation().unbatch().filter(lambda row: row["kind"] == kinds.NEGATIVE).batch(16)
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_SHARE)
+    validator = validators.Validator(network, batches, stages.PNET.loss_weights, losses.HARD_FRACTION)
     figures = validator.measure()
     assert not {"auc", "box_iou", "landmark_error", "recall"} & set(figures)
     assert figures["loss"] == pytest.approx(figures["face_loss"])

@@ -14,10 +14,10 @@ ROOT = pathlib.Path(__file__).parents[3]
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not among the requirements")
 @pytest.mark.parametrize("check", ["windows", "crops"])
 def test_a_training_runs_and_goes_on_without_tensorflow(tmp_path, check):
-    from tests.mtcnn_tf.training import easy_pictures  # writes records with TensorFlow
+    from tests.mtcnn_tf.training import easy_images  # writes records with TensorFlow
 
-    pictures = [easy_pictures.some_picture(seed) for seed in range(8)]
-    easy_pictures.write(tmp_path / "records", pictures[:5], pictures[5:])
+    images = [easy_images.some_image(seed) for seed in range(8)]
+    easy_images.write(tmp_path / "records", images[:5], images[5:])
     result = run(check, tmp_path)
     assert result.stdout.splitlines()[-1:] == [f"{check} done"], result.stderr
 
@@ -68,8 +68,8 @@ def check_training(check, folder):
         folder, config
     )
 
-    def fit(workdir, batches=train):
-        return training.fit(config, stage, batches, validation, folder / workdir, prepare=prepare)
+    def fit(networks_dir, batches=train):
+        return training.fit(config, stage, batches, validation, folder / networks_dir, prepare=prepare)
 
     quiet = fit("quiet")
     try:

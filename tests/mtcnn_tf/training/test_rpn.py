@@ -1,4 +1,4 @@
-"""Whole small trainings of the RPN from picture records: what they learn, leave behind, and how they go on."""
+"""Whole small trainings of the RPN from image records: what they learn, leave behind, and how they go on."""
 
 import csv
 import dataclasses
@@ -18,7 +18,7 @@ from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import image_batches, prefetching, windows
 from mtcnn_tf.training import checkpoints, validators
-from tests.mtcnn_tf.training import easy_pictures
+from tests.mtcnn_tf.training import easy_images
 
 CONFIG = training.Config(
     epochs=3, steps_per_epoch=20, batch_size=8, window=96, learning_rate=0.003, anchors=(14.0, 24.0, 48.0, 120.0)
@@ -32,39 +32,39 @@ def batches_of(records_dir, config=CONFIG, recipe=RECIPE):
     return image_batches.of_windows(str(records_dir), config.batch_size, recipe, its_anchors, rules)
 
 
-def fit(batches, workdir, config=CONFIG, train=None, report=lambda line: None):
+def fit(batches, networks_dir, config=CONFIG, train=None, report=lambda line: None):
     return training.fit(
         config,
         stages.RPN,
         train or batches.train,
         batches.validation,
-        workdir,
+        networks_dir,
         prepare=batches.prepare,
         report=report,
     )
 
 
-def history_of(workdir):
-    with open(workdir / "rpn" / "history.csv") as file:
+def history_of(networks_dir):
+    with open(networks_dir / "rpn" / "history.csv") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
 
 
 @pytest.fixture(scope="module")
 def batches(tmp_path_factory):
-    pictures = [easy_pictures.some_picture(seed) for seed in range(14)]
-    background = easy_pictures.some_picture(90, sizes=())
-    return batches_of(easy_pictures.write(tmp_path_factory.mktemp("rpn"), [*pictures[:10], background], pictures[10:]))
+    images = [easy_images.some_image(seed) for seed in range(14)]
+    background = easy_images.some_image(90, sizes=())
+    return batches_of(easy_images.write(tmp_path_factory.mktemp("rpn"), [*images[:10], background], images[10:]))
 
 
 @pytest.fixture(scope="module")
 def quiet_dir(tmp_path_factory, batches):
     """The folder of an uninterrupted training."""
-    workdir = tmp_path_factory.mktemp("quiet")
+    networks_dir = tmp_path_factory.mktemp("quiet")
     lines = []
-    fit(batches, workdir, report=lines.append)
-    (workdir / "lines").write_text("\n".join(lines))
-    return workdir
+    fit(batches, networks_dir, report=lines.append)
+    (networks_dir / "lines").write_text("\n".join(lines))
+    return networks_dir
 
 
 def test_an_easy_problem_is_learnt(quiet_dir, batches):
@@ -100,13 +100,13 @@ def test_what_a_training_leaves_behind(quiet_dir):
 def test_the_kept_network_finds_the_faces(quiet_dir, batches):
     """In an image of another size than the windows of its training."""
     network, its_anchors = networks.load(quiet_dir / "rpn.keras"), anchors.Anchors(CONFIG.anchors)
-    picture = easy_pictures.some_picture(200, width=160, height=128)
-    pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(picture.encoded, np.uint8), 1), cv2.COLOR_BGR2RGB)
+    image = easy_images.some_image(200, width=160, height=128)
+    pixels = cv2.cvtColor(cv2.imdecode(np.frombuffer(image.encoded, np.uint8), 1), cv2.COLOR_BGR2RGB)
     predicted = {name: np.asarray(x)[0] for name, x in network(pixels[None].astype(np.float32)).items()}
     best = np.argsort(-predicted["face"])[:60]
     anchor_boxes = its_anchors.boxes(128, 160)[best]
     found = anchor_boxes + predicted["offsets"][best] * (anchor_boxes[:, 2:] - anchor_boxes[:, :2])[:, :1]
-    assert np.all(box_geometry.iou(picture.boxes, found).max(axis=1) > 0.5)
+    assert np.all(box_geometry.iou(image.boxes, found).max(axis=1) > 0.5)
 
 
 def interrupted(train, at_epoch, at_step):
@@ -177,34 +177,34 @@ def test_the_kept_network_is_the_moving_average(tmp_path, batches):
     assert any(np.any(last != average) for last, average in zip(arrays[:count], arrays[-count:], strict=True))
 
 
-def test_small_pictures_many_faces_and_incomplete_ones_are_learnt_from(tmp_path):
+def test_small_images_many_faces_and_incomplete_ones_are_learnt_from(tmp_path):
     """Smaller than a stride, of one pixel, without a face; 500 faces; not all of them annotated."""
     grey = np.full((320, 400, 3), 60, np.uint8)
     corners = np.stack(np.meshgrid(np.arange(25) * 16, np.arange(20) * 16), axis=-1).reshape(-1, 2)
     crowd = np.concatenate([corners, corners + 12], axis=1)
-    pictures = [
-        easy_pictures.of_pixels(grey[:3, :5], []),
-        easy_pictures.of_pixels(grey[:1, :1], []),
-        easy_pictures.of_pixels(grey[:14, :14], [[1, 1, 13, 13]]),
-        easy_pictures.of_pixels(grey, crowd),
-        easy_pictures.some_picture(1, ignored=[[0, 0, 40, 128]], is_complete=False),
+    images = [
+        easy_images.of_pixels(grey[:3, :5], []),
+        easy_images.of_pixels(grey[:1, :1], []),
+        easy_images.of_pixels(grey[:14, :14], [[1, 1, 13, 13]]),
+        easy_images.of_pixels(grey, crowd),
+        easy_images.some_image(1, ignored=[[0, 0, 40, 128]], is_complete=False),
     ]
     config = dataclasses.replace(CONFIG, epochs=1, steps_per_epoch=4, face_loss="ohem", box_loss="squares")
     recipe = dataclasses.replace(RECIPE, anywhere_fraction=0.6)
-    found = batches_of(easy_pictures.write(tmp_path / "a", pictures), config, recipe)
+    found = batches_of(easy_images.write(tmp_path / "a", images), config, recipe)
     assert found.validation is None
     (row,) = fit(found, tmp_path / "run", config)
     assert np.isfinite(row["loss"])
     # What can't be measured is told before hours of training.
-    found = batches_of(easy_pictures.write(tmp_path / "b", pictures, pictures[2:3]), config, recipe)
+    found = batches_of(easy_images.write(tmp_path / "b", images, images[2:3]), config, recipe)
     with pytest.raises(ValueError, match="validation needs faces of at least 12 pixels to be found, got none"):
         fit(found, tmp_path / "other", config)
     assert not checkpoints.paths(tmp_path / "other" / "rpn" / "checkpoints")
 
 
 def test_without_usable_faces_there_is_one_sentence(tmp_path):
-    tiny = easy_pictures.of_pixels(np.zeros((50, 50, 3), np.uint8), [[1, 1, 9, 9]])
-    easy_pictures.write(tmp_path, [tiny, tiny])
+    tiny = easy_images.of_pixels(np.zeros((50, 50, 3), np.uint8), [[1, 1, 9, 9]])
+    easy_images.write(tmp_path, [tiny, tiny])
     with pytest.raises(ValueError, match="expected faces of at least 10 pixels .* found none in 2 images") as error:
         batches_of(tmp_path)
     assert "\n" not in str(error.value)
@@ -219,7 +219,7 @@ def test_a_network_with_other_anchors_is_no_start(tmp_path, batches):
 
 
 @pytest.mark.parametrize("anchors_now", [(14.0, 24.0, 48.0), (14.0, 24.0, 48.0, 110.0)])
-def test_other_anchors_in_the_same_workdir_are_another_training(quiet_dir, batches, anchors_now):
+def test_other_anchors_in_the_same_networks_folder_are_another_training(quiet_dir, batches, anchors_now):
     with pytest.raises(training.OtherRunError, match=r"anchors was \[14.0, 24.0, 48.0, 120.0\] and is now"):
         fit(batches, quiet_dir, dataclasses.replace(CONFIG, anchors=anchors_now))
 

@@ -23,22 +23,22 @@ CONFIG = training.Config(epochs=3, steps_per_epoch=8, batch_size=32, learning_ra
 NOT_REPEATABLE = ("examples_per_second", "input_waiting")
 
 
-def assert_same_training(workdir, expected_dir):
+def assert_same_training(networks_dir, expected_dir):
     """The same figures in the same epochs, and the same network."""
-    rows, expected_rows = read_csv(workdir), read_csv(expected_dir)
+    rows, expected_rows = read_csv(networks_dir), read_csv(expected_dir)
     assert len(rows) == len(expected_rows)
     for row, expected in zip(rows, expected_rows, strict=True):
         assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
-    for x, y in zip(weights_of(workdir), weights_of(expected_dir), strict=True):
+    for x, y in zip(weights_of(networks_dir), weights_of(expected_dir), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
 
 
-def weights_of(workdir):
-    return keras.saving.load_model(workdir / "pnet.keras", safe_mode=True).get_weights()
+def weights_of(networks_dir):
+    return keras.saving.load_model(networks_dir / "pnet.keras", safe_mode=True).get_weights()
 
 
-def read_csv(workdir):
-    with open(workdir / "pnet" / "history.csv") as file:
+def read_csv(networks_dir):
+    with open(networks_dir / "pnet" / "history.csv") as file:
         rows = list(csv.DictReader(file))
     return [{name: float(x) for name, x in row.items() if name not in NOT_REPEATABLE} for row in rows]
 
@@ -66,9 +66,9 @@ def stopping(train, at_epoch, at_step, action):
 @pytest.fixture(scope="module")
 def whole_dir(tmp_path_factory, train, validation):
     """The folder of an uninterrupted training."""
-    workdir = tmp_path_factory.mktemp("whole")
-    training.fit(CONFIG, stages.PNET, train, validation, workdir)
-    return workdir
+    networks_dir = tmp_path_factory.mktemp("whole")
+    training.fit(CONFIG, stages.PNET, train, validation, networks_dir)
+    return networks_dir
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_finished_training_does_nothing_and_says_so(finished_dir, train, valid
 
 
 @pytest.mark.slow
-def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, train, validation):
+def test_other_settings_in_the_same_networks_folder_are_refused_until_restart(tmp_path, train, validation):
     config = dataclasses.replace(CONFIG, epochs=1)
     training.fit(config, stages.PNET, train, validation, tmp_path, facts={"mix": "3:1:1:2"})
     other = dataclasses.replace(config, learning_rate=0.02, checkpoint_minutes=1.0)
@@ -170,7 +170,7 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
         training.fit(other, stages.PNET, train, validation, tmp_path, facts={"mix": "1:1:1:1"})
     message = str(error.value)
     assert "learning_rate was 0.01 and is now 0.02; mix was '3:1:1:2' and is now '1:1:1:1'" in message
-    assert "another workdir" in message and "restart" in message
+    assert "another networks_dir" in message and "restart" in message
     assert "checkpoint_minutes" not in message
 
     rows = training.fit(other, stages.PNET, train, validation, tmp_path, restart=True)
@@ -179,7 +179,7 @@ def test_other_settings_in_the_same_workdir_are_refused_until_restart(tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_second_training_of_the_stage_in_the_workdir_is_refused(tmp_path, train):
+def test_a_second_training_of_the_stage_in_the_networks_folder_is_refused(tmp_path, train):
     def second(seed):
         with pytest.raises(
             ValueError, match="another training is at work in .*pnet; wait for it or take another folder"
@@ -318,7 +318,7 @@ def test_without_landmarks_the_network_says_nothing_of_them(tmp_path, train, val
 
 
 @pytest.mark.slow
-def test_landmarks_alone_are_trained_and_all_else_stays(tmp_path):
+def test_only_landmarks_are_trained_and_all_else_stays(tmp_path):
     def batches(seed):
         examples = conftest.toy_examples(64, seed, stages.ONET.size)
         rows = examples["kind"] == kinds.LANDMARK
@@ -328,27 +328,27 @@ def test_landmarks_alone_are_trained_and_all_else_stays(tmp_path):
     start = networks.build(stages.ONET)
     start.save(tmp_path / "start.keras")
     paths = (str(tmp_path / "start.keras"),)
-    config = training.Config(epochs=2, steps_per_epoch=6, batch_size=8, init_from=paths, landmarks_alone=True)
+    config = training.Config(epochs=2, steps_per_epoch=6, batch_size=8, init_from=paths, train_only="landmarks")
     first, last = training.fit(config, stages.ONET, batches, lambda: batches(9).take(2), tmp_path)
     assert last["val_landmark_error"] < first["val_landmark_error"] and "face_loss" not in last
 
     trained = networks.load(tmp_path / "onet.keras")
     for layer in start.layers:
-        if layer.weights and not networks.is_of_landmarks_alone(layer):
+        if layer.weights and not networks.is_of_landmark_branch(layer):
             for there, here in zip(trained.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
                 np.testing.assert_array_equal(there, here)
 
     # It can be the start of a usual training, and of one without landmarks.
-    again = dataclasses.replace(config, init_from=(str(tmp_path / "onet.keras"),), landmarks_alone=False, epochs=1)
+    again = dataclasses.replace(config, init_from=(str(tmp_path / "onet.keras"),), train_only="", epochs=1)
     training.fit(again, stages.ONET, batches, None, tmp_path / "again")
-    assert networks.has_own_landmark_layers(networks.load(tmp_path / "again" / "onet.keras"))
+    assert networks.has_landmark_branch(networks.load(tmp_path / "again" / "onet.keras"))
     training.fit(dataclasses.replace(again, landmarks=False), stages.ONET, batches, None, tmp_path / "without")
     assert set(networks.load(tmp_path / "without" / "onet.keras").output) == {"face", "offsets"}
 
 
-def test_landmarks_alone_need_a_start():
-    with pytest.raises(ValueError, match="landmarks_alone needs landmarks, and init_from"):
-        training.Config(landmarks_alone=True)
+def test_to_train_only_landmarks_needs_a_start():
+    with pytest.raises(ValueError, match="train_only=landmarks needs landmarks, and init_from"):
+        training.Config(train_only="landmarks")
 
 
 @pytest.mark.slow

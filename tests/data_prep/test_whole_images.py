@@ -1,4 +1,4 @@
-"""Picture records from files: what is kept, what is re-encoded; and their builds, under the laws of `test_building`."""
+"""Image records from files: what is kept, what is re-encoded; and their builds, under the laws of `test_building`."""
 
 import io
 import json
@@ -12,26 +12,26 @@ import pytest
 from PIL import Image
 from test_building import ROOT, command, contents, wait_for
 
-from data_prep import building, labels, pictures, recipes
+from data_prep import building, labels, recipes, whole_images
 from mtcnn_tf import faces, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
-from mtcnn_tf.records import input_pipeline, manifests, picture_records
+from mtcnn_tf.records import image_records, input_pipeline, manifests
 from tests import warm_python
 
 FACE = np.float32([drawn_faces.FACE])
-PHOTO = drawn_faces.draw_picture(0)  # 160 × 120
+PHOTO = drawn_faces.draw_image(0)  # 160 × 120
 
 
 def config_of(*dataset_specs, **changes):
     return building.Config(
-        **{"stage": "rpn", "datasets": dataset_specs, "num_shards": 4, "validation_share": 0.2} | changes
+        **{"stage": "rpn", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
     )
 
 
-def write(path, file_format="JPEG", picture=PHOTO, mode="RGB", **options):
+def write(path, file_format="JPEG", image=PHOTO, mode="RGB", **options):
     buffer = io.BytesIO()
-    Image.fromarray(picture).convert(mode).save(buffer, file_format, **options)
+    Image.fromarray(image).convert(mode).save(buffer, file_format, **options)
     path.write_bytes(buffer.getvalue())
     return buffer.getvalue()
 
@@ -47,10 +47,10 @@ def oriented(orientation):
 def test_plain_files_are_kept_as_they_are(tmp_path, file_format, mode, options):
     encoded = write(tmp_path / "a.file", file_format, mode=mode, **options)
     annotation = faces.Annotation(str(tmp_path / "a.file"), FACE)
-    picture, problems = pictures.of_file(annotation, longest_side=160)
-    assert picture.encoded == encoded and not problems and picture.path == f"{tmp_path.name}/a.file"
-    assert (picture.width, picture.height) == (160, 120) and picture.proposals is None
-    np.testing.assert_array_equal(picture.boxes, FACE)
+    image, problems = whole_images.of_file(annotation, longest_side=160)
+    assert image.encoded == encoded and not problems and image.path == f"{tmp_path.name}/a.file"
+    assert (image.width, image.height) == (160, 120) and image.proposals is None
+    np.testing.assert_array_equal(image.boxes, FACE)
 
 
 @pytest.mark.parametrize(
@@ -64,52 +64,52 @@ def test_plain_files_are_kept_as_they_are(tmp_path, file_format, mode, options):
 )
 def test_what_does_not_decode_everywhere_becomes_an_upright_jpeg(tmp_path, file_format, mode, options):
     write(tmp_path / "a.file", file_format, mode=mode, **options)
-    picture, _ = pictures.of_file(faces.Annotation(str(tmp_path / "a.file"), FACE))
+    image, _ = whole_images.of_file(faces.Annotation(str(tmp_path / "a.file"), FACE))
     upright = image_files.read(tmp_path / "a.file")
-    assert upright.shape == ((160, 120, 3) if options else (120, 160, 3)) == (picture.height, picture.width, 3)
-    assert image_files.is_plain(picture.encoded)
-    with Image.open(io.BytesIO(picture.encoded)) as header:
+    assert upright.shape == ((160, 120, 3) if options else (120, 160, 3)) == (image.height, image.width, 3)
+    assert image_files.is_plain(image.encoded)
+    with Image.open(io.BytesIO(image.encoded)) as header:
         assert header.format == "JPEG"
     smooth = [
         pixels.reshape(-1, 10, pixels.shape[1] // 10, 10, 3).mean(axis=(1, 3))
-        for pixels in (upright, image_files.decode(picture.encoded))
+        for pixels in (upright, image_files.decode(image.encoded))
     ]
     np.testing.assert_allclose(*smooth, atol=3)
 
 
-def test_a_shrunk_picture_keeps_its_faces_in_place(tmp_path):
+def test_a_shrunk_image_keeps_its_faces_in_place(tmp_path):
     write(tmp_path / "a.png", "PNG")
     points = np.linspace(30, 90, 10).reshape(1, 5, 2)
     annotation = faces.Annotation(str(tmp_path / "a.png"), FACE, points, ignored=[[100, 0, 200, 60]])
-    picture, _ = pictures.of_file(annotation, longest_side=80)
-    assert (picture.width, picture.height) == (80, 60)
-    np.testing.assert_allclose(picture.boxes, FACE / 2)
-    np.testing.assert_allclose(picture.landmarks, points / 2, rtol=1e-6)
-    np.testing.assert_allclose(picture.ignored, [[50, 0, 80, 30]])
-    face = image_files.decode(picture.encoded)[12:48, 15:45].mean()
-    assert face > 1.5 * image_files.decode(picture.encoded)[:, 50:].mean()
+    image, _ = whole_images.of_file(annotation, longest_side=80)
+    assert (image.width, image.height) == (80, 60)
+    np.testing.assert_allclose(image.boxes, FACE / 2)
+    np.testing.assert_allclose(image.landmarks, points / 2, rtol=1e-6)
+    np.testing.assert_allclose(image.ignored, [[50, 0, 80, 30]])
+    face = image_files.decode(image.encoded)[12:48, 15:45].mean()
+    assert face > 1.5 * image_files.decode(image.encoded)[:, 50:].mean()
 
 
 def test_faces_of_any_size_and_background_are_kept_and_what_teaches_nothing_is_not(tmp_path):
     write(tmp_path / "a.jpg")
     path = str(tmp_path / "a.jpg")
     tiny = faces.Annotation(path, [[5, 5, 7, 8], [-5, 5, 10, 20], [155, 0, 180, 30]])
-    picture, problems = pictures.of_file(tiny)
-    assert len(picture.boxes) == 2 and len(picture.ignored) == 1 and len(problems) == 2
-    assert len(pictures.of_file(faces.Annotation(path))[0].boxes) == 0
-    assert pictures.of_file(faces.Annotation(path, is_complete=False)) == (None, [])
-    assert not pictures.of_file(faces.Annotation(path, FACE, is_complete=False))[0].is_complete
+    image, problems = whole_images.of_file(tiny)
+    assert len(image.boxes) == 2 and len(image.ignored) == 1 and len(problems) == 2
+    assert len(whole_images.of_file(faces.Annotation(path))[0].boxes) == 0
+    assert whole_images.of_file(faces.Annotation(path, is_complete=False)) == (None, [])
+    assert not whole_images.of_file(faces.Annotation(path, FACE, is_complete=False))[0].is_complete
     write(tmp_path / "dot.png", "PNG", np.zeros((1, 1, 3), np.uint8))
-    assert pictures.of_file(faces.Annotation(str(tmp_path / "dot.png")))[0].width == 1
+    assert whole_images.of_file(faces.Annotation(str(tmp_path / "dot.png")))[0].width == 1
 
 
-def test_pictures_that_cannot_be_read_are_a_problem(tmp_path):
+def test_images_that_cannot_be_read_are_a_problem(tmp_path):
     (tmp_path / "a.jpg").write_bytes(write(tmp_path / "b.jpg")[:300])
     for name, told in (("a.jpg", "unreadable"), ("nothing.jpg", "found no file"), ("b.jpg", "at most 9 pixels")):
-        picture, (problem,) = pictures.of_file(
+        image, (problem,) = whole_images.of_file(
             faces.Annotation(str(tmp_path / name), FACE), max_pixels=9 if told[0] == "a" else 10**6
         )
-        assert picture is None and problem.what == "unreadable picture" and told in problem.detail
+        assert image is None and problem.what == "unreadable image" and told in problem.detail
 
 
 def test_the_best_proposals_are_kept_best_first(tmp_path):
@@ -117,9 +117,9 @@ def test_the_best_proposals_are_kept_best_first(tmp_path):
     scores = np.random.default_rng(0).permutation(1000).astype(np.float32)
     proposed = np.arange(4000, dtype=np.float32).reshape(1000, 4)
     annotation = faces.Annotation(str(tmp_path / "a.jpg"), FACE)
-    picture, _ = pictures.of_file(annotation, propose=lambda image: (proposed, scores))
-    assert picture.proposal_scores.tolist() == list(range(999, 599, -1))
-    np.testing.assert_array_equal(picture.proposals, proposed[np.argsort(-scores)[:400]])
+    image, _ = whole_images.of_file(annotation, propose=lambda _: (proposed, scores))
+    assert image.proposal_scores.tolist() == list(range(999, 599, -1))
+    np.testing.assert_array_equal(image.proposals, proposed[np.argsort(-scores)[:400]])
 
 
 @pytest.fixture(scope="module")
@@ -136,24 +136,24 @@ def built(specs, tmp_path_factory):
 
 def test_the_manifest_tells_what_is_there(built, specs):
     out_dir, manifest = built
-    assert manifest == manifests.read(out_dir, stages.RPN, manifests.PICTURES) and manifest["records"] == "pictures"
+    assert manifest == manifests.read(out_dir, stages.RPN, manifests.IMAGES) and manifest["records"] == "images"
     manifests.check_shards(out_dir, stages.RPN)
-    assert manifest["pictures"] == {"train": 14, "validation": 4} and not manifest["problems"]
+    assert manifest["images"] == {"train": 14, "validation": 4} and not manifest["problems"]
     num_faces = 0
     for split in manifests.SPLITS:
-        found = list(picture_records.read(out_dir, stages.RPN, split))
-        assert manifest["examples"][split] == {"picture": len(found), "face": sum(len(of.boxes) for of in found)}
+        found = list(image_records.read(out_dir, stages.RPN, split))
+        assert manifest["examples"][split] == {"image": len(found), "face": sum(len(of.boxes) for of in found)}
         num_faces += manifest["examples"][split]["face"]
     assert num_faces == 17
     held_out = (out_dir / "rpn" / "held_out.txt").read_text().splitlines()
-    assert {"/".join(line.split("/")[-2:]) for line in held_out} == {picture.path for picture in found}
+    assert {"/".join(line.split("/")[-2:]) for line in held_out} == {image.path for image in found}
 
 
-def test_the_same_pictures_are_held_out_as_for_crops(built, specs, tmp_path):
+def test_the_same_images_are_held_out_as_for_crops(built, specs, tmp_path):
     recipe = recipes.Recipe(negatives=1, trials_per_face=2)
     building.build(config_of(*specs, stage="pnet", recipe=recipe), str(tmp_path), num_workers=1)
     assert (tmp_path / "pnet" / "held_out.txt").read_text() == (built[0] / "rpn" / "held_out.txt").read_text()
-    with pytest.raises(ValueError, match="got records of whole pictures"):
+    with pytest.raises(ValueError, match="got records of whole images"):
         input_pipeline.read_manifest(built[0], stages.RPN)
 
 
@@ -188,29 +188,29 @@ def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_p
 
 
 @pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
-def test_pictures_with_proposals(stage, wider_dir, tmp_path):
+def test_images_with_proposals(stage, wider_dir, tmp_path):
     for earlier in stages.proposers(stage):
         networks.build(earlier).save(tmp_path / earlier.network_file)
     changes = {"stage": stage.name, "networks": str(tmp_path), "crops": "on_the_fly", "longest_side": 100}
-    config = config_of(f"wider_face:{wider_dir}", calibration_pictures=3, **changes)
+    config = config_of(f"wider_face:{wider_dir}", calibration_images=3, **changes)
     manifest = building.build(config, str(tmp_path / "a"), num_workers=1)
     assert building.build(config, str(tmp_path / "b"), num_workers=2) == manifest
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert manifest["mining"]["miner"]["last_stage"] == stages.proposers(stage)[-1].name
     threshold = manifest["mining"]["miner"]["thresholds"][-1]
-    found = list(picture_records.read(tmp_path / "a", stage, "train"))
-    assert len(found) == manifest["examples"]["train"]["picture"] and any(len(picture.proposals) for picture in found)
-    for picture in found:
-        assert (picture.width, picture.height) == (100, 75) == image_files.decode(picture.encoded).shape[1::-1]
-        assert len(picture.proposals) == len(picture.proposal_scores) <= 400
-        assert (np.diff(picture.proposal_scores) <= 0).all() and (picture.proposal_scores >= threshold - 1e-6).all()
+    found = list(image_records.read(tmp_path / "a", stage, "train"))
+    assert len(found) == manifest["examples"]["train"]["image"] and any(len(image.proposals) for image in found)
+    for image in found:
+        assert (image.width, image.height) == (100, 75) == image_files.decode(image.encoded).shape[1::-1]
+        assert len(image.proposals) == len(image.proposal_scores) <= 400
+        assert (np.diff(image.proposal_scores) <= 0).all() and (image.proposal_scores >= threshold - 1e-6).all()
 
 
-def test_pictures_none_of_which_can_be_read_are_one_sentence(tmp_path):
+def test_images_none_of_which_can_be_read_are_one_sentence(tmp_path):
     directory = drawn_faces.write_wider_face(tmp_path / "wider", 3)
     for path in directory.rglob("*.png"):
-        path.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="no picture of .* gave a face example; 3 problems, the first: .*unreadable"):
+        path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match="no image of .* gave a face example; 3 problems, the first: .*unreadable"):
         building.build(config_of(f"wider_face:{directory}"), str(tmp_path / "out"), num_workers=1)
     assert not (tmp_path / "out" / "rpn" / "manifest.json").exists()
 
@@ -227,7 +227,7 @@ def test_no_usable_face_is_one_sentence(wider_dir, tmp_path):
         (["--networks=x"], "--stage=rpn takes no --networks"),
         (["--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet, got --stage=rpn"),
         (["--stage=pnet", "--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet"),
-        (["--stage=pnet", "--longest_side=99"], "--longest_side is for whole pictures"),
+        (["--stage=pnet", "--longest_side=99"], "--longest_side is for whole images"),
         (["--longest_side=9"], "flag --longest_side=9"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Lets a detector look at pictures, and keeps what it found, so that scoring can be repeated without it."""
+"""Lets a detector look at images, and keeps what it found, so that scoring can be repeated without it."""
 
 import os
 import zipfile
@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 
 from mtcnn_tf import faces, files
-from mtcnn_tf.evaluation import turning
+from mtcnn_tf.evaluation import rotation
 from mtcnn_tf.images import image_files
 
 Find = Callable[[np.ndarray], faces.Detections]
@@ -16,23 +16,23 @@ Find = Callable[[np.ndarray], faces.Detections]
 
 
 def detect(
-    find: Find, image_paths: Sequence[str], name: str = "", turns: Sequence[float] | None = None
+    find: Find, image_paths: Sequence[str], name: str = "", rotations: Sequence[float] | None = None
 ) -> list[faces.Detections]:
-    """What `find` finds in each picture, best score first.
+    """What `find` finds in each image, best score first.
 
     Args:
         find: The detector.
-        image_paths: The pictures.
+        image_paths: The images.
         name: What the progress bar calls it.
-        turns: How many degrees each is turned before; None for not at all. See `turning.turn`.
+        rotations: How many degrees each is rotated before; None for not at all. See `rotation.rotate`.
 
     Raises:
-        FileNotFoundError: A picture is missing.
-        ValueError: A picture can't be read, or the detector returns arrays that don't match.
+        FileNotFoundError: An image is missing.
+        ValueError: An image can't be read, or the detector returns arrays that don't match.
     """
-    turns = [0] * len(image_paths) if turns is None else turns
-    bar = tqdm.tqdm(list(zip(image_paths, turns, strict=True)), desc=name, unit="picture", disable=None)
-    return [_in_order(find(turning.turn(image_files.read(path), degrees)), path) for path, degrees in bar]
+    rotations = [0] * len(image_paths) if rotations is None else rotations
+    bar = tqdm.tqdm(list(zip(image_paths, rotations, strict=True)), desc=name, unit="image", disable=None)
+    return [_in_order(find(rotation.rotate(image_files.read(path), degrees)), path) for path, degrees in bar]
 
 
 def _in_order(found: faces.Detections, path: str) -> faces.Detections:
@@ -53,13 +53,13 @@ def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[fac
 
     Args:
         path: The file.
-        names: One for each picture, all different, that don't depend on where the data set lies.
+        names: One for each image, all different, that don't depend on where the data set lies.
         detections: What was found in each.
     """
-    with files.whole(path) as partial, open(partial, "wb") as file:
+    with files.atomic_write(path) as partial, open(partial, "wb") as file:
         np.savez_compressed(
             file,
-            pictures=np.array(names, np.str_),
+            images=np.array(names, np.str_),
             counts=np.array([len(found) for found in detections], np.int64),
             boxes=np.concatenate([faces.no_boxes(), *(found.boxes for found in detections)]),
             scores=np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)]),
@@ -68,25 +68,25 @@ def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[fac
 
 
 def load(path: str | os.PathLike, names: Sequence[str]) -> list[faces.Detections]:
-    """What `save` wrote of the pictures with these names, in their order.
+    """What `save` wrote of the images with these names, in their order.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file holds no run, or one that lacks a picture.
+        ValueError: The file holds no run, or one that lacks an image.
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(f"expected the detections of a run at {os.fspath(path)!r}, found no file")
     try:
         with np.load(path) as file:
-            held = {name: file[name] for name in ("pictures", "counts", "boxes", "scores", "landmarks")}
+            held = {name: file[name] for name in ("images", "counts", "boxes", "scores", "landmarks")}
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"expected the detections of a run in {os.fspath(path)!r}, got another file") from error
     ends = np.cumsum(held["counts"])
-    places = dict(zip(held["pictures"].tolist(), map(slice, ends - held["counts"], ends), strict=True))
+    places = dict(zip(held["images"].tolist(), map(slice, ends - held["counts"], ends), strict=True))
     missing = [name for name in names if name not in places]
     if missing:
         raise ValueError(
-            f"expected a run over all {len(names)} pictures in {os.fspath(path)!r}, it lacks {len(missing)}, "
+            f"expected a run over all {len(names)} images in {os.fspath(path)!r}, it lacks {len(missing)}, "
             f"such as {missing[0]!r}; detect again"
         )
     wanted = [places[name] for name in names]

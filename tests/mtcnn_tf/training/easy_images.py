@@ -1,14 +1,14 @@
-"""Picture records of an easy problem: faces are bright squares with two dark eyes on a dark ground."""
+"""Image records of an easy problem: faces are bright squares with two dark eyes on a dark ground."""
 
 import numpy as np
 
 from data_prep import shards
 from mtcnn_tf.images import image_files
-from mtcnn_tf.records import manifests, picture_records
+from mtcnn_tf.records import image_records, manifests
 
 
-def some_picture(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is_complete=True):
-    """A picture with a face of each of the sizes, side by side, as a record."""
+def some_image(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is_complete=True):
+    """An image with a face of each of the sizes, side by side, as a record."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 70, (height, width, 3), dtype=np.uint8)
     boxes, left = [], 2
@@ -24,11 +24,11 @@ def some_picture(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is
 
 def of_pixels(pixels, boxes, ignored=(), is_complete=True):
     boxes = np.float32(boxes).reshape(-1, 4)
-    return picture_records.Picture(
+    return image_records.ImageRecord(
         encoded=image_files.encode_jpeg(pixels),
         height=pixels.shape[0],
         width=pixels.shape[1],
-        path="easy/picture.jpg",
+        path="easy/image.jpg",
         boxes=boxes,
         landmarks=np.full((len(boxes), 5, 2), np.nan, np.float32),
         ignored=np.float32(ignored).reshape(-1, 4),
@@ -39,13 +39,13 @@ def of_pixels(pixels, boxes, ignored=(), is_complete=True):
 def write(records_dir, train, validation=(), stage="rpn"):
     """Records as a build leaves them; returns the folder."""
     entries = [
-        shards.write_pictures(records_dir / stage, split, 0, 1, map(picture_records.serialize, pictures))
-        for split, pictures in (("train", train), ("validation", validation))
+        shards.write_images(records_dir / stage, split, 0, 1, map(image_records.serialize, images))
+        for split, images in (("train", train), ("validation", validation))
     ]
     manifest = {
         "stage": stage,
-        "records": manifests.PICTURES,
-        "pictures": {"train": len(train), "validation": len(validation)},
+        "records": manifests.IMAGES,
+        "images": {"train": len(train), "validation": len(validation)},
         "shards": entries,
     }
     shards.write_json(records_dir / stage / manifests.MANIFEST, manifest)

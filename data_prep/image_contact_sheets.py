@@ -1,4 +1,4 @@
-"""Picture records under the eyes of a person: images with all that is known about them drawn in."""
+"""Image records under the eyes of a person: images with all that is known about them drawn in."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from mtcnn_tf import stages
 from mtcnn_tf.images import drawing, image_files
-from mtcnn_tf.records import picture_records
+from mtcnn_tf.records import image_records
 
 TILE_SIDE = 320
 """Side of an image with its margin on a sheet, in pixels."""
@@ -23,24 +23,24 @@ POOL = 20
 
 
 def choose(
-    records_dir: str, stage: stages.Stage, split: str, num_pictures: int, seed: int = 0
-) -> list[picture_records.Picture]:
-    """So many pictures of a split, or all where there are fewer, chosen by the seed among the first of its records.
+    records_dir: str, stage: stages.Stage, split: str, num_images: int, seed: int = 0
+) -> list[image_records.ImageRecord]:
+    """So many images of a split, or all where there are fewer, chosen by the seed among the first of its records.
 
     Raises:
-        FileNotFoundError, ValueError: See `picture_records.read`.
+        FileNotFoundError, ValueError: See `image_records.read`.
     """
-    pool = list(itertools.islice(picture_records.read(records_dir, stage, split), POOL * num_pictures))
-    rows = np.random.default_rng(seed).permutation(len(pool))[:num_pictures]
+    pool = list(itertools.islice(image_records.read(records_dir, stage, split), POOL * num_images))
+    rows = np.random.default_rng(seed).permutation(len(pool))[:num_images]
     return [pool[row] for row in np.sort(rows)]
 
 
-def sheet(pictures: list[picture_records.Picture]) -> np.ndarray:
-    """The pictures, at least one, with their boxes drawn in, in rows of 8: uint8 [H, W, 3]."""
-    return drawing.contact_sheet(np.stack([draw(picture) for picture in pictures]), COLUMNS)
+def sheet(images: list[image_records.ImageRecord]) -> np.ndarray:
+    """The images, at least one, with their boxes drawn in, in rows of 8: uint8 [H, W, 3]."""
+    return drawing.contact_sheet(np.stack([draw(image) for image in images]), COLUMNS)
 
 
-def draw(picture: picture_records.Picture) -> np.ndarray:
+def draw(record: image_records.ImageRecord) -> np.ndarray:
     """One image, shrunk and in the middle of a grey tile, with what is known: uint8 [320, 320, 3].
 
     Faces are green, ignored regions grey, the best proposals thin and orange.
@@ -48,18 +48,18 @@ def draw(picture: picture_records.Picture) -> np.ndarray:
     Raises:
         ValueError: The image can't be decoded.
     """
-    image = image_files.decode(picture.encoded, picture.path)
+    image = image_files.decode(record.encoded, record.path)
     shrunk = image_files.shrink(image, TILE_SIDE)
     height, width = shrunk.shape[:2]
     left, top = (TILE_SIDE - width) // 2, (TILE_SIDE - height) // 2
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
     tile[top : top + height, left : left + width] = shrunk
     scale = np.tile([width / image.shape[1], height / image.shape[0]], 2)
-    proposals = [] if picture.proposals is None else picture.proposals[:NUM_PROPOSALS]
+    proposals = [] if record.proposals is None else record.proposals[:NUM_PROPOSALS]
     groups = (
         (proposals, PROPOSAL_COLOUR, 1),
-        (picture.ignored, IGNORED_COLOUR, 2),
-        (picture.boxes, drawing.BOX_COLOUR, 2),
+        (record.ignored, IGNORED_COLOUR, 2),
+        (record.boxes, drawing.BOX_COLOUR, 2),
     )
     for boxes, colour, thickness in groups:
         for box in boxes:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from mtcnn_tf import faces
-from mtcnn_tf.evaluation import curves, reports, turning
+from mtcnn_tf.evaluation import curves, reports, rotation
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.images import image_files
 
@@ -15,19 +15,19 @@ MIN_SIZE = 20
 """Shorter side, in pixels, from which on faces count in every group but those of sizes."""
 SIZES = (12, 20, 32, 64, 128, np.inf)
 """Edges of the groups by size."""
-TURNS = (15, 30, 45, 90)
+ROTATIONS = (15, 30, 45, 90)
 """Degrees, clockwise."""
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """An annotated picture, perhaps turned.
+    """An annotated image, perhaps rotated.
 
     Attributes:
-        annotation: What is in it, in pixels of the turned picture.
+        annotation: What is in it, in pixels of the rotated image.
         groups: Name of a group → which faces belong to it, bool [N]. Every view of a run has the same groups. The last
             word of a name tells groups of one sort apart.
-        degrees: How far it is turned.
+        degrees: How far it is rotated.
     """
 
     annotation: faces.Annotation
@@ -36,16 +36,16 @@ class View:
 
     @property
     def image_path(self) -> str:
-        """Where the picture lies, upright."""
+        """Where the image lies, upright."""
         return self.annotation.image_path
 
 
 def upright(annotations: list[faces.Annotation], groups: dict[str, list[np.ndarray]]) -> list[View]:
-    """The pictures as they are.
+    """The images as they are.
 
     Args:
-        annotations: What is in the pictures.
-        groups: Name of a group → for each picture which faces belong to it, bool [N]; beside those of sizes and turns.
+        annotations: What is in the images.
+        groups: Name of a group → for each image which faces belong to it, bool [N]; beside those of sizes and turns.
     """
     return [
         View(annotation, _groups(annotation, {name: masks[at] for name, masks in groups.items()}))
@@ -53,10 +53,10 @@ def upright(annotations: list[faces.Annotation], groups: dict[str, list[np.ndarr
     ]
 
 
-def turned(views: list[View]) -> list[View]:
-    """The upright views turned, all of them for each of `TURNS`. Reads the pictures, for their sizes."""
+def rotated(views: list[View]) -> list[View]:
+    """The upright views rotated, all of them for each of `ROTATIONS`. Reads the images, for their sizes."""
     sizes = [image_files.read(view.image_path).shape[1::-1] for view in views]
-    return [_turned(view, *size, degrees) for degrees in TURNS for view, size in zip(views, sizes, strict=True)]
+    return [_rotated(view, *size, degrees) for degrees in ROTATIONS for view, size in zip(views, sizes, strict=True)]
 
 
 def _groups(annotation: faces.Annotation, more: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -66,24 +66,24 @@ def _groups(annotation: faces.Annotation, more: dict[str, np.ndarray]) -> dict[s
         side = f"{low}–{high}" if np.isfinite(high) else f"≥{low}"
         held[f"shorter side in px {side}"] = (sizes >= low) & (sizes < high)
     held |= {name: mask & (sizes >= MIN_SIZE) for name, mask in more.items()}
-    return held | {f"turned by {degrees}°": np.zeros(len(sizes), bool) for degrees in TURNS}
+    return held | {f"rotated by {degrees}°": np.zeros(len(sizes), bool) for degrees in ROTATIONS}
 
 
-def _turned(view: View, width: int, height: int, degrees: float) -> View:
-    """The upright view turned; all its faces that are large enough upright belong to one group, that of the turn."""
-    turned = faces.Annotation(
+def _rotated(view: View, width: int, height: int, degrees: float) -> View:
+    """The upright view rotated; all its faces that are large enough upright belong to one group, that of the turn."""
+    rotated = faces.Annotation(
         view.image_path,
-        turning.turn_boxes(view.annotation.boxes, width, height, degrees),
-        ignored=turning.turn_boxes(view.annotation.ignored, width, height, degrees),
+        rotation.rotate_boxes(view.annotation.boxes, width, height, degrees),
+        ignored=rotation.rotate_boxes(view.annotation.ignored, width, height, degrees),
     )
     groups = {name: np.zeros_like(mask) for name, mask in view.groups.items()}
-    groups[f"turned by {degrees}°"] = view.groups[f"faces ≥ {MIN_SIZE} px"]
-    return View(turned, groups, degrees)
+    groups[f"rotated by {degrees}°"] = view.groups[f"faces ≥ {MIN_SIZE} px"]
+    return View(rotated, groups, degrees)
 
 
 def report(views: list[View], detections: list[faces.Detections]) -> reports.Report:
-    """Number and recall of the faces in each group, and how many false alarms there are in an upright picture."""
-    found_masks, num_false_alarms, num_upright = [], 0, 0
+    """Number and recall of the faces in each group, and how many false positives there are in an upright image."""
+    found_masks, num_false_positives, num_upright = [], 0, 0
     for view, found in zip(views, detections, strict=True):
         annotation = view.annotation
         iou = boxes.iou(found.boxes, annotation.boxes)
@@ -93,9 +93,9 @@ def report(views: list[View], detections: list[faces.Detections]) -> reports.Rep
             both = np.concatenate([annotation.boxes, annotation.ignored])
             ignored_mask = np.arange(len(both)) >= len(annotation.boxes)
             outcomes = curves.match(boxes.iou(found.boxes, both), ignored_mask)
-            num_false_alarms += int(np.sum(outcomes == curves.FALSE_ALARM))
-    title = "false alarms in an upright picture, mean"
-    figures = {"num_fp_upright": reports.Figure(num_false_alarms / num_upright, title)}
+            num_false_positives += int(np.sum(outcomes == curves.FALSE_POSITIVE))
+    title = "false positives in an upright image, mean"
+    figures = {"num_fp_upright": reports.Figure(num_false_positives / num_upright, title)}
     for name in views[0].groups:
         masks = [view.groups[name] for view in views]
         found = np.concatenate([mask[group] for mask, group in zip(found_masks, masks, strict=True)])

@@ -1,4 +1,4 @@
-"""From one picture file and its annotation to a picture record: upright, shrunk where asked for, with proposals."""
+"""From one image file and its annotation to an image record: upright, shrunk where asked for, with proposals."""
 
 import dataclasses
 import os
@@ -9,10 +9,10 @@ import numpy as np
 from data_prep import examples, mining
 from mtcnn_tf import faces
 from mtcnn_tf.images import image_files
-from mtcnn_tf.records import picture_records
+from mtcnn_tf.records import image_records
 
 MAX_PROPOSALS = 400
-"""So many of a picture are kept, the best: more than a stage ever learns from at once."""
+"""So many of an image are kept, the best: more than a stage ever learns from at once."""
 
 
 def of_file(
@@ -21,18 +21,18 @@ def of_file(
     longest_side: int | None = None,
     propose: mining.Propose | None = None,
     scale_boxes: bool = False,
-) -> tuple[picture_records.Picture | None, list[faces.Problem]]:
-    """What is to be recorded of a picture, and its problems; None where it can't be read or teaches nothing.
+) -> tuple[image_records.ImageRecord | None, list[faces.Problem]]:
+    """What is to be recorded of an image, and its problems; None where it can't be read or teaches nothing.
 
-    The file's bytes are kept as they are, unless the picture must be shrunk or turned, or is of a format that not
-    everything decodes: then it becomes a JPEG. A picture without faces is background if it is known to have none.
+    The file's bytes are kept as they are, unless the image must be shrunk or turned, or is of a format that not
+    everything decodes: then it becomes a JPEG. An image without faces is background if it is known to have none.
 
     Args:
-        annotation: The picture's faces, as a data set has them.
-        max_pixels: A picture file of more pixels is not decoded.
-        longest_side: Larger pictures are shrunk so that their longer side has so many pixels.
+        annotation: The image's faces, as a data set has them.
+        max_pixels: An image file of more pixels is not decoded.
+        longest_side: Larger images are shrunk so that their longer side has so many pixels.
         propose: The cascade so far, whose proposals are kept.
-        scale_boxes: See `examples.fit_to_picture`.
+        scale_boxes: See `examples.fit_to_image`.
     """
     try:
         encoded = image_files.read_bytes(annotation.image_path)
@@ -41,15 +41,15 @@ def of_file(
         if shrunk is not image or not image_files.is_plain(encoded):
             encoded = image_files.encode_jpeg(shrunk)
     except (ValueError, OSError) as error:
-        return None, [faces.Problem(annotation.image_path, "unreadable picture", str(error))]
-    fitted, problems = examples.fit_to_picture(annotation, image.shape[1], image.shape[0], scale_boxes)
+        return None, [faces.Problem(annotation.image_path, "unreadable image", str(error))]
+    fitted, problems = examples.fit_to_image(annotation, image.shape[1], image.shape[0], scale_boxes)
     if fitted is None:
         return None, problems
     if not (len(fitted.boxes) or fitted.is_complete):
         return None, problems
     fitted = scaled(fitted, *(np.array(shrunk.shape[1::-1]) / image.shape[1::-1]))
     boxes, scores = (None, None) if propose is None else best(*propose(shrunk))
-    picture = picture_records.Picture(
+    record = image_records.ImageRecord(
         encoded=encoded,
         height=shrunk.shape[0],
         width=shrunk.shape[1],
@@ -61,11 +61,11 @@ def of_file(
         proposals=boxes,
         proposal_scores=scores,
     )
-    return picture, problems
+    return record, problems
 
 
 def scaled(annotation: faces.Annotation, x_scale: float, y_scale: float) -> faces.Annotation:
-    """The annotation of the picture after its width and height were multiplied by `x_scale` and `y_scale`."""
+    """The annotation of the image after its width and height were multiplied by `x_scale` and `y_scale`."""
     scale = np.float32([x_scale, y_scale])
     return dataclasses.replace(
         annotation,

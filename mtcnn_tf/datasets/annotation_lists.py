@@ -1,4 +1,4 @@
-"""What the list files of the data sets have in common: finding them, their lines, their numbers, their pictures."""
+"""What the list files of the data sets have in common: finding them, their lines, their numbers, their images."""
 
 import os
 import re
@@ -9,7 +9,7 @@ import numpy as np
 from mtcnn_tf import faces, files
 from mtcnn_tf.images import image_files
 
-PICTURE_SUFFIXES = (
+IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".jp2", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"),
     *(".webp", ".avif"),
     *((".heic", ".heif") if image_files.HeifImageFile else ()),
@@ -29,27 +29,27 @@ _UNREAD_SUFFIXES = (
     ".raf",
     ".rw2",
 )
-"""Of pictures, too, which nothing here reads, or not without an extra."""
+"""Of images, too, which nothing here reads, or not without an extra."""
 
 MOST_PIXELS = 1e6
-"""A coordinate beyond this is a damaged number and no place in a picture."""
+"""A coordinate beyond this is a damaged number and no place in an image."""
 
 OUTSIDE = "a path that leads out of the data set"
-NO_PICTURE = "a face in no known picture"
+NO_IMAGE = "a face in no known image"
 NO_CLASS = "a face of no known class"
 
 Line = tuple[int, str]
 """Number of a line in its file, counted from 1, and its text without blanks at the ends."""
 
 
-def is_picture(path: str) -> bool:
-    """Whether a path ends like a picture's."""
-    return path.lower().endswith(PICTURE_SUFFIXES)
+def is_image(path: str) -> bool:
+    """Whether a path ends like an image's."""
+    return path.lower().endswith(IMAGE_SUFFIXES)
 
 
-def is_unread_picture(path: str) -> bool:
-    """Whether a path ends like that of a picture that can't be read here."""
-    return path.lower().endswith(_UNREAD_SUFFIXES) and not is_picture(path)
+def is_unread_image(path: str) -> bool:
+    """Whether a path ends like that of an image that can't be read here."""
+    return path.lower().endswith(_UNREAD_SUFFIXES) and not is_image(path)
 
 
 def check_directory(directory: str) -> None:
@@ -126,7 +126,7 @@ def pixels(values: Iterable) -> np.ndarray | None:
 
 
 def stated_size(width: object, height: object) -> tuple[int, int] | None:
-    """The size that an annotation states of its picture; None where it states none, or 0, as some tools do."""
+    """The size that an annotation states of its image; None where it states none, or 0, as some tools do."""
     numbers = pixels([width, height])
     return None if numbers is None or np.any(numbers < 1) else (int(numbers[0]), int(numbers[1]))
 
@@ -142,7 +142,7 @@ def sound_box(corners: np.ndarray, where: str) -> tuple[np.ndarray | None, list[
 
     Corners in another order are put right: whoever drags a box from right to left may write them so. A side of −1 or 0
     is what damaged numbers and placeholders have. The face without a box that can be used may lie anywhere in its
-    picture, which is then not complete.
+    image, which is then not complete.
 
     Args:
         corners: x and y of two corners that lie across from each other.
@@ -160,12 +160,12 @@ def group(
 ) -> tuple[list[tuple[Line, list[Line]]], list[faces.Problem]]:
     """Each head line with the lines up to the next head, and a problem for every line before the first.
 
-    Lists that give a picture's path on one line and its faces on the lines below are read so. A record that is damaged
+    Lists that give an image's path on one line and its faces on the lines below are read so. A record that is damaged
     then harms no other: reading goes on at the next head.
 
     Args:
         lines: What `read_lines` returns.
-        is_head: Whether a line begins a picture.
+        is_head: Whether a line begins an image.
         path: The file, for the problems.
     """
     groups, problems = [], []
@@ -175,12 +175,12 @@ def group(
         elif groups:
             groups[-1][1].append((number, text))
         else:
-            problems.append(problem(path, number, "a line before the first picture", text))
+            problems.append(problem(path, number, "a line before the first image", text))
     return groups, problems
 
 
 def split_count(head: Line, rows: list[Line], path: str) -> tuple[int | None, list[Line], list[faces.Problem]]:
-    """The count before a picture's faces (None where it is missing), the faces' lines, and what is wrong with it."""
+    """The count before an image's faces (None where it is missing), the faces' lines, and what is wrong with it."""
     if rows and re.fullmatch("[0-9]{1,9}", rows[0][1]):
         return int(rows[0][1]), rows[1:], []
     return None, rows, [problem(path, head[0], "no count of faces after the path", head[1])]
@@ -206,8 +206,8 @@ def split_row(text: str, num_numbers: int) -> tuple[str, np.ndarray | None]:
     return words[0], pixels(words[1:])
 
 
-def picture_path(directory: str, name: str) -> str | None:
-    """Where the picture lies that a list calls `name`; None for a path that leads out of `directory`.
+def image_path(directory: str, name: str) -> str | None:
+    """Where the image lies that a list calls `name`; None for a path that leads out of `directory`.
 
     Lists come from others. A symbolic link is not looked at, for only who owns the folder makes one.
     """

@@ -1,12 +1,12 @@
-"""Whole pictures with their boxes as bytes: writer and reader side by side, neither of which needs TensorFlow.
+"""Whole images with their boxes as bytes: writer and reader side by side, neither of which needs TensorFlow.
 
 A record is a `tf.train.Example` that any TensorFlow program can read:
 
-* `image`: the bytes of an encoded picture that stands upright;
-* `height`, `width`: int64, of the picture in pixels;
+* `image`: the bytes of an encoded image that stands upright;
+* `height`, `width`: int64, of the image in pixels;
 * `path`: the last two parts of the file's path, for messages;
 * `boxes` (4·N floats), `landmarks` (10·N, NaN where unknown), `ignored` (4·M), `is_complete` (int64): see
-  `faces.Annotation`; all lie within the picture but for landmarks;
+  `faces.Annotation`; all lie within the image but for landmarks;
 * where a cascade was asked, `proposals` (4·P floats) and `proposal_scores` (P): what it proposes, best first.
 
 Files are TFRecords: before each record its length, as eight bytes and a checksum of four, behind it a checksum of four.
@@ -26,18 +26,18 @@ from mtcnn_tf.records import manifests
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture, what is known about it, and perhaps what a cascade proposes.
+class ImageRecord:
+    """An image, what is known about it, and perhaps what a cascade proposes.
 
     Attributes:
-        encoded: The bytes of a picture file that stands upright, see `image_files.decode`.
-        height: Of the picture in pixels.
+        encoded: The bytes of an image file that stands upright, see `image_files.decode`.
+        height: Of the image in pixels.
         width: Likewise.
         path: The last two parts of the file's path, for messages.
-        boxes: Faces, float32 [N, 4], within the picture; small ones as well.
+        boxes: Faces, float32 [N, 4], within the image; small ones as well.
         landmarks: Their points, float32 [N, 5, 2]; NaN where unknown.
         ignored: Regions that are neither face nor background, float32 [M, 4].
-        is_complete: Whether every face of the picture is in `boxes` or `ignored`.
+        is_complete: Whether every face of the image is in `boxes` or `ignored`.
         proposals: Boxes that a cascade proposes, float32 [P, 4], best first; None where none was asked.
         proposal_scores: Their scores, float32 [P] in 0–1; None where no cascade was asked.
         index: Running number in the split, as it was read.
@@ -56,24 +56,24 @@ class Picture:
     index: int = 0
 
 
-def serialize(picture: Picture) -> bytes:
-    """The record of a picture, without a frame; its `index` is not kept. Equal pictures give equal bytes."""
+def serialize(image: ImageRecord) -> bytes:
+    """The record of an image, without a frame; its `index` is not kept. Equal images give equal bytes."""
     example = _example_class()()
     feature = example.features.feature
-    feature["image"].bytes_list.value.append(picture.encoded)
-    feature["path"].bytes_list.value.append(os.fsencode(picture.path))
+    feature["image"].bytes_list.value.append(image.encoded)
+    feature["path"].bytes_list.value.append(os.fsencode(image.path))
     for name in ("height", "width", "is_complete"):
-        feature[name].int64_list.value.append(int(getattr(picture, name)))
+        feature[name].int64_list.value.append(int(getattr(image, name)))
     for name in ("boxes", "landmarks", "ignored", "proposals", "proposal_scores"):
-        values = getattr(picture, name)
+        values = getattr(image, name)
         if values is not None:
             feature[name].float_list.SetInParent()  # tells no proposals from no cascade
             feature[name].float_list.value.extend(np.asarray(values, np.float32).ravel().tolist())
     return example.SerializeToString(deterministic=True)
 
 
-def parse(record: bytes, index: int = 0) -> Picture:
-    """The picture that `serialize` gave `record` of.
+def parse(record: bytes, index: int = 0) -> ImageRecord:
+    """The image that `serialize` gave `record` of.
 
     Raises:
         ValueError: It is something else.
@@ -85,7 +85,7 @@ def parse(record: bytes, index: int = 0) -> Picture:
             return np.array(feature[name].float_list.value, np.float32).reshape(shape)
 
         has_proposals = "proposals" in feature
-        return Picture(
+        return ImageRecord(
             encoded=feature["image"].bytes_list.value[0],
             height=feature["height"].int64_list.value[0],
             width=feature["width"].int64_list.value[0],
@@ -100,14 +100,14 @@ def parse(record: bytes, index: int = 0) -> Picture:
         )
     except (message.DecodeError, IndexError, ValueError) as error:
         raise ValueError(
-            f"expected the record of a picture, got something else ({error}); build the records again"
+            f"expected the record of an image, got something else ({error}); build the records again"
         ) from (error)
 
 
-def read(records_dir: str, stage: stages.Stage, split: str) -> Iterator[Picture]:
-    """The pictures of a split, one after the other, in the order of the shards; an empty split has none.
+def read(records_dir: str, stage: stages.Stage, split: str) -> Iterator[ImageRecord]:
+    """The images of a split, one after the other, in the order of the shards; an empty split has none.
 
-    What can be told from the manifest is checked at once, shards are read as the pictures are asked for.
+    What can be told from the manifest is checked at once, shards are read as the images are asked for.
 
     Args:
         records_dir: Where `data_prep.build` wrote; may be an address, see `files`.
@@ -119,7 +119,7 @@ def read(records_dir: str, stage: stages.Stage, split: str) -> Iterator[Picture]
     """
     if split not in manifests.SPLITS:
         raise ValueError(f"split must be one of {', '.join(manifests.SPLITS)}, got {split!r}")
-    manifest = manifests.read(records_dir, stage, manifests.PICTURES)
+    manifest = manifests.read(records_dir, stage, manifests.IMAGES)
     stage_dir = files.as_path(records_dir) / stage.name
     names = [entry["file"] for entry in manifest["shards"] if entry["file"].startswith(f"{split}/")]
     records = (record for name in names for record in read_records(stage_dir / name))
@@ -140,7 +140,7 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
             if num_left < 0:  # asked before so much room is made
                 raise ValueError(
                     f"expected whole records in {os.fspath(path)!r}, got one that is cut short or damaged; the command "
-                    "that built them, given again, mends them"
+                    "that built them, given again, repairs them"
                 )
             yield file.read(length)
             file.read(4)

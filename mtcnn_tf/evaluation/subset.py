@@ -1,4 +1,4 @@
-"""Which pictures of a data set are looked at."""
+"""Which images of a data set are looked at."""
 
 import collections
 import os
@@ -9,40 +9,40 @@ from mtcnn_tf import faces, files
 def choose(
     listed: list, problems: list[faces.Problem], directory: str, list_path: str | None = None
 ) -> tuple[list, list[str]]:
-    """The pictures that are here and, where there is a list, in it; and what a reader of figures must know about that.
+    """The images that are here and, where there is a list, in it; and what a reader of figures must know about that.
 
     Args:
         listed: What a reader of the data set gave: anything with an `image_path`.
         problems: What it stepped over.
         directory: Where the data set lies.
-        list_path: See `named`; None for all pictures.
+        list_path: See `named`; None for all images.
 
     Raises:
-        ValueError: The list names a picture that isn't here, or there is no picture at all.
+        ValueError: The list names an image that isn't here, or there is no image at all.
         FileNotFoundError: There is no such list.
     """
     present = [annotation for annotation in listed if files.is_file(annotation.image_path)]
     notes = []
     if len(present) < len(listed):
-        notes.append(f"Of the {len(listed):,} pictures in the lists, {len(present):,} are here and counted.")
+        notes.append(f"Of the {len(listed):,} images in the lists, {len(present):,} are here and counted.")
     if problems:
         notes.append(f"{len(problems):,} flaws of the lists were stepped over, the first: {problems[0]}")
     if list_path is not None:
         present = named(present, list_path)
-        notes.append(f"Only the {len(present):,} pictures in {list_path} are counted.")
+        notes.append(f"Only the {len(present):,} images in {list_path} are counted.")
     if not present:
-        raise ValueError(f"expected pictures in {directory}, found none; check the directory, the split and the list")
+        raise ValueError(f"expected images in {directory}, found none; check the directory, the split and the list")
     return present, notes
 
 
 def named(annotations: list, list_path: str) -> list:
     """Those that the lines of a file name, in its order.
 
-    A line is the path of a picture or the last parts of one, such as `EVENT/NAME.jpg`, as `files.one_line` has it. A
-    path that leads to a picture of another data set is passed over, so that one list may serve for several sets.
+    A line is the path of an image or the last parts of one, such as `EVENT/NAME.jpg`, as `files.one_line` has it. A
+    path that leads to an image of another data set is passed over, so that one list may serve for several sets.
 
     Raises:
-        ValueError: A line names no picture, or more than one.
+        ValueError: A line names no image, or more than one.
         FileNotFoundError: There is no such file.
     """
     with files.open(list_path, encoding="utf-8", errors="surrogateescape") as file:
@@ -60,6 +60,6 @@ def named(annotations: list, list_path: str) -> list:
     ]
     if unclear:
         raise ValueError(
-            f"expected each line of {list_path} to name one picture, {len(unclear)} don't, such as {unclear[0]!r}"
+            f"expected each line of {list_path} to name one image, {len(unclear)} don't, such as {unclear[0]!r}"
         )
     return [those[0] for those in found if those]
