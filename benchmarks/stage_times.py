@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 
 STEPS = {
-    "pyramid": "halved copies and scales",
+    "pyramid": "mip levels and scales",
     "pnet": "P-Net",
     "nms": "choosing and suppressing",
     "crops": "cutting crops",

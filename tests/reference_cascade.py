@@ -56,7 +56,7 @@ def halved_copies(image):
 
 
 def copy_for(shrinkage):
-    """The last halved copy that still has at least as many pixels as are wanted."""
+    """The last mip level that still has at least as many pixels as are wanted."""
     return min(max(math.floor(math.log2(max(shrinkage, 1)) + 1e-6), 0), NUM_MIP_LEVELS - 1)
 
 

@@ -5,8 +5,8 @@ one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net 
 mirrored, and what it says of both is averaged: its errors are not symmetric. Landmarks are the mean of what both tell
 and of two looks at the square round the final box, where a face lies better.
 
-All pixels are sampled from the same halved copies that training crops are cut from (see `crops`), so that every network
-meets the resampling it has learnt from. Each function is traced once and serves images of any size.
+All pixels are sampled from the same mip levels that training crops are cut from (see `graph_crops`), so that every
+network meets the resampling it has learnt from. Each function is traced once and serves images of any size.
 """
 
 import functools

@@ -5,7 +5,7 @@ non-maximum suppression are those of the authors' released code). The RPN looks 
 scale has it, and tells of anchors of many sizes (Ren et al. 2015, "Faster R-CNN", section 3.1). Of an image in which a
 face may be larger than its anchors it sees a small copy, too.
 
-Both sample from the same halved copies that training crops are cut from, see `crops`.
+Both sample from the same mip levels that training crops are cut from, see `graph_crops`.
 """
 
 import math
@@ -214,7 +214,7 @@ def _resize(levels, scale):
     """The image at `scale`, float32 [h, w, 3], and how many pixels of the image one of its covers, [2] in x, y."""
     with tf.name_scope("pyramid"):
         mip_level = graph_crops.nearest_mip_level(1 / scale)
-        # A halved copy may cover up to 2^k − 1 pixels more than the image: ratios are of what it covers.
+        # A mip level may cover up to 2^k − 1 pixels more than the image: ratios are of what it covers.
         step = tf.bitwise.left_shift(1, mip_level)
         covered = tf.cast((tf.shape(levels(0))[:2] + step - 1) // step * step, tf.float32)
         size = tf.maximum(tf.round(covered * scale), stages.PNET.size)

@@ -1,7 +1,7 @@
 """Cuts crops that lie in an image in any way, on arrays: for training examples and aligned faces.
 
 The graph of the cascade has its own cutter for upright squares, `crops`. Both take samples at the same places of the
-nearest halved copy, so that networks are trained on what they will be shown; tests hold the two against each other.
+nearest mip level, so that networks are trained on what they will be shown; tests hold the two against each other.
 """
 
 import cv2
@@ -11,7 +11,7 @@ NUM_MIP_LEVELS = 6
 
 
 def mip_levels(image: np.ndarray) -> list[np.ndarray]:
-    """The image and its halved copies, each the rounded 2×2 mean of the one before: see `graph_crops.mip_levels`.
+    """The image and its mip levels, each the rounded 2×2 mean of the one before: see `graph_crops.mip_levels`.
 
     Args:
         image: uint8 [H, W, 3], at least one pixel.

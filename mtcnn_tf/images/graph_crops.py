@@ -1,7 +1,7 @@
 """Cuts upright square crops out of images, in the graph of the cascade; `array_crops` does the same for training.
 
 A large face shrunk to 12 pixels by plain bilinear sampling is full of aliasing, and not the image that the cascade's
-pyramid shows. Crops are therefore sampled from the nearest *halved* copy of the image, in which a crop is between one
+pyramid shows. Crops are therefore sampled from the nearest mip level of the image, in which a crop is between one
 and two times its final size; the cascade builds its pyramid from the same copies.
 """
 
@@ -11,7 +11,7 @@ from mtcnn_tf.images import array_crops
 
 
 def mip_levels(image: tf.Tensor, count: int = array_crops.NUM_MIP_LEVELS) -> list[tf.Tensor]:
-    """The image and its halved copies, each the 2×2 mean of the one before.
+    """The image and its mip levels, each the 2×2 mean of the one before.
 
     Args:
         image: uint8 [H, W, 3], at least one pixel.
@@ -59,7 +59,7 @@ def padded(levels: list[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def nearest_mip_level(shrinkage: tf.Tensor) -> tf.Tensor:
-    """Index, int32, of the halved copy to sample from where a pixel of the result covers `shrinkage` pixels."""
+    """Index, int32, of the mip level to sample from where a pixel of the result covers `shrinkage` pixels."""
     level = tf.math.floor(tf.math.log(tf.maximum(shrinkage, 1.0)) / tf.math.log(2.0) + 1e-6)
     return tf.minimum(tf.cast(level, tf.int32), array_crops.NUM_MIP_LEVELS - 1)
 
@@ -67,7 +67,7 @@ def nearest_mip_level(shrinkage: tf.Tensor) -> tf.Tensor:
 def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places of their boxes, int32 [N].
 
-    Crops from one halved copy stand together, because boxes are moved more cheaply than pixels.
+    Crops from one mip level stand together, because boxes are moved more cheaply than pixels.
 
     Args:
         levels: What `padded` returns.
