@@ -11,8 +11,9 @@ det2.npy and det3.npy that the facenet project passes on.
 """
 
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags, logging
+from absl import flags, logging
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import programs, stages
@@ -20,29 +21,38 @@ from mtcnn_tf.detection import cascade, exporting, stored_thresholds
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import original_weights
 
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
 _NETWORKS = flags.DEFINE_string(
     "networks",
     None,
     "Folder with the networks: rpn.keras or pnet.keras, rnet.keras (behind rpn.keras it may be missing), onet.keras.",
+    flag_values=FLAGS,
 )
-_FROM_NPY = flags.DEFINE_string("from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.")
-_OUT_DIR = flags.DEFINE_string("out_dir", "exported", "Folder for the SavedModels.")
+_FROM_NPY = flags.DEFINE_string(
+    "from_npy", None, "Folder with the authors' det1.npy, det2.npy and det3.npy.", flag_values=FLAGS
+)
+_OUT_DIR = flags.DEFINE_string("out_dir", "exported", "Folder for the SavedModels.", flag_values=FLAGS)
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
     "Scores to exceed after each network; stored with the cascade as its defaults. [those that mtcnn-calibrate kept in "
     f"--networks; {', '.join(f'{stage.name} {stage.threshold}' for stage in stages.ALL)} where it did not]",
+    flag_values=FLAGS,
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", image_files.MAX_PIXELS, "The served cascade decodes no image file of more pixels.", lower_bound=1
+    "max_pixels",
+    image_files.MAX_PIXELS,
+    "The served cascade decodes no image file of more pixels.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
-flags.mark_flags_as_mutual_exclusive(["networks", "from_npy"], required=True)
+flags.mark_flags_as_mutual_exclusive(["networks", "from_npy"], required=True, flag_values=FLAGS)
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Exports the networks and the cascade."""
-    if argv[1:]:
-        raise app.UsageError(f"expected nothing but flags, got {' '.join(argv[1:])}")
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
         programs.check_local(_OUT_DIR)
@@ -58,5 +68,10 @@ def main(argv: list[str]) -> None:
         sys.exit(f"export.py: {error}")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
+
+
 if __name__ == "__main__":
-    programs.run(main)
+    main()

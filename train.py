@@ -12,6 +12,7 @@ import functools
 import math
 import os
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags, logging
 
@@ -24,19 +25,30 @@ from mtcnn_tf.records import image_batches, manifests, windows
 _DEFAULTS = training.Config()
 _RULES = anchor_labels.Rules()
 
-_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train.", required=True)
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
+_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "What to train.", required=True, flag_values=FLAGS)
 _RECORDS_DIR = flags.DEFINE_string(
-    "records_dir", None, "What data_prep.build wrote; may be an address such as gs://….", required=True
+    "records_dir",
+    None,
+    "What data_prep.build wrote; may be an address such as gs://….",
+    required=True,
+    flag_values=FLAGS,
 )
 _NETWORKS = flags.DEFINE_string(
     "networks",
     None,
     "A folder, no address, to write to; the stages share it, so that mining and export find their networks.",
     required=True,
+    flag_values=FLAGS,
 )
-_RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in --networks so far.")
-_INIT_FROM = flags.DEFINE_list(
-    "init_from", [], "A .keras file of the same stage to start from; of several, from the mean of their weights."
+_RESTART = flags.DEFINE_bool("restart", False, "Forget what this stage did in --networks so far.", flag_values=FLAGS)
+flags.DEFINE_list(
+    "init_from",
+    [],
+    "A .keras file of the same stage to start from; of several, from the mean of their weights.",
+    flag_values=FLAGS,
 )
 
 _LANDMARKS = flags.DEFINE_enum(
@@ -44,6 +56,7 @@ _LANDMARKS = flags.DEFINE_enum(
     None,
     ["five", "none"],
     "Which points the network finds beside the box. [five where the records hold landmark crops, otherwise none]",
+    flag_values=FLAGS,
 )
 _TRAIN_ONLY = flags.DEFINE_enum(
     "train_only",
@@ -51,29 +64,48 @@ _TRAIN_ONLY = flags.DEFINE_enum(
     training.TRAIN_ONLY,
     "landmarks: O-Net's landmark branch is all that is trained, whatever the mix; what --init_from says of faces and "
     "boxes stays.",
+    flag_values=FLAGS,
 )
 _MIX = flags.DEFINE_string(
-    "mix", "3:1:1:2", "Shares of negative : positive : part : landmark in a batch; a kind without examples has none."
+    "mix",
+    "3:1:1:2",
+    "Shares of negative : positive : part : landmark in a batch; a kind without examples has none.",
+    flag_values=FLAGS,
 )
-_AUGMENT = flags.DEFINE_bool("augment", True, "Mirror, colours, a little blur and noise.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", _DEFAULTS.batch_size, "Examples in a batch, over all devices.")
-_EPOCHS = flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Number of epochs.")
+_AUGMENT = flags.DEFINE_bool("augment", True, "Mirror, colours, a little blur and noise.", flag_values=FLAGS)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", _DEFAULTS.batch_size, "Examples in a batch, over all devices.", flag_values=FLAGS
+)
+flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Number of epochs.", flag_values=FLAGS)
 _STEPS_PER_EPOCH = flags.DEFINE_integer(
-    "steps_per_epoch", None, "Batches in an epoch; by default as many as hold the number of examples in the records."
+    "steps_per_epoch",
+    None,
+    "Batches in an epoch; by default as many as hold the number of examples in the records.",
+    flag_values=FLAGS,
 )
 
-_OPTIMIZER = flags.DEFINE_string("optimizer", _DEFAULTS.optimizer, "Any of Keras's optimizers.")
-_OPTIMIZER_OPTIONS = flags.DEFINE_multi_string("optimizer_option", [], "More for it: NAME=VALUE, such as momentum=0.9.")
-_LEARNING_RATE = flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Highest learning rate.")
-_WARMUP = flags.DEFINE_float("warmup", _DEFAULTS.warmup, "Fraction of all steps in which the learning rate rises.")
-_WEIGHT_DECAY = flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Decoupled weight decay of kernels.")
-_CLIP_NORM = flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Longest gradient; 0 clips nothing.")
+flags.DEFINE_string("optimizer", _DEFAULTS.optimizer, "Any of Keras's optimizers.", flag_values=FLAGS)
+_OPTIMIZER_OPTIONS = flags.DEFINE_multi_string(
+    "optimizer_option", [], "More for it: NAME=VALUE, such as momentum=0.9.", flag_values=FLAGS
+)
+flags.DEFINE_float("learning_rate", _DEFAULTS.learning_rate, "Highest learning rate.", flag_values=FLAGS)
+flags.DEFINE_float(
+    "warmup", _DEFAULTS.warmup, "Fraction of all steps in which the learning rate rises.", flag_values=FLAGS
+)
+flags.DEFINE_float("weight_decay", _DEFAULTS.weight_decay, "Decoupled weight decay of kernels.", flag_values=FLAGS)
+flags.DEFINE_float("clip_norm", _DEFAULTS.clip_norm, "Longest gradient; 0 clips nothing.", flag_values=FLAGS)
 
-_FACE_WEIGHT = flags.DEFINE_float("face_weight", None, "Weight of the face loss; by default the stage's.")
-_BOX_WEIGHT = flags.DEFINE_float("box_weight", None, "Weight of the box loss; by default the stage's.")
-_LANDMARK_WEIGHT = flags.DEFINE_float("landmark_weight", None, "Weight of the landmark loss; by default the stage's.")
-_HARD_FRACTION = flags.DEFINE_float(
-    "hard_fraction", _DEFAULTS.hard_fraction, "Fraction of the face rows that the loss sees."
+_FACE_WEIGHT = flags.DEFINE_float(
+    "face_weight", None, "Weight of the face loss; by default the stage's.", flag_values=FLAGS
+)
+_BOX_WEIGHT = flags.DEFINE_float(
+    "box_weight", None, "Weight of the box loss; by default the stage's.", flag_values=FLAGS
+)
+_LANDMARK_WEIGHT = flags.DEFINE_float(
+    "landmark_weight", None, "Weight of the landmark loss; by default the stage's.", flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "hard_fraction", _DEFAULTS.hard_fraction, "Fraction of the face rows that the loss sees.", flag_values=FLAGS
 )
 
 _EMA = flags.DEFINE_float(
@@ -81,33 +113,43 @@ _EMA = flags.DEFINE_float(
     None,
     "What is measured and kept are moving averages of the weights, of which a step changes 1 - ema; 0 keeps the last "
     "weights. [0.998 for rpn, otherwise 0]",
+    flag_values=FLAGS,
 )
 
-_WINDOW = flags.DEFINE_integer("window", _DEFAULTS.window, "rpn: side of the windows it learns from, in pixels.")
-_ANCHORS = flags.DEFINE_string("anchors", None, "rpn: a file of data_prep.anchors; by default nine sizes of 12-210.")
-_RPN_FACE_LOSS = flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.")
-_RPN_BOX_LOSS = flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.")
+_WINDOW = flags.DEFINE_integer(
+    "window", _DEFAULTS.window, "rpn: side of the windows it learns from, in pixels.", flag_values=FLAGS
+)
+_ANCHORS = flags.DEFINE_string(
+    "anchors", None, "rpn: a file of data_prep.anchors; by default nine sizes of 12-210.", flag_values=FLAGS
+)
+flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.", flag_values=FLAGS)
+flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.", flag_values=FLAGS)
 _POSITIVE_IOU = flags.DEFINE_float(
-    "positive_iou", _RULES.positive_iou, "rpn: from this IoU with a face on an anchor is positive."
+    "positive_iou", _RULES.positive_iou, "rpn: from this IoU with a face on an anchor is positive.", flag_values=FLAGS
 )
 _NEGATIVE_IOU = flags.DEFINE_float(
-    "negative_iou", _RULES.negative_iou, "rpn: below this IoU with every face an anchor is negative."
+    "negative_iou", _RULES.negative_iou, "rpn: below this IoU with every face an anchor is negative.", flag_values=FLAGS
 )
 _OVERLAP = flags.DEFINE_enum(
-    "overlap", _RULES.overlap, ["square", "box"], "rpn: what of a face an anchor is compared with."
+    "overlap", _RULES.overlap, ["square", "box"], "rpn: what of a face an anchor is compared with.", flag_values=FLAGS
 )
 
-_SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
-_PRECISION = flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.")
-_STRATEGY = flags.DEFINE_enum("strategy", _DEFAULTS.strategy, training.STRATEGIES, "Which devices to train on.")
-_SEED = flags.DEFINE_integer("seed", _DEFAULTS.seed, "Decides first weights and the order of the examples.")
-_CHECKPOINT_MINUTES = flags.DEFINE_float(
-    "checkpoint_minutes", _DEFAULTS.checkpoint_minutes, "How often to save within an epoch."
+_SLOPES = flags.DEFINE_enum(
+    "slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.", flag_values=FLAGS
 )
-_PROFILE_STEPS = flags.DEFINE_integer(
+flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.", flag_values=FLAGS)
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", _DEFAULTS.strategy, training.STRATEGIES, "Which devices to train on.", flag_values=FLAGS
+)
+flags.DEFINE_integer("seed", _DEFAULTS.seed, "Decides first weights and the order of the examples.", flag_values=FLAGS)
+flags.DEFINE_float(
+    "checkpoint_minutes", _DEFAULTS.checkpoint_minutes, "How often to save within an epoch.", flag_values=FLAGS
+)
+flags.DEFINE_integer(
     "profile_steps",
     _DEFAULTS.profile_steps,
     "Trace so many steps for TensorBoard's profiler; to see them, pip install tensorboard-plugin-profile.",
+    flag_values=FLAGS,
 )
 
 
@@ -152,10 +194,11 @@ def _has_landmarks(num_crops: int) -> bool:
 
     A network that is never told where they are would make them up.
     """
-    if _LANDMARKS.value in ("five", "alone") and not num_crops:
+    if (_LANDMARKS.value == "five" or _TRAIN_ONLY.value) and not num_crops:
+        wanted = f"--train_only={_TRAIN_ONLY.value}" if _TRAIN_ONLY.value else "--landmarks=five"
         raise ValueError(
-            f"--landmarks={_LANDMARKS.value} needs landmark crops in the records, found none; build them from a data "
-            "set with points, too, or give --landmarks=none"
+            f"{wanted} needs landmark crops in the records, found none; build them from a data set with points, too, "
+            "or give --landmarks=none"
         )
     if _LANDMARKS.value is None and not num_crops:
         print("The records hold no landmark crops: the network will find boxes alone.")
@@ -167,33 +210,17 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
     steps_per_epoch = _STEPS_PER_EPOCH.value
     if steps_per_epoch is None:
         steps_per_epoch = math.ceil(num_examples / max(_BATCH_SIZE.value, 1))
-    return training.Config(
-        epochs=_EPOCHS.value,
+    return programs.from_flags(
+        training.Config,
+        FLAGS,
         steps_per_epoch=steps_per_epoch,
-        batch_size=_BATCH_SIZE.value,
-        learning_rate=_LEARNING_RATE.value,
-        warmup=_WARMUP.value,
-        optimizer=_OPTIMIZER.value,
         optimizer_options=_optimizer_options(_OPTIMIZER_OPTIONS.value),
-        weight_decay=_WEIGHT_DECAY.value,
-        clip_norm=_CLIP_NORM.value,
         loss_weights=_loss_weights(stage),
-        hard_fraction=_HARD_FRACTION.value,
         margin=margin,
         ema=_EMA.value if _EMA.value is not None else (0.998 if stage is stages.RPN else 0.0),
-        window=_WINDOW.value,
         anchors=anchors.read(_ANCHORS.value).sizes if _ANCHORS.value else (),
-        face_loss=_RPN_FACE_LOSS.value,
-        box_loss=_RPN_BOX_LOSS.value,
-        precision=_PRECISION.value,
-        strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
         landmarks=landmarks,
-        init_from=tuple(_INIT_FROM.value),
-        train_only=_TRAIN_ONLY.value,
-        seed=_SEED.value,
-        checkpoint_minutes=_CHECKPOINT_MINUTES.value,
-        profile_steps=_PROFILE_STEPS.value,
     )
 
 
@@ -280,7 +307,7 @@ def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
     mix, landmarks = _mix(_MIX.value), _has_landmarks(num_landmark_crops)
     if not landmarks:
         mix["landmark"] = 0
-    if _LANDMARKS.value == "alone":
+    if _TRAIN_ONLY.value:
         mix = dict.fromkeys(mix, 0) | {"landmark": 1}
     return landmarks, mix
 
@@ -295,10 +322,8 @@ def _train(stage: stages.Stage):
     (_train_on_the_fly if on_the_fly else _train_on_crops)(stage, records_dir, manifest)
 
 
-def main(argv: list[str]):
+def _run() -> None:
     """Trains, and turns errors into one sentence and an exit status."""
-    if len(argv) > 1:
-        raise app.UsageError(f"there are only flags, got {' '.join(argv[1:])!r}")
     if files.is_remote(_NETWORKS.value):
         raise app.UsageError(
             f"--networks needs a folder, got the address {_NETWORKS.value!r}; records alone may lie at one"
@@ -320,5 +345,10 @@ def main(argv: list[str]):
         sys.exit(f"train.py: {str(error).splitlines()[0]}; the same command goes on from the last checkpoint")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
+
+
 if __name__ == "__main__":
-    programs.run(main)
+    main()

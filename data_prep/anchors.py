@@ -7,8 +7,9 @@ chance, is met by the anchors on their strides, by the default ones, and by the 
 """
 
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import anchor_plots
@@ -16,25 +17,38 @@ from mtcnn_tf import datasets, programs, stages
 from mtcnn_tf.detection import cascade, first_stages
 from mtcnn_tf.geometry import anchors
 
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
 _DATASET = flags.DEFINE_multi_string(
-    "dataset", None, "NAME:DIR, repeatable, as in data_prep.build; its training part.", required=True
+    "dataset", None, "NAME:DIR, repeatable, as in data_prep.build; its training part.", required=True, flag_values=FLAGS
 )
-_CLASS_NAME = flags.DEFINE_string("class_name", None, "voc and coco: the class to detect; by default all classes.")
-_NUM_ANCHORS = flags.DEFINE_integer("num_anchors", anchors.NUM_ANCHORS, "How many sizes.", lower_bound=1)
+_CLASS_NAME = flags.DEFINE_string(
+    "class_name", None, "voc and coco: the class to detect; by default all classes.", flag_values=FLAGS
+)
+_NUM_ANCHORS = flags.DEFINE_integer(
+    "num_anchors", anchors.NUM_ANCHORS, "How many sizes.", lower_bound=1, flag_values=FLAGS
+)
 _LONGEST_SIDE = flags.DEFINE_integer(
-    "longest_side", None, "Measure faces in images shrunk to so many pixels, as in data_prep.build.", lower_bound=32
+    "longest_side",
+    None,
+    "Measure faces in images shrunk to so many pixels, as in data_prep.build.",
+    lower_bound=32,
+    flag_values=FLAGS,
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
-    "min_face_size", stages.RPN.size, "Faces with a shorter longer side in pixels don't count.", lower_bound=1
+    "min_face_size",
+    stages.RPN.size,
+    "Faces with a shorter longer side in pixels don't count.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
-_OUT = flags.DEFINE_string("out", None, "The anchors go to this JSON file.", required=True)
-_PLOT = flags.DEFINE_string("plot", None, "Draw a PNG.")
+_OUT = flags.DEFINE_string("out", None, "The anchors go to this JSON file.", required=True, flag_values=FLAGS)
+_PLOT = flags.DEFINE_string("plot", None, "Draw a PNG.", flag_values=FLAGS)
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Chooses anchors, keeps them, and says how well they fit."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     try:
         _choose()
     except KeyboardInterrupt:
@@ -68,10 +82,10 @@ def _choose() -> None:
         print(f"plotted in {_PLOT.value}")
 
 
-def run() -> None:
-    """Runs the program."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -19,6 +19,7 @@ command builds those records again that were damaged since, which their SHA-256 
 import functools
 import os
 import sys
+from collections.abc import Sequence
 
 from absl import app, flags
 
@@ -28,97 +29,175 @@ from mtcnn_tf import datasets, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
 
-_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True)
+_RECIPE = recipes.Recipe()
+
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
+_STAGE = flags.DEFINE_enum(
+    "stage", None, list(stages.BY_NAME), "Whose training records to build.", required=True, flag_values=FLAGS
+)
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
     None,
     f"NAME:DIR, repeatable; the training part of a data set in one of the formats {', '.join(datasets.NAMES)}.",
     required=True,
+    flag_values=FLAGS,
 )
-_CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+flags.DEFINE_string(
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes.", flag_values=FLAGS
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True, flag_values=FLAGS)
 _NETWORKS = flags.DEFINE_string(
     "networks",
     None,
     "The folder of the networks trained so far, which propose boxes: with rpn.keras or pnet.keras. May be left out for "
     "pnet.",
+    flag_values=FLAGS,
 )
-_RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.")
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1)
+_RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.", flag_values=FLAGS)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1, flag_values=FLAGS)
 _RUNNER = flags.DEFINE_string(
-    "runner", None, "Run on Apache Beam, and on which engine of it, such as DirectRunner or FlinkRunner: docs/scale.md."
+    "runner",
+    None,
+    "Run on Apache Beam, and on which engine of it, such as DirectRunner or FlinkRunner: docs/scale.md.",
+    flag_values=FLAGS,
 )
-_RUNNER_OPTIONS = flags.DEFINE_multi_string("runner_option", [], "NAME=VALUE, repeatable: Beam's options.")
-_NUM_SHARDS = flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "The same seed gives the same records.", lower_bound=0)
-_VALIDATION_FRACTION = flags.DEFINE_float(
-    "validation_fraction", 0.05, "Fraction of the images held out.", lower_bound=0, upper_bound=0.9
+_RUNNER_OPTIONS = flags.DEFINE_multi_string(
+    "runner_option", [], "NAME=VALUE, repeatable: Beam's options.", flag_values=FLAGS
 )
-_MAX_IMAGES = flags.DEFINE_integer("max_images", None, "Take so many images of each data set.", lower_bound=1)
-_MAX_PIXELS = flags.DEFINE_integer(
-    "max_pixels", image_files.MAX_PIXELS, "An image file of more pixels is stepped over.", lower_bound=1
+flags.DEFINE_integer("num_shards", 16, "Files for each kind of example.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "The same seed gives the same records.", lower_bound=0, flag_values=FLAGS)
+flags.DEFINE_float(
+    "validation_fraction", 0.05, "Fraction of the images held out.", lower_bound=0, upper_bound=0.9, flag_values=FLAGS
+)
+flags.DEFINE_integer("max_images", None, "Take so many images of each data set.", lower_bound=1, flag_values=FLAGS)
+flags.DEFINE_integer(
+    "max_pixels",
+    image_files.MAX_PIXELS,
+    "An image file of more pixels is stepped over.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 
-_NEGATIVES = flags.DEFINE_integer("negatives", 50, "pnet: random negatives an image.", lower_bound=0)
-_NEGATIVES_NEAR_FACE = flags.DEFINE_integer(
-    "negatives_near_face", 5, "pnet: squares tried near each face.", lower_bound=0
+flags.DEFINE_integer(
+    "negatives", _RECIPE.negatives, "pnet: random negatives an image.", lower_bound=0, flag_values=FLAGS
 )
-_MAX_MINED_NEGATIVES = flags.DEFINE_integer(
-    "max_mined_negatives", 60, "Background proposals of the networks kept an image.", lower_bound=0
+flags.DEFINE_integer(
+    "negatives_near_face",
+    _RECIPE.negatives_near_face,
+    "pnet: squares tried near each face.",
+    lower_bound=0,
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "max_mined_negatives",
+    _RECIPE.max_mined_negatives,
+    "Background proposals of the networks kept an image.",
+    lower_bound=0,
+    flag_values=FLAGS,
 )
 _TRIALS_PER_FACE = flags.DEFINE_integer(
-    "trials_per_face", None, "Jittered squares a face; by default 20 for pnet, 5 for rnet and onet.", lower_bound=0
+    "trials_per_face",
+    None,
+    "Jittered squares a face; by default 20 for pnet, 5 for rnet and onet.",
+    lower_bound=0,
+    flag_values=FLAGS,
 )
-_LANDMARK_TRIALS_PER_FACE = flags.DEFINE_integer(
-    "landmark_trials_per_face", 20, "Jittered landmark crops a face.", lower_bound=0
+flags.DEFINE_integer(
+    "landmark_trials_per_face",
+    _RECIPE.landmark_trials_per_face,
+    "Jittered landmark crops a face.",
+    lower_bound=0,
+    flag_values=FLAGS,
 )
-_MIN_SCALE = flags.DEFINE_float(
-    "min_scale", 0.8, "Shortest jittered side over the face's shorter side.", lower_bound=0.1
+flags.DEFINE_float(
+    "min_scale",
+    _RECIPE.min_scale,
+    "Shortest jittered side over the face's shorter side.",
+    lower_bound=0.1,
+    flag_values=FLAGS,
 )
-_MAX_SCALE = flags.DEFINE_float(
-    "max_scale", 1.25, "Longest jittered side over the face's longer side.", lower_bound=0.1
+flags.DEFINE_float(
+    "max_scale",
+    _RECIPE.max_scale,
+    "Longest jittered side over the face's longer side.",
+    lower_bound=0.1,
+    flag_values=FLAGS,
 )
-_MAX_SHIFT = flags.DEFINE_float("max_shift", 0.2, "Farthest shift over the face's side.", lower_bound=0)
-_MAX_ROTATION = flags.DEFINE_float("max_rotation", 5, "Jittered squares: largest rotation in degrees.", lower_bound=0)
-_POSITIVE_IOU = flags.DEFINE_float("positive_iou", 0.65, "From this IoU on a square is a face.", 0, 1)
-_PART_IOU = flags.DEFINE_float("part_iou", 0.4, "From this IoU on a square is part of a face.", 0, 1)
-_NEGATIVE_IOU = flags.DEFINE_float("negative_iou", 0.3, "Below this IoU with every face a square is background.", 0, 1)
-_OVERLAP = flags.DEFINE_enum(
-    "overlap", "square", labels.OVERLAPS, "What of a face a square is compared with: the square round it, or its box."
+flags.DEFINE_float(
+    "max_shift", _RECIPE.max_shift, "Farthest shift over the face's side.", lower_bound=0, flag_values=FLAGS
 )
-_MIN_FACE_SIZE = flags.DEFINE_float(
+flags.DEFINE_float(
+    "max_rotation",
+    _RECIPE.max_rotation,
+    "Jittered squares: largest rotation in degrees.",
+    lower_bound=0,
+    flag_values=FLAGS,
+)
+flags.DEFINE_float(
+    "positive_iou", _RECIPE.rules.positive_iou, "From this IoU on a square is a face.", 0, 1, flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "part_iou", _RECIPE.rules.part_iou, "From this IoU on a square is part of a face.", 0, 1, flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "negative_iou",
+    _RECIPE.rules.negative_iou,
+    "Below this IoU with every face a square is background.",
+    0,
+    1,
+    flag_values=FLAGS,
+)
+flags.DEFINE_enum(
+    "overlap",
+    _RECIPE.rules.overlap,
+    labels.OVERLAPS,
+    "What of a face a square is compared with: the square round it, or its box.",
+    flag_values=FLAGS,
+)
+flags.DEFINE_float(
     "min_face_size",
-    20,
+    _RECIPE.rules.min_face_size,
     "Faces with a shorter side in pixels give no positives; whole images keep them.",
     lower_bound=1,
+    flag_values=FLAGS,
 )
 
 _MARGIN = flags.DEFINE_float(
-    "margin", 1, "rnet and onet: a crop shows so many times the square that it tells of.", lower_bound=1, upper_bound=4
+    "margin",
+    _RECIPE.margin,
+    "rnet and onet: a crop shows so many times the square that it tells of.",
+    lower_bound=1,
+    upper_bound=4,
+    flag_values=FLAGS,
 )
-_SCALE_BOXES = flags.DEFINE_bool(
+flags.DEFINE_bool(
     "scale_boxes",
     False,
     "Scale boxes whose annotation states another size than the image has but the same proportions, in place of "
     "leaving the image out.",
+    flag_values=FLAGS,
 )
 
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "Score thresholds, one of each network so far, instead of those found by recall."
+    "thresholds",
+    None,
+    "Score thresholds, one of each network so far, instead of those found by recall.",
+    flag_values=FLAGS,
 )
-_CALIBRATION_IMAGES = flags.DEFINE_integer(
-    "calibration_images", 200, "Images on which thresholds are found by recall.", lower_bound=1
+flags.DEFINE_integer(
+    "calibration_images", 200, "Images on which thresholds are found by recall.", lower_bound=1, flag_values=FLAGS
 )
 _CROPS = flags.DEFINE_enum(
     "crops",
     "in_records",
     ["in_records", "on_the_fly"],
     "rnet, onet: record crops, or whole images with proposals of which the training cuts crops anew in every step.",
+    flag_values=FLAGS,
 )
 _LONGEST_SIDE = flags.DEFINE_integer(
-    "longest_side", None, "Whole images: larger ones are shrunk to so many pixels.", lower_bound=32
+    "longest_side", None, "Whole images: larger ones are shrunk to so many pixels.", lower_bound=32, flag_values=FLAGS
 )
 
 
@@ -127,31 +206,15 @@ def recipe() -> recipes.Recipe:
     trials = _TRIALS_PER_FACE.value
     if trials is None:
         trials = 20 if stages.BY_NAME[_STAGE.value] in stages.FIRST else 5
-    return recipes.Recipe(
-        negatives=_NEGATIVES.value,
-        negatives_near_face=_NEGATIVES_NEAR_FACE.value,
-        trials_per_face=trials,
-        landmark_trials_per_face=_LANDMARK_TRIALS_PER_FACE.value,
-        min_scale=_MIN_SCALE.value,
-        max_scale=_MAX_SCALE.value,
-        max_shift=_MAX_SHIFT.value,
-        max_rotation=_MAX_ROTATION.value,
-        max_mined_negatives=_MAX_MINED_NEGATIVES.value,
-        scale_boxes=_SCALE_BOXES.value,
-        margin=_MARGIN.value,
-        rules=labels.Rules(
-            _POSITIVE_IOU.value, _PART_IOU.value, _NEGATIVE_IOU.value, _MIN_FACE_SIZE.value, _OVERLAP.value
-        ),
-    )
+    rules = programs.from_flags(labels.Rules, FLAGS)
+    return programs.from_flags(recipes.Recipe, FLAGS, trials_per_face=trials, rules=rules)
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Checks the flags, builds, and says what came of it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     _check_flags()
     try:
-        manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value, run=_run())
+        manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value, run=_runner())
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
         sys.exit(130)
@@ -176,22 +239,8 @@ def _check_flags() -> None:
 
 
 def _config() -> building.Config:
-    return building.Config(
-        stage=_STAGE.value,
-        datasets=tuple(_DATASET.value),
-        networks=_NETWORKS.value,
-        recipe=recipe(),
-        seed=_SEED.value,
-        num_shards=_NUM_SHARDS.value,
-        validation_fraction=_VALIDATION_FRACTION.value,
-        max_images=_MAX_IMAGES.value,
-        max_pixels=_MAX_PIXELS.value,
-        class_name=_CLASS_NAME.value,
-        thresholds=_thresholds(),
-        calibration_images=_CALIBRATION_IMAGES.value,
-        crops=_CROPS.value,
-        longest_side=_LONGEST_SIDE.value,
-    )
+    datasets = tuple(_DATASET.value)
+    return programs.from_flags(building.Config, FLAGS, datasets=datasets, recipe=recipe(), thresholds=_thresholds())
 
 
 def _thresholds() -> tuple[float, ...] | None:
@@ -203,7 +252,7 @@ def _thresholds() -> tuple[float, ...] | None:
         raise ValueError(f"--thresholds takes numbers, such as 0.3,0.2, got {','.join(_THRESHOLDS.value)!r}") from None
 
 
-def _run() -> jobs.Run | None:
+def _runner() -> jobs.Run | None:
     """What runs the jobs where that isn't this machine's processes."""
     if _RUNNER.value is None:
         return None
@@ -231,10 +280,10 @@ def _summarize(manifest: dict) -> None:
         print(f"stepped over: {what}; listed in {os.path.join(_OUT_DIR.value, _STAGE.value, building.PROBLEMS)}")
 
 
-def run() -> None:
-    """Runs the program."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
 
 
 if __name__ == "__main__":
-    run()
+    main()

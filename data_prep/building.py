@@ -66,8 +66,8 @@ class Config:
     @property
     def kind_of_records(self) -> str:
         """`manifests.CROPS` or `manifests.IMAGES`; the RPN learns from whole images only."""
-        is_intact = self.stage == stages.RPN.name or self.crops == "on_the_fly"
-        return manifests.IMAGES if is_intact else manifests.CROPS
+        holds_images = self.stage == stages.RPN.name or self.crops == "on_the_fly"
+        return manifests.IMAGES if holds_images else manifests.CROPS
 
     def __post_init__(self):
         if self.thresholds is None:

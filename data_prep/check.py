@@ -12,6 +12,7 @@ proposals (orange).
 import os
 import pathlib
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 from absl import app, flags
@@ -22,25 +23,35 @@ from mtcnn_tf import datasets, kinds, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
 
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
     None,
     f"NAME:DIR of a data set in one of the formats {', '.join(datasets.NAMES)}; repeat it to look at several as one "
     "and to find the images that they share.",
+    flag_values=FLAGS,
 )
-_SPLIT = flags.DEFINE_enum("split", "train", ["train", "val", "test"], "Which part; records have train and val.")
+_SPLIT = flags.DEFINE_enum(
+    "split", "train", ["train", "val", "test"], "Which part; records have train and val.", flag_values=FLAGS
+)
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes.", flag_values=FLAGS
 )
-_REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.")
-_NUM_THREADS = flags.DEFINE_integer("num_threads", os.cpu_count(), "Images read at once.", lower_bound=1)
+_REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.", flag_values=FLAGS)
+_NUM_THREADS = flags.DEFINE_integer(
+    "num_threads", os.cpu_count(), "Images read at once.", lower_bound=1, flag_values=FLAGS
+)
 
-_RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.")
-_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose records to look at.")
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Contact sheets go here.")
-_NUM_CROPS = flags.DEFINE_integer("num_crops", 48, "Crops, or whole images, on each contact sheet.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Chooses them.", lower_bound=0)
-flags.mark_flags_as_mutual_exclusive(["dataset", "records_dir"], required=True)
+_RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.", flag_values=FLAGS)
+_STAGE = flags.DEFINE_enum("stage", None, list(stages.BY_NAME), "Whose records to look at.", flag_values=FLAGS)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Contact sheets go here.", flag_values=FLAGS)
+_NUM_CROPS = flags.DEFINE_integer(
+    "num_crops", 48, "Crops, or whole images, on each contact sheet.", lower_bound=1, flag_values=FLAGS
+)
+_SEED = flags.DEFINE_integer("seed", 0, "Chooses them.", lower_bound=0, flag_values=FLAGS)
+flags.mark_flags_as_mutual_exclusive(["dataset", "records_dir"], required=True, flag_values=FLAGS)
 
 _RECORDS_SPLITS = {"train": "train", "val": "validation"}
 _QUANTILES = {"smallest": 0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "largest": 1}
@@ -52,10 +63,8 @@ _SQUARE_SIZE = 16
 """Smaller faces are often annotated to the pixel only."""
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Checks the flags and looks at what they name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     try:
         programs.check_local(_OUT_DIR)
         if _DATASET.value:
@@ -163,10 +172,10 @@ def _write_image_sheet(stage: stages.Stage) -> None:
     print(f"{len(chosen)} images: {path}")
 
 
-def run() -> None:
-    """Runs the program."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -7,23 +7,29 @@ What is in it: `sample_files`. What its images are made of: `sample_scenes`.
 
 import pathlib
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from data_prep import sample_files
 from mtcnn_tf import programs
 
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the sample set is written.", required=True)
-_NUM_SCENES = flags.DEFINE_integer("num_scenes", 240, "Scenes to learn from; a fifth as many are held out.", 0)
-_NUM_PORTRAITS = flags.DEFINE_integer("num_portraits", 300, "Five-point images; a fifth as many are held out.", 0)
-_SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", 0)
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the sample set is written.", required=True, flag_values=FLAGS)
+_NUM_SCENES = flags.DEFINE_integer(
+    "num_scenes", 240, "Scenes to learn from; a fifth as many are held out.", 0, flag_values=FLAGS
+)
+_NUM_PORTRAITS = flags.DEFINE_integer(
+    "num_portraits", 300, "Five-point images; a fifth as many are held out.", 0, flag_values=FLAGS
+)
+_SEED = flags.DEFINE_integer("seed", 0, "The same seed writes the same bytes.", 0, flag_values=FLAGS)
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Writes the sample set and says what is in it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags only, got {argv[1]!r}")
     counts = _NUM_SCENES.value, _NUM_PORTRAITS.value
     try:
         num_faces, num_held_out_faces = sample_files.write(pathlib.Path(_OUT_DIR.value), *counts, _SEED.value)
@@ -33,5 +39,10 @@ def main(argv: list[str]) -> None:
     print(f"a fifth as many scenes with {num_held_out_faces} faces, and portraits, are held out.")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
+
+
 if __name__ == "__main__":
-    programs.run(main)
+    main()

@@ -10,8 +10,7 @@ import os
 import pathlib
 import platform
 import sys
-
-from absl import app
+from collections.abc import Sequence
 
 import mtcnn_tf
 from mtcnn_tf import programs
@@ -19,10 +18,8 @@ from mtcnn_tf import programs
 WEIGHTS = pathlib.Path(__file__).with_name("weights") / "weights.json"
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Prints it."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected nothing more, got {argv[1]!r}; the programs are mtcnn-detect, mtcnn-evaluate …")
     import keras  # slow to load: not for --help
     import tensorflow as tf
 
@@ -52,5 +49,10 @@ def _device(device) -> str:
     return f"{device.device_type} {tf.config.experimental.get_device_details(device).get('device_name', '')}".strip()
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, None, arguments)
+
+
 if __name__ == "__main__":
-    programs.run(main)
+    main()

@@ -9,16 +9,20 @@ they are chosen: `mtcnn_tf.evaluation.calibration`.
 import functools
 import os
 import sys
+from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 from mtcnn_tf import datasets, programs
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.detection import cascade, detector, stored_thresholds
 from mtcnn_tf.evaluation import calibration, reports, saved_detections, subset
 
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
 _NETWORKS = flags.DEFINE_string(
-    "networks", None, "Folder with the networks: rpn.keras or pnet.keras, and so on.", required=True
+    "networks", None, "Folder with the networks: rpn.keras or pnet.keras, and so on.", required=True, flag_values=FLAGS
 )
 _DATASET = flags.DEFINE_multi_string(
     "dataset",
@@ -26,25 +30,37 @@ _DATASET = flags.DEFINE_multi_string(
     "NAME:DIR, repeatable, as in data_prep.build; its training part. Images of which not every face is annotated are "
     "left out.",
     required=True,
+    flag_values=FLAGS,
 )
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes."
+    "class_name", None, "voc, coco and yolo: the class to detect; by default all classes.", flag_values=FLAGS
 )
 _IMAGES = flags.DEFINE_string(
-    "images", None, "File with the images to look at, such as the held_out.txt of a build.", required=True
+    "images",
+    None,
+    "File with the images to look at, such as the held_out.txt of a build.",
+    required=True,
+    flag_values=FLAGS,
 )
 _KEEP_RECALL = flags.DEFINE_float(
-    "keep_recall", 0.97, "Fraction of the findable faces that must be found; a lower one is faster.", 0, 1
+    "keep_recall",
+    0.97,
+    "Fraction of the findable faces that must be found; a lower one is faster.",
+    0,
+    1,
+    flag_values=FLAGS,
 )
 _MIN_FACE_SIZE = flags.DEFINE_float(
-    "min_face_size", cascade.MIN_FACE_SIZE, "Smallest face, in pixels, that is looked for and counts.", lower_bound=1
+    "min_face_size",
+    cascade.MIN_FACE_SIZE,
+    "Smallest face, in pixels, that is looked for and counts.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Chooses thresholds, says what they cost and keeps them."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags alone, got {argv[1]!r}")
     try:
         _calibrate()
     except (OSError, ValueError) as error:
@@ -82,10 +98,10 @@ def _calibrate() -> None:
     print(f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {kept_in}")
 
 
-def run() -> None:
-    """Runs the program."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import sys
+from collections.abc import Sequence
 
 from absl import app
 
@@ -48,15 +49,15 @@ _SCORES = (
 )
 """File → what was looked at, and a row's name → its figures. Words in braces are figures that all detectors share."""
 
-_WEAK_SPOTS = (("breakdown.json", ""), ("masks/breakdown.json", "people with and without masks: "))
+_BREAKDOWNS = (("breakdown.json", ""), ("masks/breakdown.json", "people with and without masks: "))
 
 
-def main(argv: list[str]) -> None:
+def _run(arguments: list[str]) -> None:
     """Prints both tables."""
-    if len(argv) != 2:
+    if len(arguments) != 1:
         raise app.UsageError("expected one folder, that of the scores")
     try:
-        print("\n".join([*scores(argv[1]), "", *breakdown(argv[1])]))
+        print("\n".join([*scores(arguments[0]), "", *breakdown(arguments[0])]))
     except OSError as error:
         sys.exit(f"card: expected the scores of every protocol, which `make scores` writes: {error}")
 
@@ -78,7 +79,7 @@ def scores(directory: str) -> list[str]:
 def breakdown(directory: str) -> list[str]:
     """Lines of Markdown: a row for each sort of groups of faces, with their sizes and a column of recall a detector."""
     lines = []
-    for name, prefix in _WEAK_SPOTS:
+    for name, prefix in _BREAKDOWNS:
         held = _read(directory, name)
         results, titles = held["results"], {key: figure["title"] for key, figure in held["figures"].items()}
         lines = lines or _head("recall of", "faces", *results)
@@ -124,10 +125,10 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def run() -> None:
-    """Runs the program."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, None, arguments, takes="SCORES_DIR")
 
 
 if __name__ == "__main__":
-    run()
+    main()

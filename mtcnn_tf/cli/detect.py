@@ -21,7 +21,7 @@ Lists are written while it looks. What can't be read is reported and the rest go
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tqdm
 from absl import app, flags
@@ -31,37 +31,59 @@ from mtcnn_tf.cli import results, sources
 from mtcnn_tf.detection import cascade, detector, tracking
 from mtcnn_tf.images import image_files, videos
 
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
 _MODEL = flags.DEFINE_string(
     "model",
     None,
     "Folder that export.py wrote, or networks_dir with trained networks. [the weights in the package]",
+    flag_values=FLAGS,
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", "detections", "Folder for what is written; made if need be.")
-_WRITE = flags.DEFINE_list("write", ["drawings", "json"], f"What is written: any of {', '.join(results.KINDS)}.")
+_OUT_DIR = flags.DEFINE_string(
+    "out_dir", "detections", "Folder for what is written; made if need be.", flag_values=FLAGS
+)
+_WRITE = flags.DEFINE_list(
+    "write", ["drawings", "json"], f"What is written: any of {', '.join(results.KINDS)}.", flag_values=FLAGS
+)
 _MIN_FACE_SIZE = flags.DEFINE_float(
-    "min_face_size", cascade.MIN_FACE_SIZE, "Side of the smallest face looked for, in pixels.", lower_bound=1
+    "min_face_size",
+    cascade.MIN_FACE_SIZE,
+    "Side of the smallest face looked for, in pixels.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 _THRESHOLDS = flags.DEFINE_list(
-    "thresholds", None, "Scores to exceed after each network, such as P-Net, R-Net, O-Net. [stored with the model]"
+    "thresholds",
+    None,
+    "Scores to exceed after each network, such as P-Net, R-Net, O-Net. [stored with the model]",
+    flag_values=FLAGS,
 )
-_MAX_FACES = flags.DEFINE_integer("max_faces", None, "At most that many faces in an image. [all]", lower_bound=1)
+_MAX_FACES = flags.DEFINE_integer(
+    "max_faces", None, "At most that many faces in an image. [all]", lower_bound=1, flag_values=FLAGS
+)
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     image_files.MAX_PIXELS,
     "An image file of more pixels is not decoded, and no more are searched: a small --min_face_size enlarges.",
     lower_bound=1,
+    flag_values=FLAGS,
 )
 _TRY_ROTATIONS = flags.DEFINE_bool(
-    "try_rotations", False, "Search also rotated by 90°, 180° and 270°; takes four times as long."
+    "try_rotations", False, "Search also rotated by 90°, 180° and 270°; takes four times as long.", flag_values=FLAGS
 )
 _EVERY = flags.DEFINE_integer(
-    "every", 1, "Of a video only every that-many-th frame is looked at; those between reuse its boxes.", lower_bound=1
+    "every",
+    1,
+    "Of a video only every that-many-th frame is looked at; those between reuse its boxes.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 
 
-def main(argv: list[str]) -> None:
+def _run(arguments: list[str]) -> None:
     """Detects faces in the sources named on the command line."""
-    if not argv[1:]:
+    if not arguments:
         raise app.UsageError("expected at least one image, folder or video: mtcnn-detect SOURCE… --out_dir=DIR")
     _check_write(_WRITE.value)
     try:
@@ -84,7 +106,7 @@ def main(argv: list[str]) -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"mtcnn-detect: {error}")
     with out:
-        num_failed, num_sources, is_interrupted = _run(argv[1:], find_faces, out)
+        num_failed, num_sources, is_interrupted = _detect(arguments, find_faces, out)
     print(f"{out.summary()}; {', '.join(_WRITE.value)} are in {_OUT_DIR.value}")
     if is_interrupted:
         print("mtcnn-detect: interrupted; what was found up to then is written", file=sys.stderr)
@@ -93,7 +115,7 @@ def main(argv: list[str]) -> None:
         sys.exit(f"mtcnn-detect: {num_failed} of {num_sources} sources failed")
 
 
-def _run(arguments: list[str], find_faces: Callable, out: results.Results) -> tuple[int, int, bool]:
+def _detect(arguments: list[str], find_faces: Callable, out: results.Results) -> tuple[int, int, bool]:
     """Looks at everything; how many sources failed, of how many, and whether Ctrl-C ended it."""
     found, problems = sources.find(arguments, _OUT_DIR.value)
     for problem in problems:
@@ -148,10 +170,10 @@ def _check_write(kinds: list[str]) -> None:
         raise app.UsageError(f"--write takes any of {', '.join(results.KINDS)}, got {','.join(kinds)!r}")
 
 
-def run() -> None:
-    """The console script `mtcnn-detect`."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments, takes="SOURCE…")
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -12,10 +12,10 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from absl import app, flags
+from absl import flags
 
 from mtcnn_tf import datasets, faces, files, programs, stages
 from mtcnn_tf.datasets import fddb as fddb_ellipses
@@ -45,52 +45,75 @@ _NUM_DRAWN = 20
 _MAX_PROPOSALS = 4096
 """Enough for the curve up to its end at 3,000 proposals."""
 
-_PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", required=True)
+FLAGS = flags.FlagValues()
+"""The flags of this program alone."""
+
+_PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", required=True, flag_values=FLAGS)
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir",
     None,
     "The data set, as it is published. [in breakdown WIDER FACE, or NAME:DIR as in data_prep.build]",
     required=True,
+    flag_values=FLAGS,
 )
-_SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "Part of the data set. [val of wider_face, test of landmarks]", flag_values=FLAGS
+)
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo in breakdown: the class that is looked for; by default all classes."
+    "class_name",
+    None,
+    "voc, coco and yolo in breakdown: the class that is looked for; by default all classes.",
+    flag_values=FLAGS,
 )
 _IMAGES = flags.DEFINE_string(
     "images",
     None,
     "File with an image in each line, by the last parts of its path (such as EVENT/NAME.jpg), or the held_out.txt of "
     "a build: only these are looked at. [all]",
+    flag_values=FLAGS,
 )
 _MODEL = flags.DEFINE_multi_string(
     "model",
     [],
     "Folder that export.py wrote, or networks_dir with trained networks; NAME=DIR gives it a name. Repeatable.",
+    flag_values=FLAGS,
 )
 _DETECTOR = flags.DEFINE_multi_string(
     "detector",
     [],
     "MODULE:CALLABLE from an image (RGB, uint8 [H, W, 3]) to mtcnn_tf.Detections; NAME=MODULE:CALLABLE gives it a "
     "name. Repeatable.",
+    flag_values=FLAGS,
 )
 _DETECTIONS = flags.DEFINE_multi_string(
-    "detections", [], "What an earlier run found: an .npz file; NAME=FILE gives it a name. Repeatable."
+    "detections",
+    [],
+    "What an earlier run found: an .npz file; NAME=FILE gives it a name. Repeatable.",
+    flag_values=FLAGS,
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", "evaluation", "Folder for what is written; made if need be.")
+_OUT_DIR = flags.DEFINE_string(
+    "out_dir", "evaluation", "Folder for what is written; made if need be.", flag_values=FLAGS
+)
 _MIN_FACE_SIZE = flags.DEFINE_float(
-    "min_face_size", cascade.MIN_FACE_SIZE, "Side of the smallest face that each --model looks for.", lower_bound=1
+    "min_face_size",
+    cascade.MIN_FACE_SIZE,
+    "Side of the smallest face that each --model looks for.",
+    lower_bound=1,
+    flag_values=FLAGS,
 )
 _THRESHOLDS = flags.DEFINE_list(
     "thresholds",
     None,
     "Scores to exceed after each network of each --model; low ones show more of the curve. [those chosen for the "
     "model; in proposals 0.01, and 0 for R-Net]",
+    flag_values=FLAGS,
 )
 _UNTIL = flags.DEFINE_enum(
     "until",
     None,
     ["rpn", "pnet", "rnet"],
     "Whose proposals the protocol of this name looks at. [the first stage of each --model]",
+    flag_values=FLAGS,
 )
 
 
@@ -107,10 +130,8 @@ class Task(NamedTuple):
     """How many degrees each image is rotated; None for not at all."""
 
 
-def main(argv: list[str]) -> None:
+def _run() -> None:
     """Scores the detectors named by the flags."""
-    if len(argv) > 1:
-        raise app.UsageError(f"expected flags alone, got {argv[1]!r}")
     try:
         evaluate()
     except (OSError, ValueError, ImportError) as error:
@@ -292,10 +313,10 @@ def _load_callable(spec: str) -> saved_detections.Find:
     return found
 
 
-def run() -> None:
-    """The console script `mtcnn-evaluate`."""
-    programs.run(main)
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the program with the arguments of the command line, or with these."""
+    programs.run(_run, FLAGS, arguments)
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -3,10 +3,13 @@
 A program imports this package before anything that loads TensorFlow, so that it is loaded in silence.
 """
 
+import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from absl import app, flags
+from absl.testing import flagsaver
 
 from mtcnn_tf import files
 from mtcnn_tf.programs import quiet
@@ -14,6 +17,7 @@ from mtcnn_tf.programs import quiet
 _QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
 _HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
+T = TypeVar("T")
 _RENAMED = {
     "workdir": "networks",
     "max_pictures": "max_images",
@@ -29,23 +33,56 @@ _RENAMED = {
 quiet.prepare(sys.argv[1:])
 
 
-def run(main: Callable[[list[str]], None]) -> None:
-    """Runs a program, given its function `main`, whose module's docstring is its help.
+def run(
+    body: Callable[..., None],
+    flag_values: flags.FlagValues | None,
+    arguments: Sequence[str] | None = None,
+    takes: str | None = None,
+) -> None:
+    """Runs a program: parses its flags, calls `body`, and ends the process if the program was started by its user.
 
-    absl takes for help the docstring of the script that was started, which has none where pip wrote it; and it ends
-    with an error status after help was asked for.
+    Each program has its own `flag_values`, so that several can be imported and run in one process. They have their
+    defaults again when the program has ended.
+
+    Args:
+        body: What the program does; its module's docstring is the program's help.
+        flag_values: The program's flags, None where it has none of its own.
+        arguments: What follows the program's name; by default what the process was started with.
+        takes: What may stand beside flags, of which `body` takes a list; None where nothing may.
+
+    Raises:
+        SystemExit: The program failed, or it was started by its user.
     """
-    program, script = sys.modules[main.__module__], sys.modules["__main__"]
-    script.__doc__ = program.__doc__
-    for module in {program.__name__, __name__} - {"__main__"}:
-        for flag in flags.FLAGS.get_key_flags_for_module(module):
-            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    given = sys.argv[1:] if arguments is None else list(map(str, arguments))
+    flag_values, script = flag_values or flags.FlagValues(), sys.modules["__main__"]
+    app.define_help_flags()
+    before = script.__doc__, flagsaver.save_flag_values(flags.FLAGS), flagsaver.save_flag_values(flag_values)
+    script.__doc__ = sys.modules[body.__module__].__doc__  # absl's help; a script that pip wrote has none
+    flags.FLAGS.append_flag_values(flag_values)
+    flag_values.mark_as_parsed()
+    for flag in (*flag_values.get_flags_for_module(body.__module__), flags.FLAGS[_QUIET.name]):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     try:
-        app.run(lambda argv: _start(main, argv), argv=[sys.argv[0], *with_new_names(sys.argv[1:])])
-    except SystemExit:
-        if _HELP.isdisjoint(sys.argv[1:]):
-            raise
-        sys.exit(0)
+        app.run(lambda argv: _start(body, argv[1:], takes), argv=[sys.argv[0], *with_new_names(given)])
+    except SystemExit as end:
+        status = end.code if _HELP.isdisjoint(given) else 0  # absl ends with an error after help was asked for
+        if arguments is None or status:
+            sys.exit(status)
+    finally:
+        script.__doc__ = before[0]
+        flagsaver.restore_flag_values(before[1], flags.FLAGS)
+        flagsaver.restore_flag_values(before[2], flag_values)
+
+
+def from_flags(kind: type[T], flag_values: flags.FlagValues, **others: Any) -> T:
+    """An instance of the dataclass `kind`: each field as in `others`, else as the flag of its name says, if one does.
+
+    Lists become tuples.
+    """
+    names = [field.name for field in dataclasses.fields(kind) if field.name in flag_values]
+    values = {name: flag_values[name].value for name in names}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return kind(**{**values, **others})
 
 
 def with_new_names(arguments: Sequence[str]) -> list[str]:
@@ -63,10 +100,12 @@ def with_new_names(arguments: Sequence[str]) -> list[str]:
     return renamed
 
 
-def _start(main: Callable[[list[str]], None], argv: list[str]) -> None:
+def _start(body: Callable[..., None], rest: list[str], takes: str | None) -> None:
+    if rest and takes is None:
+        raise app.UsageError(f"expected flags only, got {rest[0]!r}")
     if _QUIET.value:
         sys.stderr.isatty = lambda: False  # which is what all bars ask
-    main(argv)
+    body(*([] if takes is None else [rest]))
 
 
 def check_local(flag: flags.FlagHolder) -> None:
