@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 
 import keras
 import numpy as np
@@ -13,7 +12,7 @@ import mtcnn_tf
 from mtcnn_tf import stages
 from mtcnn_tf.detection import stored_thresholds
 from mtcnn_tf.models import networks
-from tests import warm_python
+from tests import in_process
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(mtcnn_tf.__file__)))
 
@@ -28,9 +27,7 @@ def networks_dir(tmp_path_factory):
 
 
 def call(*arguments):
-    return subprocess.run(
-        [*warm_python.command(), "export.py", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    return in_process.run("export", *arguments, cwd=ROOT)
 
 
 @pytest.mark.slow
@@ -65,7 +62,7 @@ def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(net
 @pytest.mark.parametrize("flag", ["--networks=a --from_npy=b", ""])
 def test_networks_come_from_one_place(tmp_path, flag):
     result = call(*flag.split(), f"--out_dir={tmp_path / 'out'}")
-    assert result.returncode == 1 and "(networks_dir, from_npy)" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 1 and "(networks, from_npy)" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_missing_original_weights_are_told_in_a_sentence(tmp_path):

@@ -8,9 +8,9 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
+import sys
 
 import drawn_faces
 import numpy as np
@@ -19,7 +19,6 @@ import pytest
 from data_prep import sample_files
 from mtcnn_tf import datasets
 from mtcnn_tf.detection import stored_thresholds
-from tests import warm_python
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = sorted(ROOT.glob("docs/*.md"))
@@ -53,7 +52,7 @@ def commands(name):
 def run(name, directory):
     environment = {
         **os.environ,
-        "PYTHON": shlex.join(warm_python.command()),
+        "PYTHON": sys.executable,
         "PYTHONPATH": str(ROOT),
         "SMALL": SMALL,
         "TINY": TINY,

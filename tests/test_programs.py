@@ -1,10 +1,7 @@
 """What all programs share: help with an example and the defaults, errors in a sentence, statuses, no bars in logs."""
 
 import ast
-import contextlib
-import importlib
 import io
-import json
 import os
 import pathlib
 import subprocess
@@ -15,7 +12,7 @@ import pytest
 from data_prep import sample_files
 from mtcnn_tf import programs
 from mtcnn_tf.programs import quiet
-from tests import warm_python
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).parents[1]
 PROGRAMS = {
@@ -47,30 +44,22 @@ importlib.import_module(sys.argv[1])
 """Imports a module up to where it loads TensorFlow."""
 
 
-def main(module_name, *arguments):
-    """Runs a program as its console script does; its status and what it told."""
-    program, told = importlib.import_module(module_name), io.StringIO()
-    sys.argv = ["script", *arguments]
-    try:
-        with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
-            programs.run(program.main)
-    except SystemExit as end:
-        return end.code, told.getvalue()
-    return None, told.getvalue()
-
-
 @pytest.mark.parametrize("module_name", PROGRAMS)
 def test_programs_help_and_refuse_alike(module_name):
-    # A process for each, since flags of two programs have the same names.
-    command = [*warm_python.command(), __file__, module_name]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    (help_status, help_text), (flag_status, flag_text) = json.loads(result.stdout)
-    assert help_status == 0
-    assert PROGRAMS[module_name] in help_text
-    assert "--[no]quiet: No progress bars" in help_text and "(default: 'false')" in help_text
-    assert flag_status == 1 and "nosuch" in flag_text and "Traceback" not in flag_text
+    asked, refused = (in_process.run(module_name, flag, cwd=ROOT) for flag in ("--help", "--nosuch"))
+    assert asked.returncode == 0
+    assert PROGRAMS[module_name] in asked.stdout
+    assert "--[no]quiet: No progress bars" in asked.stdout and "(default: 'false')" in asked.stdout
+    assert refused.returncode == 1 and "nosuch" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_a_program_has_its_defaults_again_after_it_ended(tmp_path):
+    def told(*arguments):
+        return in_process.run("data_prep.check", *arguments, cwd=ROOT)
+
+    assert "takes a local folder" in told("--dataset=folder:none", "--out_dir=gs://a", "--quiet").stderr
+    assert "Exactly one of (dataset, records_dir)" in told().stderr
+    assert not programs._QUIET.value
 
 
 @pytest.mark.parametrize("module_name", PROGRAMS)
@@ -146,13 +135,8 @@ def test_quiet_means_no_bar_even_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal)
     seen = []
     monkeypatch.setattr(programs, "_QUIET", type("Flag", (), {"value": True}))
-    programs._start(lambda argv: seen.append(sys.stderr.isatty()), ["program"])
+    programs._start(lambda: seen.append(sys.stderr.isatty()), [], None)
     assert seen == [False]
-
-
-if __name__ == "__main__":
-    name = sys.argv[1]
-    print(json.dumps([main(name, "--help"), main(name, "--nosuch")]))
 
 
 @pytest.mark.parametrize(

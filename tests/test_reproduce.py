@@ -2,9 +2,9 @@
 
 import os
 import pathlib
-import shlex
 import shutil
 import subprocess
+import sys
 
 import drawn_faces
 import numpy as np
@@ -16,7 +16,6 @@ from data_prep import sample_files
 from mtcnn_tf import datasets
 from mtcnn_tf.detection import stored_thresholds
 from mtcnn_tf.images import image_files
-from tests import warm_python
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +77,7 @@ def photograph_dir(tmp_path):
 
 def make(*arguments):
     # The environment is that of the tests: nothing is to be set up.
-    command = ["make", "--old-file=setup", f"RUN={shlex.join(warm_python.command())}", *map(str, arguments)]
+    command = ["make", "--old-file=setup", f"RUN={sys.executable}", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "MAKEFLAGS": ""})
 
 

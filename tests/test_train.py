@@ -15,8 +15,6 @@ import time
 import keras
 import numpy as np
 import pytest
-from absl import app
-from absl import flags as flags_module
 from absl.testing import flagsaver
 
 import train
@@ -25,7 +23,7 @@ from mtcnn_tf import kinds
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import crop_records, manifests
-from tests import warm_python
+from tests import in_process
 from tests.data_prep import test_remote
 from tests.mtcnn_tf.training import easy_images
 
@@ -57,10 +55,10 @@ def records_dir(tmp_path_factory):
     return records_dir
 
 
-def start(*flags, python=(sys.executable,)):
-    """The running program."""
+def start(*flags):
+    """The running program, in a process that can be killed."""
     return subprocess.Popen(
-        [*python, "train.py", *map(str, flags)],
+        [sys.executable, "train.py", *map(str, flags)],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdout=subprocess.PIPE,
@@ -71,9 +69,8 @@ def start(*flags, python=(sys.executable,)):
 
 def run(*flags):
     """Its exit status and what it wrote to both streams."""
-    process = start(*flags, python=warm_python.command())
-    output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors
+    done = in_process.run("train", *flags, cwd=ROOT)
+    return done.returncode, done.stdout, done.stderr
 
 
 def wait_for_step(process, networks_dir, step):
@@ -119,9 +116,8 @@ def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir
     for x, y in zip(*(network.get_weights() for network in networks), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-4)
 
-    with flagsaver.flagsaver(), pytest.raises(SystemExit, match="learning_rate was 0.005 and is now 0.5"):
-        flags_module.FLAGS(["train.py", *flags, f"--networks={networks_dir}", "--learning_rate=0.5"])
-        train.main(["train.py"])
+    status, _, errors = run(*flags, f"--networks={networks_dir}", "--learning_rate=0.5")
+    assert status == 1 and "learning_rate was 0.005 and is now 0.5" in errors
     description = json.loads((networks_dir / "pnet" / "config.json").read_text())
     assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
 
@@ -166,9 +162,7 @@ def test_records_may_lie_at_an_address(records_dir, tmp_path):
     """In this process, for no other one sees TensorFlow's file system in memory, which stands for a bucket."""
     address = test_remote.upload(records_dir, "ram://train")
     flags = ["--stage=pnet", f"--records_dir={address}", f"--networks={tmp_path}", *QUICK, "--steps_per_epoch=2"]
-    with flagsaver.flagsaver():
-        flags_module.FLAGS(["train.py", *flags])
-        train.main(["train.py"])
+    train.main(flags)
     assert len(history(tmp_path)) == 2 and (tmp_path / "pnet.keras").is_file()
     description = json.loads((tmp_path / "pnet" / "config.json").read_text())
     assert description["facts"]["records_dir"] == address
@@ -204,21 +198,20 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
     ],
 )
 def test_wrong_flags_are_one_sentence(records_dir, tmp_path, flags, sentence):
-    """In this process, since to start ten takes a minute."""
-    all_flags = ["train.py", "--stage=pnet", f"--records_dir={records_dir}", f"--networks={tmp_path}", *flags]
-    with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
-        flags_module.FLAGS(all_flags)
-        train.main(["train.py"])
-    assert re.search(sentence, str(error.value))
-    assert "\n" not in str(error.value)
+    status, _, errors = run("--stage=pnet", f"--records_dir={records_dir}", f"--networks={tmp_path}", *flags)
+    assert status == 1 and "Traceback" not in errors
+    assert re.search(sentence, errors)
     assert not list(tmp_path.glob("*/checkpoints"))
 
 
 def test_landmarks_are_learnt_where_there_are_crops_for_them():
     def has_landmarks(flag, num_crops):
-        with flagsaver.flagsaver():
-            flags_module.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--networks=b", *flag])
+        before = flagsaver.save_flag_values(train.FLAGS)
+        try:
+            train.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--networks=b", *flag])
             return train._has_landmarks(num_crops)
+        finally:
+            flagsaver.restore_flag_values(before, train.FLAGS)
 
     assert [has_landmarks([], count) for count in (0, 1)] == [False, True]
     assert not has_landmarks(["--landmarks=none"], 1)
@@ -309,10 +302,7 @@ def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(images_dir, tmp_path
         flags = [f"--init_from={tmp_path / 'ANCHORS.keras'}"]
     flags = [re.sub("=([A-Z]+)$", rf"={tmp_path}/\1", flag) for flag in flags]
     networks_dir = tmp_path / "networks_dir"
-    with flagsaver.flagsaver(), pytest.raises((SystemExit, app.UsageError)) as error:
-        flags_module.FLAGS(
-            ["train.py", *QUICK_RPN, f"--records_dir={images_dir}", f"--networks={networks_dir}", *flags]
-        )
-        train.main(["train.py"])
-    assert re.search(sentence, str(error.value)) and "\n" not in str(error.value)
+    status, _, errors = run(*QUICK_RPN, f"--records_dir={images_dir}", f"--networks={networks_dir}", *flags)
+    assert status == 1 and "Traceback" not in errors
+    assert re.search(sentence, errors)
     assert not list(networks_dir.glob("*/checkpoints"))

@@ -1,6 +1,5 @@
 import pathlib
 import re
-import subprocess
 
 import drawn_faces
 import matplotlib.figure
@@ -11,15 +10,14 @@ from data_prep import anchor_plots
 from mtcnn_tf import datasets, faces
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.images import image_files
-from tests import warm_python
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(*flags):
     """Exit status, standard output and standard error of the program."""
-    command = [*warm_python.command(), "-m", "data_prep.anchors", *map(str, flags)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = in_process.run("data_prep.anchors", *flags, cwd=ROOT)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -18,7 +18,7 @@ from mtcnn_tf import datasets, kinds, locks, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import input_pipeline
-from tests import warm_python
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -43,11 +43,20 @@ def wait_for(has_happened):
         time.sleep(0.005)
 
 
-def command(dataset, out_dir, *more, python=(sys.executable,)):
+def arguments(dataset, out_dir, *more):
     return [
-        *python, "-m", "data_prep.build", "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
+        "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
         "--num_shards=4", "--validation_fraction=0.2", *more,
     ]  # fmt: skip
+
+
+def command(*given):
+    """A build in a process that can be killed."""
+    return [sys.executable, "-m", "data_prep.build", *arguments(*given)]
+
+
+def run(*given):
+    return in_process.run("data_prep.build", *arguments(*given), cwd=ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -249,8 +258,7 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
     assert "build: could not write" in result.stderr.splitlines()[-1]
     assert not list(tmp_path.rglob("*partial*"))
     assert not (tmp_path / "pnet" / "manifest.json").exists()
-    again = command(specs[0], tmp_path, python=warm_python.command())
-    assert subprocess.run(again, cwd=ROOT).returncode == 0
+    assert run(specs[0], tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -265,8 +273,7 @@ def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(sp
     ],
 )
 def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
-    wrong = command(specs[0], tmp_path, *more, python=warm_python.command())
-    result = subprocess.run(wrong, cwd=ROOT, capture_output=True, text=True)
+    result = run(specs[0], tmp_path, *more)
     assert result.returncode != 0
     assert message in result.stderr + result.stdout
     assert "Traceback" not in result.stderr
@@ -324,9 +331,6 @@ def test_thresholds_of_no_networks_are_refused():
 
 @pytest.mark.parametrize("flags", [["--negative_iou=0.5", "--part_iou=0.4"], ["--networks=none", "--thresholds=x"]])
 def test_flags_that_contradict_each_other_end_in_one_sentence(tmp_path, flags):
-    python = warm_python.command()
-    done = subprocess.run(
-        command(f"folder:{tmp_path}", tmp_path, *flags, python=python), cwd=ROOT, capture_output=True, text=True
-    )
+    done = run(f"folder:{tmp_path}", tmp_path, *flags)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("build: ")

@@ -3,23 +3,21 @@
 import os
 import pathlib
 import re
-import subprocess
 
 import drawn_faces
 import pytest
-import test_sheets
+import test_crop_contact_sheets
 
 from data_prep import building, crop_contact_sheets, image_contact_sheets
 from mtcnn_tf.images import image_files
-from tests import warm_python
+from tests import in_process
 
 ROOT = pathlib.Path(__file__).parents[2]
 
 
 def check(*flags):
     """Exit status, standard output and standard error of the program."""
-    command = [*warm_python.command(), "-m", "data_prep.check", *map(str, flags)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = in_process.run("data_prep.check", *flags, cwd=ROOT)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -71,7 +69,7 @@ def test_several_sets_are_looked_at_as_one(wider_dir, points_dir):
 
 
 def test_sheets_of_all_kinds_with_records(tmp_path):
-    test_sheets.write_records(tmp_path / "records", (9, 3, 5, 0))
+    test_crop_contact_sheets.write_records(tmp_path / "records", (9, 3, 5, 0))
     flags = f"--records_dir={tmp_path / 'records'}", "--stage=pnet", f"--out_dir={tmp_path / 'sheets'}"
     status, printed, _ = check(*flags, "--num_crops=5")
     assert status == 0 and "every shard of pnet is whole" in printed and "no landmark examples" in printed
@@ -101,7 +99,7 @@ def test_a_sheet_of_whole_images(wider_dir, tmp_path):
 
 
 def test_a_damaged_shard_is_named_in_one_sentence(tmp_path):
-    manifest = test_sheets.write_records(tmp_path)
+    manifest = test_crop_contact_sheets.write_records(tmp_path)
     path = tmp_path / "pnet" / manifest["shards"][1]["file"]
     contents = path.read_bytes()
     path.write_bytes(contents[:-1] + bytes([contents[-1] ^ 1]))

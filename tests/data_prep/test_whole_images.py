@@ -10,14 +10,14 @@ import drawn_faces
 import numpy as np
 import pytest
 from PIL import Image
-from test_building import ROOT, command, contents, wait_for
+from test_building import ROOT, arguments, command, contents, wait_for
 
 from data_prep import building, labels, recipes, whole_images
 from mtcnn_tf import faces, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import image_records, input_pipeline, manifests
-from tests import warm_python
+from tests import in_process
 
 FACE = np.float32([drawn_faces.FACE])
 PHOTO = drawn_faces.draw_image(0)  # 160 × 120
@@ -232,7 +232,6 @@ def test_no_usable_face_is_one_sentence(wider_dir, tmp_path):
     ],
 )
 def test_wrong_flags_are_one_sentence(specs, tmp_path, more, message):
-    wrong = command(specs[0], tmp_path, "--stage=rpn", *more, python=warm_python.command())
-    result = subprocess.run(wrong, cwd=ROOT, capture_output=True, text=True)
+    result = in_process.run("data_prep.build", *arguments(specs[0], tmp_path, "--stage=rpn", *more), cwd=ROOT)
     assert result.returncode != 0 and "Traceback" not in result.stderr
     assert message in result.stderr + result.stdout

@@ -4,7 +4,6 @@ import csv
 import http.server
 import json
 import os
-import subprocess
 import threading
 
 import cv2
@@ -19,7 +18,7 @@ from mtcnn_tf.cli import detect, results, sources
 from mtcnn_tf.datasets import annotation_lists
 from mtcnn_tf.images import alignment, image_files, videos
 from mtcnn_tf.models import networks
-from tests import warm_python
+from tests import in_process
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
@@ -34,12 +33,7 @@ def networks_dir(tmp_path_factory):
 
 
 def call(*arguments):
-    return subprocess.run(
-        [*warm_python.command(), "-m", "mtcnn_tf.cli.detect", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
+    return in_process.run("mtcnn_tf.cli.detect", *arguments, cwd=ROOT)
 
 
 def test_draws_and_lists_faces_and_steps_over_what_it_cannot_read(tmp_path, networks_dir):

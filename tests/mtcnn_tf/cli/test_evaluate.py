@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import mtcnn_tf
 from mtcnn_tf import stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
-from tests import warm_python
+from tests import in_process
 
 ROOT = os.path.dirname(os.path.dirname(mtcnn_tf.__file__))
 
@@ -26,13 +25,7 @@ def corner(image):
 
 
 def call(*arguments, cwd=ROOT):
-    return subprocess.run(
-        [*warm_python.command(), "-m", "mtcnn_tf.cli.evaluate", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": ROOT},
-        capture_output=True,
-        text=True,
-    )
+    return in_process.run("mtcnn_tf.cli.evaluate", *arguments, cwd=cwd)
 
 
 @pytest.fixture
