@@ -46,7 +46,7 @@ def run(
     for job in pending:
         for _ in job.images:
             on_image({})
-        yield job, json.loads(jobs.marker(settings.stage_dir, job).read_text())
+        yield job, json.loads(files.read_text(jobs.marker(settings.stage_dir, job)))
 
 
 def _path(settings: jobs.Settings, name: str) -> files.Path:

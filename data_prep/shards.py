@@ -65,7 +65,7 @@ def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
                     num_rows += 1
         except tf.errors.OpError as error:
             raise OSError(f"could not write {path}: {error.message}") from error
-        return {"examples": num_rows, "bytes": partial.stat().st_size, "sha256": files.sha256(partial)}
+        return {"examples": num_rows, "bytes": files.num_bytes(partial), "sha256": files.sha256(partial)}
 
 
 def write_json(path: files.Path, content: dict | list) -> None:
@@ -77,10 +77,10 @@ def write_text(path: files.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+        partial.write_bytes(text.encode(errors="surrogateescape"))
 
 
 def is_intact(stage_dir: files.Path, entry: dict) -> bool:
     """Whether the shard of a manifest's entry is there, with the contents that were written."""
     path = stage_dir / entry["file"]
-    return path.is_file() and files.sha256(path) == entry["sha256"]
+    return files.is_file(path) and files.sha256(path) == entry["sha256"]
