@@ -4,6 +4,7 @@ Data sets, networks and records may lie at an address such as gs://BUCKET/NAME, 
 `tf.io.gfile`, as TensorFlow itself does. Local files are Python's own, and TensorFlow is not loaded for them.
 """
 
+import builtins
 import contextlib
 import errno
 import fnmatch
@@ -81,14 +82,18 @@ def _os_errors(path: str | os.PathLike) -> Iterator[None]:
         raise OSError(f"{os.fspath(path)}: {reason(error.message)}") from error
 
 
-@contextlib.contextmanager
-def open(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+def open(path: str | os.PathLike) -> contextlib.AbstractContextManager[IO[bytes]]:
     """The file at `path`, open for reading bytes while the context lasts.
 
     Raises:
-        FileNotFoundError: There is none; of an address it is raised by reading.
+        FileNotFoundError: There is none; of an address it is raised within the context, by reading.
         OSError: It can't be read.
     """
+    return _open_address(path) if is_address(path) else builtins.open(path, "rb")
+
+
+@contextlib.contextmanager
+def _open_address(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     with _os_errors(path), as_path(path).open("rb") as file:
         yield file
 
