@@ -313,7 +313,7 @@ def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
 
 
 def _train(stage: stages.Stage):
-    records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
+    records_dir = _RECORDS_DIR.value if files.is_address(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
         _train_on_windows(records_dir)
         return
@@ -324,7 +324,7 @@ def _train(stage: stages.Stage):
 
 def _run() -> None:
     """Trains, and turns errors into one sentence and an exit status."""
-    if files.is_remote(_NETWORKS.value):
+    if files.is_address(_NETWORKS.value):
         raise app.UsageError(
             f"--networks needs a folder, got the address {_NETWORKS.value!r}; records alone may lie at one"
         )

@@ -113,7 +113,7 @@ def build(
     """
     stage_dir = files.as_path(out_dir) / config.stage
     run = run or functools.partial(jobs.run, num_workers=num_workers)
-    with contextlib.nullcontext() if files.is_remote(stage_dir) else locks.only_one_in(stage_dir, "build"):
+    with contextlib.nullcontext() if files.is_address(stage_dir) else locks.only_one_in(stage_dir, "build"):
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
@@ -138,7 +138,7 @@ def _clear(stage_dir: files.Path) -> None:
     for name in (shards.UNFINISHED, *manifests.SPLITS):
         files.remove_folder(stage_dir / name)
     for name in (manifests.MANIFEST, PROBLEMS, HELD_OUT):
-        (stage_dir / name).unlink(missing_ok=True)
+        files.remove(stage_dir / name)
 
 
 def _read_datasets(config: Config, report: Callable[[str], None]) -> tuple[list[faces.Annotation], list[faces.Problem]]:
@@ -172,7 +172,7 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
     if config.networks is not None:
         for stage in stages.proposers_in_folder(config.networks, stages.BY_NAME[config.stage]):
             path = files.as_path(config.networks) / stage.network_file
-            if not path.is_file():
+            if not files.is_file(path):
                 raise FileNotFoundError(
                     f"{config.stage} is to learn from what {stage.name} proposes, and there is no {path}; "
                     f"train it first: python train.py --stage={stage.name} --networks={config.networks}"
@@ -186,9 +186,9 @@ def _settings(config: Config, annotations: list[faces.Annotation]) -> dict:
 def _manifest_of_same_build(stage_dir: files.Path, settings: dict) -> dict | None:
     """The finished manifest, None if there is none yet; raises ValueError if what is there was built otherwise."""
     for path in (stage_dir / manifests.MANIFEST, stage_dir / shards.UNFINISHED / manifests.MANIFEST):
-        if not path.is_file():
+        if not files.is_file(path):
             continue
-        there = json.loads(path.read_text())
+        there = json.loads(files.read_text(path))
         different = [name for name, value in settings.items() if there["settings"].get(name) != value]
         if different:
             raise ValueError(
@@ -273,7 +273,7 @@ def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> 
     if config.networks is None:
         return None
     path = stage_dir / shards.UNFINISHED / "mining.json"
-    if not path.is_file():
+    if not files.is_file(path):
         rules = config.recipe.rules
         if config.thresholds is not None:
             last = stages.proposers_in_folder(config.networks, stage)[-1].name
@@ -284,7 +284,7 @@ def _mining(config: Config, stage_dir: files.Path, all_jobs: list[jobs.Job]) -> 
                 config.networks, stage, images, rules.min_face_size, rules.negative_iou
             )
         shards.write_json(path, {"miner": dataclasses.asdict(miner), "calibration": calibration})
-    return json.loads(path.read_text())
+    return json.loads(files.read_text(path))
 
 
 def _calibration_images(config: Config, all_jobs: list[jobs.Job]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -313,8 +313,8 @@ def _finished(stage_dir: files.Path, all_jobs: list[jobs.Job]) -> Iterator[tuple
     """Names and results of the jobs that an earlier run finished and whose files are still whole."""
     for job in all_jobs:
         path = jobs.marker(stage_dir, job)
-        if path.is_file():
-            result = json.loads(path.read_text())
+        if files.is_file(path):
+            result = json.loads(files.read_text(path))
             if all(shards.is_intact(stage_dir, entry) for entry in result["shards"]):
                 yield job.name, result
 

@@ -34,9 +34,9 @@ def run(
         options: Beam's options for it, each as NAME=VALUE.
     """
     for job in pending:
-        jobs.marker(settings.stage_dir, job).unlink(missing_ok=True)
+        files.remove(jobs.marker(settings.stage_dir, job))
         path = _path(settings, job.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_folder(path.parent)
         with files.atomic_write(path) as partial:
             partial.write_bytes(pickle.dumps(job))
     names = [job.name for job in pending]
@@ -46,7 +46,7 @@ def run(
     for job in pending:
         for _ in job.images:
             on_image({})
-        yield job, json.loads(jobs.marker(settings.stage_dir, job).read_text())
+        yield job, json.loads(files.read_text(jobs.marker(settings.stage_dir, job)))
 
 
 def _path(settings: jobs.Settings, name: str) -> files.Path:

@@ -55,7 +55,7 @@ def write_images(stage_dir: files.Path, split: str, shard: int, num_shards: int,
 
 def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
     """Writes each row as a record; returns how many there were, and the file's bytes and SHA-256."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     num_rows = 0
     with files.atomic_write(path) as partial:
         try:
@@ -65,7 +65,7 @@ def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
                     num_rows += 1
         except tf.errors.OpError as error:
             raise OSError(f"could not write {path}: {error.message}") from error
-        return {"examples": num_rows, "bytes": partial.stat().st_size, "sha256": files.sha256(partial)}
+        return {"examples": num_rows, "bytes": files.num_bytes(partial), "sha256": files.sha256(partial)}
 
 
 def write_json(path: files.Path, content: dict | list) -> None:
@@ -75,12 +75,12 @@ def write_json(path: files.Path, content: dict | list) -> None:
 
 def write_text(path: files.Path, text: str) -> None:
     """Writes `text`; the file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(path.parent)
     with files.atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
+        partial.write_bytes(text.encode(errors="surrogateescape"))
 
 
 def is_intact(stage_dir: files.Path, entry: dict) -> bool:
     """Whether the shard of a manifest's entry is there, with the contents that were written."""
     path = stage_dir / entry["file"]
-    return path.is_file() and files.sha256(path) == entry["sha256"]
+    return files.is_file(path) and files.sha256(path) == entry["sha256"]

@@ -1,13 +1,15 @@
 """Files and folders, here and elsewhere: found, opened, written whole or not at all, and whether they still are whole.
 
-Data sets, networks and records may lie where `tf.io.gfile` reaches, under an address such as gs://BUCKET/NAME. Local
-files are opened by Python itself, and TensorFlow is not loaded for them.
+Data sets, networks and records may lie at an address such as gs://BUCKET/NAME, which `etils.epath` reads by
+`tf.io.gfile`, as TensorFlow itself does. Local files are Python's own, and TensorFlow is not loaded for them.
 """
 
 import builtins
 import contextlib
-import glob as globbing
+import errno
+import fnmatch
 import hashlib
+import io
 import os
 import pathlib
 import re
@@ -15,67 +17,144 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from mtcnn_tf import remote
+    from etils import epath
 
-Path: TypeAlias = "pathlib.Path | remote.Path"
-"""What `as_path` returns."""
+Path: TypeAlias = "pathlib.Path | epath.Path"
+"""What `as_path` returns: the methods that both have may be called."""
 
 _ADDRESS = re.compile("[a-z][a-z0-9+.-]*://")
 _MARK = ".partial-"
 
 
-def is_remote(path: str | os.PathLike) -> bool:
+def is_address(path: str | os.PathLike) -> bool:
     """Whether `path` is an address, such as gs://BUCKET/NAME."""
     return _ADDRESS.match(os.fspath(path)) is not None
 
 
 def as_path(path: str | os.PathLike) -> Path:
-    """`path` as a `pathlib.Path`, or for an address as a `remote.Path`, which has the same methods."""
-    if not is_remote(path):
+    """`path` as a `pathlib.Path`, or for an address as an `epath.Path`, which has the same methods.
+
+    Local paths are not left to epath: it takes /gs and /s3 for buckets, asks for the names of files' owners, which
+    containers don't always know, and passes over an encoding.
+
+    Raises:
+        FileNotFoundError: An address that isn't UTF-8, at which nothing can lie.
+        OSError: An address of a kind that can't be read.
+    """
+    if not is_address(path):
         return pathlib.Path(path)
-    from mtcnn_tf import remote  # brings TensorFlow along
+    from etils import epath  # a quarter of a second, and few need it
 
-    return remote.Path(os.fspath(path))
+    address = os.fspath(path)
+    try:
+        address.encode()
+        return epath.Path(address)
+    except UnicodeEncodeError:
+        raise _missing(address) from None
+    except KeyError:
+        raise OSError(
+            f"expected a path or an address such as gs://BUCKET/NAME, got {address!r}; copy it to a local folder"
+        ) from None
 
 
-def open(path: str | os.PathLike, mode: str = "r", **options: Any) -> IO:
-    """As Python's `open`; addresses can be read from."""
-    return as_path(path).open(mode, **options) if is_remote(path) else builtins.open(path, mode, **options)
+def _missing(path: str | os.PathLike) -> FileNotFoundError:
+    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+
+
+@contextlib.contextmanager
+def _os_errors(path: str | os.PathLike) -> Iterator[None]:
+    """Turns TensorFlow's errors, and epath's, which don't name the file, into those of local files."""
+    if not is_address(path):
+        yield
+        return
+    import tensorflow as tf  # loaded for the address anyway
+
+    try:
+        yield
+    except (FileNotFoundError, tf.errors.NotFoundError) as error:
+        if getattr(error, "filename", None):
+            raise
+        raise _missing(path) from None
+    except tf.errors.OpError as error:
+        raise OSError(f"{os.fspath(path)}: {reason(error.message)}") from error
+
+
+def open(path: str | os.PathLike) -> contextlib.AbstractContextManager[IO[bytes]]:
+    """The file at `path`, open for reading bytes while the context lasts.
+
+    Raises:
+        FileNotFoundError: There is none; of an address it is raised within the context, by reading.
+        OSError: It can't be read.
+    """
+    return _open_address(path) if is_address(path) else builtins.open(path, "rb")
+
+
+@contextlib.contextmanager
+def _open_address(path: str | os.PathLike) -> Iterator[IO[bytes]]:
+    with _os_errors(path), as_path(path).open("rb") as file:
+        yield file
+
+
+def read_text(path: str | os.PathLike, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """The text of the file at `path`, with every line break as a newline; raises what `open` does."""
+    with open(path) as file, io.TextIOWrapper(io.BytesIO(file.read()), encoding, errors) as text:
+        return text.read()
+
+
+def num_bytes(path: str | os.PathLike) -> int:
+    """Size of the file at `path`; raises what `open` does."""
+    with open(path) as file:
+        file.seek(0, os.SEEK_END)
+        return file.tell()
 
 
 def is_file(path: str | os.PathLike) -> bool:
-    """As `os.path.isfile`."""
-    return as_path(path).is_file() if is_remote(path) else os.path.isfile(path)
+    """Whether a file lies at `path`; raises OSError where an address can't be asked."""
+    if not is_address(path):  # pathlib raises errors, of names that are too long for instance
+        return os.path.isfile(path)
+    with contextlib.suppress(FileNotFoundError), _os_errors(path):
+        return as_path(path).is_file()
+    return False
 
 
 def is_dir(path: str | os.PathLike) -> bool:
-    """As `os.path.isdir`; in a bucket, whether anything lies below."""
-    return as_path(path).is_dir() if is_remote(path) else os.path.isdir(path)
+    """Whether a folder lies at `path`; in a bucket, whether anything lies below."""
+    if not is_address(path):
+        return os.path.isdir(path)
+    with contextlib.suppress(FileNotFoundError), _os_errors(path):
+        return as_path(path).is_dir()
+    return False
 
 
-def listdir(directory: str) -> list[str]:
-    """As `os.listdir`."""
-    return [path.name for path in as_path(directory).glob("*")] if is_remote(directory) else os.listdir(directory)
+def glob(directory: str | os.PathLike, pattern: str) -> list[str]:
+    """Paths of what lies in `directory`, or in the folder that `pattern` begins with, and fits the pattern; sorted.
+
+    Wildcards count in the last part of the pattern alone, for each folder costs a request. Hidden files fit none.
+    """
+    folder, _, name = pattern.rpartition("/")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), _os_errors(directory):
+        found = [path.name for path in (as_path(directory) / folder).iterdir()]
+        shown = [os.path.join(directory, folder, one) for one in fnmatch.filter(found, name) if one[0] != "."]
+        return sorted(shown)
+    return []
 
 
-def glob(directory: str, pattern: str) -> list[str]:
-    """Paths of what below `directory` fits the pattern, sorted."""
-    if is_remote(directory):
-        return [str(path) for path in as_path(directory).glob(pattern)]
-    return sorted(globbing.glob(os.path.join(globbing.escape(directory), pattern)))
-
-
-def walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def walk(directory: str | os.PathLike) -> Iterator[tuple[str, list[str], list[str]]]:
     """As `os.walk`."""
-    return as_path(directory).walk() if is_remote(directory) else os.walk(directory)
+    if not is_address(directory):  # before Python 3.12 pathlib can't walk
+        yield from os.walk(directory)
+        return
+    with _os_errors(directory):
+        for parent, folders, names in as_path(directory).walk():
+            yield str(parent), folders, names
 
 
 def relative(path: str, directory: str) -> str:
     """`path` as from `directory` on, with slashes; as it is where no way leads there, as from one drive to another."""
-    if is_remote(path):
+    if is_address(path):
         return path.removeprefix(f"{directory.rstrip('/')}/")
     try:
         return os.path.relpath(path, directory).replace(os.sep, "/")
@@ -83,20 +162,42 @@ def relative(path: str, directory: str) -> str:
         return path.replace(os.sep, "/")
 
 
+def make_folder(path: Path) -> None:
+    """Makes the folder and those above it, as far as they aren't there.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    with _os_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Removes the file, if it is there.
+
+    Raises:
+        OSError: It can't be removed.
+    """
+    with _os_errors(path):
+        path.unlink(missing_ok=True)
+
+
 def remove_folder(path: Path) -> None:
     """Removes the folder with all that lies in it, as far as it is there and can be removed."""
-    path.rmtree() if is_remote(path) else shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError), _os_errors(path):
+        path.rmtree() if is_address(path) else shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
 def local(path: str | os.PathLike) -> Iterator[str]:
     """A local file with the contents of the one at `path`: itself, or for an address a copy while the context lasts."""
-    if not is_remote(path):
+    if not is_address(path):
         yield os.fspath(path)
         return
     with tempfile.TemporaryDirectory() as directory:
         copy = pathlib.Path(directory, as_path(path).name)
-        copy.write_bytes(as_path(path).read_bytes())
+        with open(path) as file:
+            copy.write_bytes(file.read())
         yield str(copy)
 
 
@@ -106,21 +207,28 @@ def atomic_write(path: str | os.PathLike) -> Iterator[Path]:
 
     The file, or the folder where none is yet, gets its own name at the end of the context; if the writing failed it
     goes, and what was there stays. In a bucket the last step is a copy, which appears whole as well.
+
+    Raises:
+        OSError: The name can't be given; or TensorFlow could not write to the address.
     """
     path = as_path(path)
     # Drawn by chance: two machines may give a process the same number, and may write the same file.
     partial = path.with_name(f"{_MARK}{secrets.token_hex(3)}-{path.name}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        _remove(partial)
+    with _os_errors(path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            _remove(partial)
 
 
-def remove_partial(directory: Path) -> None:
+def remove_partial(directory: str | os.PathLike) -> None:
     """Removes from `directory`, at any depth, what a killed process left half-written."""
-    for partial in list(directory.rglob(f"{_MARK}*")):
-        _remove(partial)
+    for parent, folders, names in walk(directory):
+        for name in [*folders, *names]:
+            if name.startswith(_MARK):
+                _remove(as_path(parent) / name)
+        folders[:] = [name for name in folders if not name.startswith(_MARK)]
 
 
 def remove_partial_of(path: pathlib.Path) -> None:
@@ -131,7 +239,7 @@ def remove_partial_of(path: pathlib.Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        path.rmtree() if is_address(path) else shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
 
@@ -149,7 +257,7 @@ def one_line(text: str) -> str:
 def sha256(path: str | os.PathLike) -> str:
     """The SHA-256 of a file's contents, as hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

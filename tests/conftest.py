@@ -3,10 +3,20 @@ import resource
 
 import hypothesis
 import pytest
+from etils import epath
+from etils.epath import backend, gpath
 
 # How long an example takes says something about the machine only.
 hypothesis.settings.register_profile("mtcnn_tf", deadline=None)
 hypothesis.settings.load_profile("mtcnn_tf")
+
+# TensorFlow's file system in memory, ram://, stands for a bucket. epath has no way to add an address that TensorFlow
+# opens but by its tables.
+gpath._URI_PREFIXES += ("ram://",)
+gpath._URI_SCHEMES |= {"ram"}
+gpath._URI_MAP_ROOT["ram://"] = "/ram/"
+gpath._PREFIX_TO_BACKEND["ram"] = backend.tf_backend
+epath.register_path_cls("ram://")(gpath.PosixGPath)
 
 LONGEST = (
     *("test_run", "test_reproduce", "test_guides", "test_building", "test_train"),

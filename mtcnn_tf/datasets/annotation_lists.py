@@ -111,8 +111,8 @@ def is_set(flag: object) -> bool:
 
 def read_lines(path: str) -> list[Line]:
     """The lines of a text file that aren't blank; byte order mark, CRLF and names not in UTF-8 are no obstacle."""
-    with files.open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-        stripped = [(number, line.strip()) for number, line in enumerate(file, 1)]
+    lines = files.read_text(path, "utf-8-sig", "surrogateescape").split("\n")
+    stripped = [(number, line.strip()) for number, line in enumerate(lines, 1)]
     return [(number, text) for number, text in stripped if text]
 
 

@@ -101,8 +101,7 @@ def _names_split(path: str, split: str) -> bool:
 
 def _load(path: str) -> dict[str, list[dict]]:
     try:
-        with files.open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
+        content = json.loads(files.read_text(path, "utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} should hold COCO's JSON, can't be read ({str(error)[:100]}); repair it") from error
     lists = {}

@@ -25,7 +25,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
     if files.is_file(directory):
         names = [text for _, text in annotation_lists.read_lines(directory) if annotation_lists.is_image(text)]
         beside = os.path.dirname(directory)
-        paths = [n if files.is_remote(n) else os.path.join(beside, annotation_lists.native_path(n)) for n in names]
+        paths = [n if files.is_address(n) else os.path.join(beside, annotation_lists.native_path(n)) for n in names]
         return [faces.Annotation(path) for path in sorted(paths)], []
     annotation_lists.check_directory(directory)
     paths, problems = [], []

@@ -55,7 +55,7 @@ def _by_path(names: Sequence[str], places: Sequence[str]) -> str | None:
     """The first path that is an image's."""
     paths = [annotation_lists.image_path(place, name) for name in names for place in places]
     inside = [path for path in paths if path is not None]
-    if inside and files.is_remote(inside[0]):
+    if inside and files.is_address(inside[0]):
         return next(filter(annotation_lists.is_image, inside), None)
     return next((path for path in inside if os.path.isfile(path)), None)
 

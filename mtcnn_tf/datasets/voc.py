@@ -45,7 +45,7 @@ def read(
     paths, problems = _xml_paths(directory, annotation_dir, split)
     for path in paths:
         try:
-            with files.open(path, "rb") as file:
+            with files.open(path) as file:
                 root = defusedxml.ElementTree.parse(file).getroot()
         except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
             problems.append(faces.Problem(path, "an annotation that cannot be read", ascii(str(error)[:100])))
@@ -88,8 +88,8 @@ def _xml_paths(directory: str, annotation_dir: str, split: str) -> tuple[list[st
 
 def _below(directory: str) -> list[str]:
     """Paths, relative to `directory`, of the files in it and in its folders; at an address of those in it alone."""
-    if files.is_remote(directory):
-        return sorted(files.listdir(directory))
+    if files.is_address(directory):
+        return [os.path.basename(path) for path in files.glob(directory, "*")]
     found = []
     for parent, folders, names in files.walk(directory):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]

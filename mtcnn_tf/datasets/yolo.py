@@ -70,8 +70,7 @@ def _settings(directory: str) -> dict:
     if len(found) != 1:
         return {}
     try:
-        with files.open(found[0], encoding="utf-8-sig") as file:
-            settings = yaml.safe_load(file)
+        settings = yaml.safe_load(files.read_text(found[0], "utf-8-sig"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         sentence = " ".join(str(error).split())[:100]
         raise ValueError(f"{found[0]} should be YOLO's YAML, can't be read ({sentence}); repair it") from error

@@ -344,7 +344,7 @@ def signatures(
 
 def _versions(model_dir: str) -> list[int]:
     """The numbers of the SavedModels in `model_dir`."""
-    names = files.listdir(model_dir) if files.is_dir(model_dir) else []
+    names = [os.path.basename(path) for path in files.glob(model_dir, "*")] if files.is_dir(model_dir) else []
     return [
         int(name)
         for name in names

@@ -38,7 +38,7 @@ def write(networks_dir: str | os.PathLike, thresholds: tuple[float, ...], about:
     """
     held = {"thresholds": list(thresholds), "sha256": _sums(networks_dir), "calibration": about}
     with files.atomic_write(files.as_path(networks_dir) / FILE_NAME) as partial:
-        partial.write_text(json.dumps(held, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.write_bytes(f"{json.dumps(held, indent=1, ensure_ascii=False)}\n".encode())
 
 
 def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
@@ -50,10 +50,10 @@ def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
         ValueError: The file isn't what `write` wrote, or see `stages.in_folder`.
     """
     path = files.as_path(networks_dir) / FILE_NAME
-    if not path.is_file():
+    if not files.is_file(path):
         return None
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = json.loads(files.read_text(path))
         arguments.thresholds(held["thresholds"], len(held["sha256"]))
         sums = dict(held["sha256"])
     except (ValueError, TypeError, KeyError) as error:

@@ -45,8 +45,8 @@ def named(annotations: list, list_path: str) -> list:
         ValueError: A line names no image, or more than one.
         FileNotFoundError: There is no such file.
     """
-    with files.open(list_path, encoding="utf-8", errors="surrogateescape") as file:
-        names = list(dict.fromkeys(line.strip() for line in file if line.strip()))
+    lines = files.read_text(list_path, errors="surrogateescape").split("\n")
+    names = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     by_ending = collections.defaultdict(list)
     for annotation in annotations:
         parts = os.path.abspath(annotation.image_path).split(os.sep)

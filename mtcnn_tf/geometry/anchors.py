@@ -72,8 +72,7 @@ def read(path: str | pathlib.Path) -> Anchors:
         ValueError: It holds something else.
     """
     try:
-        with files.open(path) as file:
-            return Anchors(tuple(json.loads(file.read())["sizes"]))
+        return Anchors(tuple(json.loads(files.read_text(path))["sizes"]))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"expected anchors as data_prep.anchors writes them, got something else in {str(path)!r} ({error})"

@@ -172,7 +172,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
                 "give base64.b64decode of it"
             )
         raise FileNotFoundError(f"expected an image at {arguments.shown_path(name)}, found no file; check the path")
-    with files.open(path, "rb") as file:
+    with files.open(path) as file:
         return file.read()
 
 
@@ -224,8 +224,7 @@ def orientation(path: str | os.PathLike) -> int:
 
 def _stored(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
     """Size as stored, None where it can't be read, and EXIF orientation, 1 where there is none."""
-    with files.open(path, "rb") as opened:
-        file = opened if opened.seekable() else io.BytesIO(opened.read())
+    with files.open(path) as file:
         for header in _HEADERS:
             with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
                 file.seek(0)

@@ -110,7 +110,7 @@ def _start(body: Callable[..., None], rest: list[str], takes: str | None) -> Non
 
 def check_local(flag: flags.FlagHolder) -> None:
     """Raises a ValueError where a folder to write to is given by an address."""
-    if flag.value is not None and files.is_remote(flag.value):
+    if flag.value is not None and files.is_address(flag.value):
         raise ValueError(f"--{flag.name} takes a local folder, got the address {flag.value!r}; write here, then copy")
 
 

@@ -132,8 +132,8 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
     Raises:
         ValueError: The file ends within a record, or holds something else.
     """
-    num_left = files.as_path(path).stat().st_size
-    with files.open(path, "rb") as file:
+    num_left = files.num_bytes(path)
+    with files.open(path) as file:
         while header := file.read(12):
             length = int.from_bytes(header[:8], "little")
             num_left -= 12 + length + 4

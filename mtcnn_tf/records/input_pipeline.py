@@ -91,7 +91,7 @@ def batches(
 
 
 def _check_layout(path: files.Path, stage: stages.Stage) -> None:
-    with files.open(path, "rb") as file:
+    with files.open(path) as file:
         crop_records.check_layout(file.read(crop_records.num_bytes(stage.size)), stage.size)
 
 

@@ -36,13 +36,13 @@ def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> di
     """
     stage_dir = files.as_path(records_dir) / stage.name
     path = stage_dir / MANIFEST
-    if not path.is_file():
-        present = [name for name in stages.BY_NAME if (files.as_path(records_dir) / name / MANIFEST).is_file()]
+    if not files.is_file(path):
+        present = [name for name in stages.BY_NAME if files.is_file(files.as_path(records_dir) / name / MANIFEST)]
         raise FileNotFoundError(
             f"expected finished {stage.name} records in {stage_dir}, found {' and '.join(present) or 'no'} records in "
             f"{records_dir}; build them: python -m data_prep.build --stage={stage.name} --out_dir={records_dir}"
         )
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(files.read_text(path))
     if manifest["stage"] != stage.name:
         raise ValueError(f"expected records of {stage.name} in {stage_dir}, got records of {manifest['stage']}")
     held = kind_of(manifest)
@@ -66,7 +66,7 @@ def kind_of(manifest: dict) -> str:
 
 
 def _has_size(path: files.Path, num_bytes: int) -> bool:
-    return path.is_file() and path.stat().st_size == num_bytes
+    return files.is_file(path) and files.num_bytes(path) == num_bytes
 
 
 def check_shards(records_dir: str, stage: stages.Stage) -> None:

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
-from mtcnn_tf import files, remote, stages
+from mtcnn_tf import files, stages
 from mtcnn_tf.models import networks
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -15,9 +16,11 @@ ROOT = pathlib.Path(__file__).parents[2]
 _numbers = itertools.count()
 
 
-def new_folder() -> remote.Path:
-    """An address that no test has used."""
-    return remote.Path(f"ram://remote-{next(_numbers)}-")
+def new_folder() -> files.Path:
+    """A folder at an address that no test has used."""
+    folder = files.as_path(f"ram://remote-{next(_numbers)}-")
+    folder.mkdir()
+    return folder
 
 
 def test_paths_are_put_together_as_pathlib_does():
@@ -26,24 +29,27 @@ def test_paths_are_put_together_as_pathlib_does():
     assert path.parent == files.as_path("gs://bucket/a/b") and str(path.with_name("d")) == "gs://bucket/a/b/d"
 
 
-@pytest.mark.parametrize("local", ["a", "/a/b", "a/gs://b", "C:\\a", "gs:/b", "./gs://b"])
+@pytest.mark.parametrize("local", ["a", "/a/b", "a/gs://b", "C:\\a", "gs:/b", "./gs://b", "/gs/b", "/ram/b"])
 def test_what_is_no_address_stays_a_local_path(local):
-    assert not files.is_remote(local) and files.as_path(local) == pathlib.Path(local)
-    assert not files.is_remote(pathlib.Path(local))
+    assert not files.is_address(local) and not files.is_address(pathlib.Path(local))
+    path = files.as_path(local)
+    assert isinstance(path, pathlib.Path) and path == pathlib.Path(local)
 
 
 def test_what_is_written_is_read():
     path = new_folder() / "a" / "ä.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("one\r\ntwo ü")
-    assert path.read_bytes() == "one\r\ntwo ü".encode()
-    assert path.read_text() == "one\ntwo ü"
-    with files.open(path, encoding="utf-8") as file:
-        assert list(file) == ["one\n", "two ü"]
-    with files.open(path, "rb") as file:
-        assert file.read(3) == b"one"
-    assert path.stat().st_size == 11 and path.is_file() and not path.is_dir()
-    assert path.parent.is_dir() and not path.parent.is_file()
+    path.write_bytes("\ufeffone\r\ntwo ü".encode() + b"\xff")
+    assert path.read_bytes() == b"\xef\xbb\xbfone\r\ntwo \xc3\xbc\xff"
+    assert files.read_text(path, "utf-8-sig", "surrogateescape") == "one\ntwo ü\udcff"
+    with pytest.raises(UnicodeDecodeError):
+        files.read_text(path)
+    with files.open(path) as file:
+        assert file.read(6) == b"\xef\xbb\xbfone" and file.read(1) == b"\r"
+    assert files.num_bytes(path) == 15 and files.is_file(path) and not files.is_dir(path)
+    assert files.is_dir(path.parent) and not files.is_file(path.parent)
+    with files.local(path) as copy:
+        assert pathlib.Path(copy).read_bytes() == path.read_bytes() and copy.endswith("ä.txt")
 
 
 def test_a_file_gets_its_name_at_the_end_and_a_failed_one_leaves_what_was_there():
@@ -60,10 +66,11 @@ def test_a_file_gets_its_name_at_the_end_and_a_failed_one_leaves_what_was_there(
 def test_what_a_killed_process_left_is_removed():
     folder = new_folder()
     for name in ("a.txt", ".partial-1-a.txt", "train/.partial-2-b", "train/b"):
-        (folder / name).parent.mkdir()
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("x")
     files.remove_partial(folder)
-    assert [path.name for path in folder.rglob("*")] == ["a.txt", "train", "b"]
+    left = [(parent, sorted(folders), names) for parent, folders, names in files.walk(folder)]
+    assert left == [(str(folder), ["train"], ["a.txt"]), (f"{folder}/train", [], ["b"])]
     files.remove_folder(folder)
     files.remove_folder(folder)
     assert not folder.is_dir()
@@ -71,41 +78,46 @@ def test_what_a_killed_process_left_is_removed():
 
 def test_errors_are_those_of_local_files():
     missing = new_folder() / "none"
-    for wanted in (
-        missing.read_bytes,
-        missing.read_text,
-        missing.stat,
-        missing.unlink,
-        lambda: missing.replace(missing),
-    ):
+    for wanted in (files.read_text, files.num_bytes, files.sha256):
         with pytest.raises(FileNotFoundError, match=str(missing)):
-            wanted()
-    missing.unlink(missing_ok=True)
-    assert not missing.is_file() and not missing.is_dir() and missing.glob("*") == list(missing.walk()) == []
+            wanted(missing)
+    assert not files.is_file(missing) and not files.is_dir(missing)
+    assert files.glob(missing, "*") == files.glob(missing, "a/*") == list(files.walk(missing)) == []
     unnameable = missing / "\udcff.jpg"
-    assert not unnameable.is_file()
+    assert not files.is_file(unnameable)
     with pytest.raises(FileNotFoundError):
-        unnameable.read_bytes()
-    with pytest.raises(OSError, match="^other://a: .*'other' not implemented"):
-        files.as_path("other://a").is_file()
+        files.read_text(unnameable)
     folder = new_folder()
-    folder.mkdir()
-    with pytest.raises(OSError, match="is a directory"):
+    with pytest.raises(OSError, match=f"^{folder}/a: .*is a directory.$"), files.atomic_write(folder / "a"):
         folder.write_text("x")
+    with pytest.raises(FileNotFoundError), files.atomic_write(folder / "a"):
+        pass
+
+
+@pytest.mark.parametrize("ask", [files.is_file, files.read_text, files.as_path])
+def test_addresses_of_an_unknown_kind_are_refused(ask):
+    with pytest.raises(OSError, match="^expected a path or an address such as gs://.*, got 'other://a'; copy"):
+        ask("other://a")
+
+
+def test_addresses_that_tensorflow_does_not_open_are_refused():
+    with pytest.raises(OSError, match="^az://a/b: .*'az' not implemented"):
+        files.is_file("az://a/b")
 
 
 def test_names_with_wildcards_are_names():
     folder = new_folder() / "[a]*"
     folder.mkdir()
-    (folder / "b.txt").write_text("x")
-    assert folder.glob("*.txt") == [folder / "b.txt"]
+    for name in ("b.txt", "a.txt", ".c.txt", "d.jpg"):
+        (folder / name).write_text("x")
+    assert files.glob(folder, "*.txt") == [f"{folder}/a.txt", f"{folder}/b.txt"]
+    assert files.glob(folder.parent, "[[]a]*/*.txt") == []
 
 
 def test_a_network_is_loaded_from_an_address(tmp_path):
     network = networks.build(stages.PNET)
     network.save(tmp_path / "pnet.keras")
     folder = new_folder()
-    folder.mkdir()
     (folder / "pnet.keras").write_bytes((tmp_path / "pnet.keras").read_bytes())
     loaded = networks.load(folder / "pnet.keras")
     assert all((a == b).all() for a, b in zip(loaded.get_weights(), network.get_weights(), strict=True))
@@ -118,6 +130,19 @@ def test_a_network_is_loaded_from_an_address(tmp_path):
 
 def test_local_files_do_not_load_tensorflow():
     code = (
-        "import sys; from mtcnn_tf import datasets, files; files.as_path('a'); assert 'tensorflow' not in sys.modules"
+        "import sys; from mtcnn_tf import datasets, files; files.as_path('a').is_file(); files.is_file('a'); "
+        "files.as_path('gs://a/b'); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_what_an_address_refuses_is_an_os_error(monkeypatch):
+    def refuse(*_, **__):
+        raise tf.errors.PermissionDeniedError(None, None, "you may not")
+
+    for name in ("makedirs", "remove"):
+        monkeypatch.setattr(tf.io.gfile, name, refuse)
+    path = files.as_path("ram://refused/a")
+    for call in (files.make_folder, files.remove):
+        with pytest.raises(OSError, match="ram://refused/a: you may not"):
+            call(path)

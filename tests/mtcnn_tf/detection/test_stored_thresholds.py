@@ -57,7 +57,7 @@ def test_the_weights_that_ship_have_thresholds():
 def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(networks_dir):
     address = "ram://calibrated/networks"
     for stage in stages.ON_CROPS:
-        files.as_path(address).mkdir()
+        files.as_path(address).mkdir(exist_ok=True)
         (files.as_path(address) / stage.network_file).write_bytes((networks_dir / stage.network_file).read_bytes())
     assert stored_thresholds.read(address) is None
     stored_thresholds.write(address, (0.1, 0.2, 0.3), {"images": 5})
