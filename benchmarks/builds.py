@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 import time
 
-from data_prep import building, jobs, mining, recipes
+from data_prep import jobs, mining, recipes
 from mtcnn_tf import faces, stages
 
 
@@ -14,8 +14,8 @@ def end_times(
     """The seconds, on one clock, at which the build of the stage's records was through with each image."""
     ended = []
     with tempfile.TemporaryDirectory() as stage_dir:
-        settings = jobs.Settings(pathlib.Path(stage_dir), stage.name, recipes.Recipe(), seed=0, miner=miner)
-        pending = jobs.split_images(annotations, building.Config.num_shards, 0, seed=0)
+        settings = jobs.Settings(pathlib.Path(stage_dir), recipes.Config(stage.name, ()), miner)
+        pending = jobs.split_images(annotations, recipes.Config.num_shards, 0, seed=0)
         for _ in jobs.run(pending, settings, lambda _: ended.append(time.perf_counter()), num_workers):
             pass
     return ended

@@ -238,9 +238,9 @@ def _check_flags() -> None:
         raise app.UsageError("--longest_side is for whole images: --stage=rpn or --crops=on_the_fly")
 
 
-def _config() -> building.Config:
+def _config() -> recipes.Config:
     datasets = tuple(_DATASET.value)
-    return programs.from_flags(building.Config, FLAGS, datasets=datasets, recipe=recipe(), thresholds=_thresholds())
+    return programs.from_flags(recipes.Config, FLAGS, datasets=datasets, recipe=recipe(), thresholds=_thresholds())
 
 
 def _thresholds() -> tuple[float, ...] | None:

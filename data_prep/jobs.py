@@ -58,23 +58,13 @@ class Settings:
 
     Attributes:
         stage_dir: Where the shards go.
-        stage_name: Whose examples.
-        recipe: How many of what.
-        seed: Seed of the whole build.
+        config: What decides what is in them.
         miner: The cascade so far; None where all boxes are drawn by chance.
-        max_pixels: Image files of more pixels are stepped over.
-        kind_of_records: `manifests.CROPS` or `manifests.IMAGES`.
-        longest_side: Larger images are shrunk to this in image records; None leaves all as they are.
     """
 
     stage_dir: files.Path
-    stage_name: str
-    recipe: recipes.Recipe
-    seed: int
-    miner: mining.Miner | None
-    max_pixels: int = image_files.MAX_PIXELS
-    kind_of_records: str = manifests.CROPS
-    longest_side: int | None = None
+    config: recipes.Config
+    miner: mining.Miner | None = None
 
 
 Run = Callable[[list[Job], Settings, Callable[[dict[str, int]], None]], Iterator[tuple[Job, dict]]]
@@ -97,11 +87,6 @@ def split_images(
             images = [(int(row), annotations[row]) for row in rows[shard::num]]
             jobs.append(Job(split, shard, num, images))
     return jobs
-
-
-def held_out(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> list[faces.Annotation]:
-    """The images that `split_images` holds out for validation, in the order of the data sets."""
-    return [annotations[row] for row in np.sort(_split(annotations, validation_fraction, seed)[1])]
 
 
 def _split(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -189,7 +174,8 @@ def _start_worker(settings: Settings, progress) -> None:
 
 def _end_with_parent() -> None:
     """Ends this process when the build is killed, so that no orphan goes on writing."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    multiprocessing.connection.wait([parent.sentinel] if parent else [])
     os._exit(1)
 
 
@@ -208,9 +194,9 @@ def make(
         propose: The cascade of `settings.miner`, loaded.
         on_image: Called after each image with its number of examples of each kind.
     """
-    if settings.kind_of_records == manifests.IMAGES:
+    if settings.config.kind_of_records == manifests.IMAGES:
         return _make_images(job, settings, propose, on_image)
-    stage = stages.BY_NAME[settings.stage_name]
+    stage = stages.BY_NAME[settings.config.stage]
     problems, made = [], []
     for index, annotation in job.images:
         of_image, found = _examples_of(index, annotation, stage, settings, propose)
@@ -218,7 +204,7 @@ def make(
         made += of_image
         on_image(crop_records.num_per_kind(of_image[0]) if of_image else {})
     merged = crop_records.concatenate(made) if made else crop_records.no_examples(stage.size)
-    order = np.random.default_rng([settings.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
+    order = np.random.default_rng([settings.config.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
         len(merged)
     )
     entries = shards.write(settings.stage_dir, job.split, job.shard, job.num_shards, merged[order])
@@ -232,7 +218,12 @@ def _make_images(job, settings, propose, on_image) -> dict:
     def serialized() -> Iterator[bytes]:
         nonlocal num_faces
         for _, annotation in job.images:
-            how = (settings.max_pixels, settings.longest_side, propose, settings.recipe.scale_boxes)
+            how = (
+                settings.config.max_pixels,
+                settings.config.longest_side,
+                propose,
+                settings.config.recipe.scale_boxes,
+            )
             image, found = whole_images.of_file(annotation, *how)
             problems.extend(found)
             if image is not None:
@@ -252,12 +243,12 @@ def _examples_of(
 ) -> tuple[list[crop_records.Examples], list[faces.Problem]]:
     """The image's examples as a list of one (or none, where it can't be read), and its problems."""
     try:
-        image = image_files.read(annotation.image_path, settings.max_pixels)
+        image = image_files.read(annotation.image_path, settings.config.max_pixels)
     except (ValueError, OSError) as error:
         return [], [faces.Problem(annotation.image_path, "unreadable image", str(error))]
     height, width = image.shape[:2]
-    fitted, problems = examples.fit_to_image(annotation, width, height, settings.recipe.scale_boxes)
+    fitted, problems = examples.fit_to_image(annotation, width, height, settings.config.recipe.scale_boxes)
     if fitted is None:
         return [], problems
-    rng = np.random.default_rng([settings.seed, index])
-    return [examples.of_image(image, fitted, stage, settings.recipe, rng, propose)], problems
+    rng = np.random.default_rng([settings.config.seed, index])
+    return [examples.of_image(image, fitted, stage, settings.config.recipe, rng, propose)], problems

@@ -57,7 +57,7 @@ def use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def calibrate(
+def thresholds_for_recall(
     networks_dir: str,
     mined_for: stages.Stage,
     images: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -70,7 +70,7 @@ def calibrate(
 
     Args:
         networks_dir: Where the trained networks lie.
-        mined_for: The stage that will learn; its proposers are calibrated.
+        mined_for: The stage that will learn; its proposers get thresholds.
         images: Images uint8 [H, W, 3] with the faces [N, 4] that must be found; gone through once for each stage.
         min_face_size: Smallest face to propose, in pixels.
         background_iou: A proposal that overlaps every face less than this is background.

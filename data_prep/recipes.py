@@ -1,8 +1,11 @@
-"""How many examples of what are made of an image, and how."""
+"""What decides what is in the records: how many examples of what are made of an image, and of which images."""
 
 import dataclasses
 
 from data_prep import labels
+from mtcnn_tf import stages
+from mtcnn_tf.images import image_files
+from mtcnn_tf.records import manifests
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,4 +45,60 @@ class Recipe:
         if self.min_scale > self.max_scale:
             raise ValueError(
                 f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what is in the records.
+
+    Attributes:
+        stage: The name of the stage.
+        datasets: `NAME:DIR` of each data set, see `datasets.read`.
+        networks: The folder of the networks trained so far, which begins with either first stage; may be None for
+            P-Net.
+        recipe: How many of what.
+        seed: Seed of everything drawn by chance.
+        num_shards: Files for each kind.
+        validation_fraction: Fraction of the images held out.
+        max_images: Take so many images of each data set, drawn by the seed; None for all.
+        max_pixels: Image files of more pixels are stepped over.
+        class_name: The class of VOC and COCO annotations to take; None for all.
+        thresholds: Score thresholds of the stages so far; None to find them by recall.
+        calibration_images: On how many training images.
+        crops: "in_records", or "on_the_fly" to record whole images with the proposals of the cascade so far.
+        longest_side: Larger images are shrunk to this in image records; None leaves all as they are.
+    """
+
+    stage: str
+    datasets: tuple[str, ...]
+    networks: str | None = None
+    recipe: Recipe = Recipe()
+    seed: int = 0
+    num_shards: int = 16
+    validation_fraction: float = 0.05
+    max_images: int | None = None
+    max_pixels: int = image_files.MAX_PIXELS
+    class_name: str | None = None
+    thresholds: tuple[float, ...] | None = None
+    calibration_images: int = 200
+    crops: str = "in_records"
+    longest_side: int | None = None
+
+    @property
+    def kind_of_records(self) -> str:
+        """`manifests.CROPS` or `manifests.IMAGES`; the RPN learns from whole images only."""
+        holds_images = self.stage == stages.RPN.name or self.crops == "on_the_fly"
+        return manifests.IMAGES if holds_images else manifests.CROPS
+
+    def __post_init__(self):
+        if self.thresholds is None:
+            return
+        if self.networks is None:
+            raise ValueError("thresholds are those of networks that propose boxes, and there are none; give --networks")
+        names = [one.name for one in stages.proposers_in_folder(self.networks, stages.BY_NAME[self.stage])]
+        if len(self.thresholds) != len(names) or not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise ValueError(
+                f"{self.stage} needs a threshold in 0–1 for each network before it ({', '.join(names)}), got "
+                f"{', '.join(f'{threshold:g}' for threshold in self.thresholds)}"
             )

@@ -53,7 +53,7 @@ def test_training_steps_over_what_is_refused(images, decoded, tmp_path):
         path.write_bytes(image)
         annotations.append((number, faces.Annotation(str(path), [[0, 0, 10, 10]])))
     recipe = recipes.Recipe(negatives=0, negatives_near_face=0, trials_per_face=1, landmark_trials_per_face=0)
-    settings = jobs.Settings(tmp_path / "records", "pnet", recipe, 0, None, max_pixels=10**6)
+    settings = jobs.Settings(tmp_path / "records", recipes.Config("pnet", (), recipe=recipe, max_pixels=10**6))
     counts = []
     made = jobs.make(jobs.Job("train", 0, 1, annotations), settings, None, counts.append)
     unreadable = [problem["where"] for problem in made["problems"] if problem["what"] == "unreadable image"]

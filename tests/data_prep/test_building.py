@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def config_of(*dataset_specs, **changes):
-    return building.Config(
+    return recipes.Config(
         **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
     )
 

@@ -8,7 +8,7 @@ import drawn_faces
 import pytest
 import test_crop_contact_sheets
 
-from data_prep import building, crop_contact_sheets, image_contact_sheets
+from data_prep import building, crop_contact_sheets, image_contact_sheets, recipes
 from mtcnn_tf.images import image_files
 from tests import in_process
 
@@ -84,7 +84,7 @@ def test_sheets_of_all_kinds_with_records(tmp_path):
 
 
 def test_a_sheet_of_whole_images(wider_dir, tmp_path):
-    config = building.Config("rpn", (f"wider_face:{wider_dir}",), num_shards=2)
+    config = recipes.Config("rpn", (f"wider_face:{wider_dir}",), num_shards=2)
     building.build(config, str(tmp_path), num_workers=1)
     flags = f"--records_dir={tmp_path}", "--stage=rpn", f"--out_dir={tmp_path / 'sheets'}"
     status, printed, errors = check(*flags, "--num_crops=5")

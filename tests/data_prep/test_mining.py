@@ -56,7 +56,7 @@ def test_onet_learns_from_whatever_proposes_in_the_folder(tmp_path, names):
         networks.build(stages.BY_NAME[name]).save(tmp_path / f"{name}.keras")
     image = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     face = np.array([[10, 10, 40, 45]], np.float32)
-    miner, report = mining.calibrate(str(tmp_path), stages.ONET, [(image, face)], 20.0, 0.3)
+    miner, report = mining.thresholds_for_recall(str(tmp_path), stages.ONET, [(image, face)], 20.0, 0.3)
     assert [entry["stage"] for entry in report] == list(names)
     assert miner.last_stage == names[-1] and len(miner.thresholds) == len(names)
     assert len(miner.load()(image)) > 0
@@ -69,6 +69,8 @@ def test_calibration_keeps_faces_and_leaves_something_to_tell_apart(monkeypatch,
     monkeypatch.setattr(
         mining.cascade.Cascade, "from_networks", lambda *_: _FixedCascade(face, 20, scores), raising=True
     )
-    miner, report = mining.calibrate("networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0, 0.3)
+    miner, report = mining.thresholds_for_recall(
+        "networks", stages.RNET, [(np.zeros((9, 9, 3), np.uint8), face)] * 3, 20.0, 0.3
+    )
     assert miner.last_stage == "pnet" and report[0]["recall"] == 1.0
     assert miner.thresholds[0] == pytest.approx(threshold, abs=1e-4)

@@ -24,7 +24,7 @@ PHOTO = drawn_faces.draw_image(0)  # 160 × 120
 
 
 def config_of(*dataset_specs, **changes):
-    return building.Config(
+    return recipes.Config(
         **{"stage": "rpn", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
     )
 
