@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import stages
+from mtcnn_tf import rankings, stages
 from mtcnn_tf.detection import cascade
 from mtcnn_tf.geometry import boxes as box_geometry
 
@@ -117,7 +117,5 @@ def threshold_that_keeps(scores: np.ndarray, count: int) -> float:
 
     Where there are not so many above it, `LOWEST_THRESHOLD`.
     """
-    if count > len(scores):
-        return LOWEST_THRESHOLD
-    last_kept = np.sort(scores)[::-1][count - 1]
+    last_kept = rankings.threshold_that_keeps(scores, count)
     return float(max(np.floor(last_kept * 1e4) / 1e4, LOWEST_THRESHOLD))

@@ -12,6 +12,7 @@ import numpy as np
 
 from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import annotation_lists, places
+from mtcnn_tf.geometry import boxes as box_geometry
 
 LIST_NAMES = "FDDB-folds/FDDB-fold-*-ellipseList.txt"
 
@@ -50,7 +51,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
 
 def annotate(image: Image) -> faces.Annotation:
     """The annotation of upright boxes round the image's ellipses."""
-    boxes = [box_round_ellipse(*ellipse) for ellipse in image.ellipses]
+    boxes = boxes_round(image.ellipses)
     return faces.Annotation(image.image_path, boxes, is_complete=image.is_intact)
 
 
@@ -80,15 +81,9 @@ def read_ellipses(directory: str) -> tuple[list[Image], list[faces.Problem]]:
     return [dataclasses.replace(image, image_path=path) for image, path in images], problems
 
 
-def box_round_ellipse(major: float, minor: float, angle: float, x: float, y: float) -> np.ndarray:
-    """The smallest upright box [4] round an ellipse with two radii, an angle in radians and a centre.
-
-    Its point at the parameter t lies `major cos(angle) cos(t) − minor sin(angle) sin(t)` to the right of the centre, of
-    which the largest value is `hypot(major cos(angle), minor sin(angle))`; below the centre likewise.
-    """
-    half_width = np.hypot(major * np.cos(angle), minor * np.sin(angle))
-    half_height = np.hypot(major * np.sin(angle), minor * np.cos(angle))
-    return np.array([x - half_width, y - half_height, x + half_width, y + half_height])
+def boxes_round(ellipses: np.ndarray) -> np.ndarray:
+    """The smallest upright boxes [N, 4] round ellipses [N, 5]: two radii, an angle in radians and a centre."""
+    return box_geometry.round_ellipses(ellipses[:, :2], ellipses[:, 2], ellipses[:, 3:])
 
 
 def _is_path(text: str) -> bool:
@@ -106,7 +101,7 @@ def _read_rows(rows: list[annotation_lists.Line], path: str) -> tuple[list, list
                 annotation_lists.problem(path, number, "an ellipse's line without its 5 or 6 numbers", text)
             )
             is_intact = False
-        elif min(numbers[:2]) <= 0 or not annotation_lists.has_area(box_round_ellipse(*numbers[:5])):
+        elif min(numbers[:2]) <= 0 or not annotation_lists.has_area(boxes_round(numbers[None, :5])[0]):
             problems.append(annotation_lists.problem(path, number, "an ellipse without area", text))
             is_intact = False
         else:

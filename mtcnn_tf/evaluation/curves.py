@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from mtcnn_tf import rankings
+
 HIT, FALSE_POSITIVE, IGNORED = 1, 0, -1
 """What becomes of a detection."""
 
@@ -66,24 +68,22 @@ class Ranking:
     @classmethod
     def of(cls, scores: list[np.ndarray], outcomes: list[np.ndarray], num_faces: int) -> "Ranking":
         """The ranking of what `match` says of each image."""
-        scores, outcomes = np.concatenate([[], *scores]), np.concatenate([[], *outcomes])
-        counted = outcomes != IGNORED
-        return cls(scores[counted], outcomes[counted] == HIT, num_faces)
+        all_scores, all_outcomes = np.concatenate([[], *scores]), np.concatenate([[], *outcomes])
+        counted = all_outcomes != IGNORED
+        return cls(all_scores[counted], all_outcomes[counted] == HIT, num_faces)
 
     def totals(self) -> tuple[np.ndarray, np.ndarray]:
         """Sums of false positives and of hits above each threshold, two arrays [T].
 
-        There is one threshold for each different score, highest first: detections with equal scores come together, so
-        that the order of images never matters.
+        There is one threshold for each different score, highest first, so that the order of images never matters.
         """
-        order = np.argsort(-self.scores, kind="stable")
-        last_mask = np.append(np.diff(self.scores[order]) != 0, True)[: len(order)]
-        false_positives = self.hits == 0 if self.false_positives is None else self.false_positives
-        return np.cumsum(false_positives[order])[last_mask], np.cumsum(self.hits[order])[last_mask]
+        gains = self.hits == 0 if self.false_positives is None else self.false_positives
+        false_positives, hits = rankings.totals(self.scores, gains, self.hits)
+        return false_positives, hits
 
     def recall(self) -> np.ndarray:
         """The fraction of the faces that is found above each threshold of `totals`, [T]; NaN where there is no face."""
-        return _share(self.totals()[1], self.num_faces)
+        return _fraction(self.totals()[1], self.num_faces)
 
     def precision(self) -> np.ndarray:
         """The fraction of the detections above each threshold of `totals` that are hits, [T]."""
@@ -97,7 +97,7 @@ class Ranking:
     def recall_at(self, num_false_positives: int) -> float:
         """The largest recall with at most so many false positives in the whole run; NaN where there is no face."""
         false_positives, hits = self.totals()
-        return float(_share(hits[false_positives <= num_false_positives].max(initial=0), self.num_faces))
+        return float(_fraction(hits[false_positives <= num_false_positives].max(initial=0), self.num_faces))
 
 
 def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
@@ -113,5 +113,5 @@ def average_precision(recall: np.ndarray, precision: np.ndarray) -> float:
     return float(np.sum(np.diff(recall, prepend=0.0) * envelope))
 
 
-def _share(part: np.ndarray, whole: int) -> np.ndarray:
+def _fraction(part: np.ndarray, whole: int) -> np.ndarray:
     return np.divide(part, whole) if whole else np.full(np.shape(part), np.nan)

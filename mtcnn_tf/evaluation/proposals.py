@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, rankings
 from mtcnn_tf.evaluation import curves, reports
 from mtcnn_tf.geometry import boxes
 
@@ -54,7 +54,8 @@ def report(
 def _recalls(ranks: np.ndarray, of: str = "", title: str = "") -> dict[str, reports.Figure]:
     """Recall at each of `NUM_PROPOSALS`; how their names end and their titles begin."""
     return {
-        f"recall_at_{num}{of}": reports.Figure(_share(ranks <= num), f"{title}recall at {num}") for num in NUM_PROPOSALS
+        f"recall_at_{num}{of}": reports.Figure(_fraction(ranks <= num), f"{title}recall at {num}")
+        for num in NUM_PROPOSALS
     }
 
 
@@ -80,15 +81,15 @@ def find(
 def threshold_at(scores: np.ndarray, recall: float) -> float:
     """The highest threshold that at least the fraction `recall` of the faces' `scores` [F] reaches, or NaN."""
     num_needed = int(np.ceil(recall * len(scores) - 1e-9))
-    threshold = np.sort(scores)[::-1][num_needed - 1] if 0 < num_needed <= len(scores) else -np.inf
-    return float(threshold) if np.isfinite(threshold) else float("nan")
+    threshold = rankings.threshold_that_keeps(scores, num_needed)
+    return threshold if np.isfinite(threshold) else float("nan")
 
 
-def _share(mask: np.ndarray) -> float:
+def _fraction(mask: np.ndarray) -> float:
     return float(np.mean(mask)) if len(mask) else float("nan")
 
 
 def _curve(ranks: np.ndarray) -> reports.Curve:
     nums = np.unique(np.append(ranks[np.isfinite(ranks)], [1, max(NUM_PROPOSALS)]))
-    recall = [_share(ranks <= num) for num in nums]
+    recall = [_fraction(ranks <= num) for num in nums]
     return reports.Curve(nums, np.array(recall), "proposals in an image", "recall", "log")

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from mtcnn_tf.geometry import boxes as box_geometry
+
 
 def rotate(image: np.ndarray, degrees: float) -> np.ndarray:
     """The image rotated clockwise, on a black ground just large enough to show all of it, uint8 [H', W', 3]."""
@@ -18,9 +20,8 @@ def rotate_boxes(boxes: np.ndarray, width: int, height: int, degrees: float) -> 
     """Boxes [N, 4] of faces in an image of this size after `rotate`: upright, round the oval that fills each."""
     matrix, _ = _motion(width, height, degrees)
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
-    half_sides = (boxes[:, 2:] - boxes[:, :2]) / 2
-    reach = np.sqrt(half_sides**2 @ matrix[:, :2].T ** 2)
-    return np.concatenate([centres - reach, centres + reach], axis=1)
+    angles = np.full(len(boxes), np.radians(degrees))
+    return box_geometry.round_ellipses((boxes[:, 2:] - boxes[:, :2]) / 2, angles, centres)
 
 
 def _motion(width: int, height: int, degrees: float) -> tuple[np.ndarray, tuple[int, int]]:

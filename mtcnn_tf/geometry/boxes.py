@@ -61,10 +61,24 @@ def rotate(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
     A face is taken for the ellipse that fills its box.
     """
-    centres, half_sides = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    centres, radii = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return round_ellipses(radii, angles, centres).astype(np.float32)
+
+
+def round_ellipses(radii: np.ndarray, angles: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The smallest upright boxes [N, 4] round ellipses.
+
+    A point at the parameter t lies `a cos(angle) cos(t) − b sin(angle) sin(t)` to the right of the centre, of which the
+    largest value is `hypot(a cos(angle), b sin(angle))`; below the centre likewise.
+
+    Args:
+        radii: [N, 2], of which the first lies along the x axis before the ellipse is rotated.
+        angles: [N] in radians, clockwise as seen on the screen.
+        centres: [N, 2].
+    """
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
-    half_sides = np.hypot(half_sides * cosine, half_sides[:, ::-1] * sine)
-    return np.concatenate([centres - half_sides, centres + half_sides], axis=1).astype(np.float32)
+    half_sides = np.hypot(radii * cosine, radii[:, ::-1] * sine)
+    return np.concatenate([centres - half_sides, centres + half_sides], axis=1)
 
 
 def rotate_points(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:

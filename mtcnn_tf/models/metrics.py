@@ -11,6 +11,8 @@ import numpy as np
 import scipy.stats
 from keras import ops
 
+from mtcnn_tf import rankings
+
 FIXED_PRECISION = 0.95
 """`recall_at_precision` is the recall where this fraction of what is called a face is one."""
 
@@ -84,10 +86,8 @@ def precision_and_recall(scores: np.ndarray, is_face: np.ndarray) -> tuple[np.nd
         scores: Face scores [N].
         is_face: Whether the rows are faces, boolean [N]; at least one is.
     """
-    order = np.argsort(-scores, kind="stable")
-    hits = np.cumsum(is_face[order])
-    is_last_of_its_score = np.append(np.diff(scores[order]) != 0, True)
-    return (hits / np.arange(1, len(hits) + 1))[is_last_of_its_score], (hits / hits[-1])[is_last_of_its_score]
+    hits, rows = rankings.totals(scores, is_face, np.ones(len(scores), int))
+    return hits / rows, hits / hits[-1]
 
 
 def face_figures(scores: np.ndarray, is_face: np.ndarray) -> dict[str, float]:

@@ -12,7 +12,7 @@ def test_box_touches_the_sampled_ellipse(major, minor, angle, x, y):
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     outline = np.stack([major * np.cos(t), minor * np.sin(t)], axis=1) @ turn + [x, y]
     expected = np.concatenate([outline.min(0), outline.max(0)])
-    np.testing.assert_allclose(fddb.box_round_ellipse(major, minor, angle, x, y), expected, atol=1e-4)
+    np.testing.assert_allclose(fddb.boxes_round(np.array([[major, minor, angle, x, y]]))[0], expected, atol=1e-4)
 
 
 @pytest.fixture
