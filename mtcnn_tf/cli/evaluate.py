@@ -13,27 +13,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from absl import flags
 
 from mtcnn_tf import datasets, faces, files, programs, stages
-from mtcnn_tf.datasets import fddb as fddb_ellipses
-from mtcnn_tf.datasets import folder, points, sizes
-from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.detection import cascade, detector
-from mtcnn_tf.evaluation import (
-    breakdown,
-    curves,
-    false_positives,
-    fddb,
-    landmarks,
-    proposals,
-    reports,
-    saved_detections,
-    subset,
-    wider_face,
-)
+from mtcnn_tf.evaluation import false_positives, protocols, reports, saved_detections
 from mtcnn_tf.images import drawing, image_files
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "breakdown")
@@ -117,19 +102,6 @@ _UNTIL = flags.DEFINE_enum(
 )
 
 
-class Task(NamedTuple):
-    """A protocol on a data set."""
-
-    annotations: list
-    """The images, each with an `image_path`, and what is in them."""
-    report: Callable[[list, list[faces.Detections]], reports.Report]
-    """Annotations and detections of the same images → what the protocol says."""
-    notes: list[str]
-    """What a reader of the figures must know."""
-    rotations: list[float] | None = None
-    """How many degrees each image is rotated; None for not at all."""
-
-
 def _run() -> None:
     """Scores the detectors named by the flags."""
     try:
@@ -147,7 +119,7 @@ def evaluate() -> None:
     names = [files.relative(path, _dataset()[1]) for path in paths]
     if task.rotations:
         names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.rotations, strict=True)]
-    loaders = _loaders(functools.partial(_detect, paths, task.rotations), names)
+    loaders = _loaders(task.detect, names)
     os.makedirs(out_dir, exist_ok=True)
     found = {}
     for name, look in loaders.items():
@@ -165,12 +137,6 @@ def evaluate() -> None:
     print(f"The table, the curves and what was found are in {out_dir}")
 
 
-def _detect(
-    paths: list[str], rotations: list[float] | None, find: saved_detections.Find, name: str
-) -> list[faces.Detections]:
-    return saved_detections.detect(find, paths, name, rotations)
-
-
 def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_dir: str) -> None:
     """Writes the images with the highest scores, those drawn in, worst first."""
     os.makedirs(drawing_dir, exist_ok=True)
@@ -185,78 +151,25 @@ def _settings() -> dict:
     return {flag.name: flag.value for flag in held}
 
 
-def _prepare() -> Task:
-    return {
-        "wider_face": _prepare_wider_face,
-        "fddb": _prepare_fddb,
-        "landmarks": _prepare_landmarks,
-        "proposals": _prepare_proposals,
-        "false_positives": _prepare_false_positives,
-        "breakdown": _prepare_breakdown,
-    }[_PROTOCOL.value]()
-
-
-def _prepare_wider_face() -> Task:
-    directory, split = _DATASET_DIR.value, _SPLIT.value or "val"
-    annotations, notes = _chosen(*wider_face_boxes.read(directory, split))
-    if split != "val":
-        return Task(annotations, wider_face.report, notes)  # the official protocol is for the validation part
-    official = wider_face.read_official(directory)
-    num_listed = len(official["hard"])
-    if len(annotations) < num_listed:
-        notes.append(f"Official figures are of these images, not of all {num_listed:,}: not comparable to published.")
-    return Task(annotations, functools.partial(wider_face.report, official=official), notes)
-
-
-def _prepare_fddb() -> Task:
-    images, notes = _chosen(*fddb_ellipses.read_ellipses(_DATASET_DIR.value))
-    return Task(images, functools.partial(fddb.report, sizes=fddb.image_sizes(images)), notes)
-
-
-def _prepare_landmarks() -> Task:
-    annotations, notes = _chosen(*points.read(_DATASET_DIR.value, _SPLIT.value or "test"))
-    return Task(annotations, landmarks.report, [*notes, "Errors are in percent of the distance of the eyes."])
-
-
-def _prepare_proposals() -> Task:
-    annotations, notes = _chosen(*wider_face_boxes.read(_DATASET_DIR.value, _SPLIT.value or "val"))
-    keep_recall = stages.BY_NAME[_UNTIL.value or stages.PNET.name].keep_recall
-    whose = _UNTIL.value or "the first stage"
-    notes.append(f"Proposals of {whose} after its regression that cover a face with an IoU of at least 0.5.")
-    return Task(annotations, functools.partial(proposals.report, keep_recall=keep_recall), notes)
-
-
-def _prepare_false_positives() -> Task:
-    annotations, notes = _chosen(*folder.read(_DATASET_DIR.value))
-    return Task(annotations, false_positives.report, notes)
-
-
-def _prepare_breakdown() -> Task:
-    name, directory = _dataset()
-    split = _SPLIT.value or ("val" if name == "wider_face" else "train")
-    listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
-    listed, unfit = sizes.fit_all(listed)
-    attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
-    groups = {
-        f"{attribute} {word}": [values == value for values in of_images]
-        for attribute, of_images in attributes.items()
-        for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
+def _prepare() -> protocols.Task:
+    """The protocol on the data set that the flags name."""
+    directory, split, images = _DATASET_DIR.value, _SPLIT.value, _IMAGES.value
+    name, directory_of_set = _dataset()
+    prepare = {
+        "wider_face": lambda: protocols.wider_face(directory, split or "val", images),
+        "fddb": lambda: protocols.fddb(directory, images),
+        "landmarks": lambda: protocols.landmarks(directory, split or "test", images),
+        "proposals": lambda: protocols.proposals(directory, split or "val", images, _UNTIL.value),
+        "false_positives": lambda: protocols.false_positives(directory, images),
+        "breakdown": lambda: protocols.breakdown(name, directory_of_set, split, images, _CLASS_NAME.value),
     }
-    views, notes = _chosen(breakdown.upright(listed, groups), problems + unfit)
-    views += breakdown.rotated(views)
-    notes.append(f"Images are counted once upright and once for each turn. An IoU of {curves.MIN_IOU} is a find.")
-    return Task(views, breakdown.report, notes, [view.degrees for view in views])
+    return prepare[_PROTOCOL.value]()
 
 
 def _dataset() -> tuple[str, str]:
     """Format and folder of the data set that breakdown looks at; the other protocols have one format each."""
     name, _, directory = _DATASET_DIR.value.partition(":")
     return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
-
-
-def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
-    """Of what a reader gave, the images to look at, and what to say about it; see `subset.choose`."""
-    return subset.choose(listed, problems, _dataset()[1], _IMAGES.value)
 
 
 def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:
