@@ -32,7 +32,8 @@ import numpy as np
 import tensorflow as tf
 import mtcnn_tf
 from data_prep import sample_scenes
-from mtcnn_tf import cascade, exporting, stages, training
+from mtcnn_tf import stages, training
+from mtcnn_tf.detection import cascade, exporting
 
 print(len(mtcnn_tf.load()(sample_scenes.portraits()[0].pixels).with_score(0.9)), "face")
 
