@@ -16,16 +16,21 @@ import scipy.optimize
 
 from mtcnn_tf import faces
 from mtcnn_tf.datasets import fddb
-from mtcnn_tf.evaluation import curves, reports, wider_face
+from mtcnn_tf.evaluation import box_maps, curves, reports, wider_face
 from mtcnn_tf.geometry import boxes
 
 NUM_FALSE_POSITIVES = (10, 50, 100, 500, 1000, 2000)
+MAPPED = "upright boxes, mapped"
+_MAP_NAMES = ("right", "down", "width", "height")
+_MAP_TITLES = ("to the right, in widths", "down, in heights", "times as wide", "times as high")
 
 
 def report(
     images: list[fddb.Image], detections: list[faces.Detections], sizes: list[tuple[int, int]]
 ) -> reports.Report:
     """Discrete and continuous scores on ellipses, average precision and recall on upright boxes round them.
+
+    Both also after the map of the boxes that `box_maps` fits on every other image for those between.
 
     Args:
         images: N images.
@@ -34,15 +39,23 @@ def report(
     """
     discrete, continuous = rank(images, detections, sizes)
     upright = rank_upright(images, detections, sizes)
+    mapped, maps = box_maps.apply_crosswise([fddb.annotate(image).boxes for image in images], detections)
+    mapped_discrete, _ = rank(images, mapped, sizes)
+    mapped_upright = rank_upright(images, mapped, sizes)
     figures = {
         "num_faces": reports.Figure(upright.num_faces, "faces"),
         "ap": reports.Figure(upright.average_precision(), "upright boxes: AP"),
+        "ap_mapped": reports.Figure(mapped_upright.average_precision(), f"{MAPPED}: AP"),
     }
+    for name, title, value in zip(_MAP_NAMES, _MAP_TITLES, np.mean(maps, axis=0), strict=True):
+        figures[f"map_{name}"] = reports.Figure(float(value), f"the map: {title}")
     lines = {}
     for name, title, ranking, fraction in (
         ("recall", "upright boxes", upright, "recall"),
         ("discrete_score", "discrete", discrete, "score"),
         ("continuous_score", "continuous", continuous, "score"),
+        ("recall_mapped", MAPPED, mapped_upright, "recall"),
+        ("discrete_score_mapped", "discrete, boxes mapped", mapped_discrete, "score"),
     ):
         for num in NUM_FALSE_POSITIVES:
             text = f"{title}: {fraction} at {num} false positives"
