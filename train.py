@@ -18,7 +18,7 @@ from absl import app, flags, logging
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import files, kinds, programs, stages, training
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.models import anchor_loss
+from mtcnn_tf.models import anchor_loss, networks, pnet
 from mtcnn_tf.records import image_batches, manifests, windows
 
 _DEFAULTS = training.Config()
@@ -98,6 +98,9 @@ _OVERLAP = flags.DEFINE_enum(
 )
 
 _SLOPES = flags.DEFINE_enum("slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.")
+_PNET_VARIANT = flags.DEFINE_enum(
+    "pnet_variant", _DEFAULTS.pnet_variant, list(pnet.VARIANTS), "pnet: which P-Net; the module `pnet` describes them."
+)
 _PRECISION = flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.")
 _STRATEGY = flags.DEFINE_enum("strategy", _DEFAULTS.strategy, training.STRATEGIES, "Which devices to train on.")
 _SEED = flags.DEFINE_integer("seed", _DEFAULTS.seed, "Decides first weights and the order of the examples.")
@@ -188,6 +191,7 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
         precision=_PRECISION.value,
         strategy=_STRATEGY.value,
         shared_slopes=_SLOPES.value == "layer",
+        pnet_variant=_PNET_VARIANT.value,
         landmarks=landmarks,
         init_from=tuple(_INIT_FROM.value),
         train_only=_TRAIN_ONLY.value,
@@ -286,6 +290,7 @@ def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
 
 
 def _train(stage: stages.Stage):
+    networks.check_variant(stage, _PNET_VARIANT.value)
     records_dir = _RECORDS_DIR.value if files.is_remote(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
         _train_on_windows(records_dir)
