@@ -49,12 +49,12 @@ _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", 
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir",
     None,
-    "The data set, as it is published. [in breakdown WIDER FACE, or NAME:DIR as in data_prep.build]",
+    "The data set, as it is published. [in breakdown and proposals WIDER FACE, or NAME:DIR as in data_prep.build]",
     required=True,
 )
 _SPLIT = flags.DEFINE_string("split", None, "Part of the data set. [val of wider_face, test of landmarks]")
 _CLASS_NAME = flags.DEFINE_string(
-    "class_name", None, "voc, coco and yolo in breakdown: the class that is looked for; by default all classes."
+    "class_name", None, "voc, coco and yolo: the class that is looked for; by default all classes."
 )
 _IMAGES = flags.DEFINE_string(
     "images",
@@ -126,7 +126,7 @@ def evaluate() -> None:
     names = [files.relative(path, _dataset()[1]) for path in paths]
     if task.rotations:
         names = [f"{name} {degrees}" if degrees else name for name, degrees in zip(names, task.rotations, strict=True)]
-    loaders = _loaders(functools.partial(_detect, paths, task.rotations), names)
+    loaders = _loaders(lambda find, name: saved_detections.detect(find, paths, name, task.rotations), names)
     os.makedirs(out_dir, exist_ok=True)
     found = {}
     for name, look in loaders.items():
@@ -142,12 +142,6 @@ def evaluate() -> None:
         reports.plot(os.path.join(out_dir, f"{protocol}.png"), f"{protocol}, {len(paths):,} images", results)
     print(f"{protocol}: {len(paths):,} images", *task.notes, "", reports.table(results), "", sep="\n")
     print(f"The table, the curves and what was found are in {out_dir}")
-
-
-def _detect(
-    paths: list[str], rotations: list[float] | None, find: saved_detections.Find, name: str
-) -> list[faces.Detections]:
-    return saved_detections.detect(find, paths, name, rotations)
 
 
 def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_dir: str) -> None:
@@ -198,7 +192,7 @@ def _prepare_landmarks() -> Task:
 
 
 def _prepare_proposals() -> Task:
-    annotations, notes = _chosen(*wider_face_boxes.read(_DATASET_DIR.value, _SPLIT.value or "val"))
+    annotations, notes = _chosen(*_listed())
     keep_recall = stages.BY_NAME[_UNTIL.value or stages.PNET.name].keep_recall
     whose = _UNTIL.value or "the first stage"
     notes.append(f"Proposals of {whose} after its regression that cover a face with an IoU of at least 0.5.")
@@ -211,9 +205,8 @@ def _prepare_false_positives() -> Task:
 
 
 def _prepare_breakdown() -> Task:
-    name, directory = _dataset()
-    split = _SPLIT.value or ("val" if name == "wider_face" else "train")
-    listed, problems = datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
+    name, directory, split = _dataset()
+    listed, problems = _listed()
     listed, unfit = sizes.fit_all(listed)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
@@ -227,10 +220,17 @@ def _prepare_breakdown() -> Task:
     return Task(views, breakdown.report, notes, [view.degrees for view in views])
 
 
-def _dataset() -> tuple[str, str]:
-    """Format and folder of the data set that breakdown looks at; the other protocols have one format each."""
+def _dataset() -> tuple[str, str, str]:
+    """Format, folder and part of what breakdown and proposals look at; the other protocols have one format each."""
     name, _, directory = _DATASET_DIR.value.partition(":")
-    return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
+    if name not in datasets.NAMES:
+        name, directory = "wider_face", _DATASET_DIR.value
+    return name, directory, _SPLIT.value or ("val" if name == "wider_face" else "train")
+
+
+def _listed() -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    name, directory, split = _dataset()
+    return datasets.read(f"{name}:{directory}", split, _CLASS_NAME.value)
 
 
 def _chosen(listed: list, problems: list[faces.Problem]) -> tuple[list, list[str]]:
