@@ -19,7 +19,7 @@ from absl import app, flags, logging
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import files, kinds, programs, stages, training
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.models import anchor_loss
+from mtcnn_tf.models import anchor_loss, networks, pnet
 from mtcnn_tf.records import image_batches, manifests, windows
 
 _DEFAULTS = training.Config()
@@ -136,6 +136,13 @@ _OVERLAP = flags.DEFINE_enum(
 
 _SLOPES = flags.DEFINE_enum(
     "slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.", flag_values=FLAGS
+)
+_PNET_VARIANT = flags.DEFINE_enum(
+    "pnet_variant",
+    _DEFAULTS.pnet_variant,
+    list(pnet.VARIANTS),
+    "pnet: which P-Net; the module `pnet` describes them.",
+    flag_values=FLAGS,
 )
 flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.", flag_values=FLAGS)
 _STRATEGY = flags.DEFINE_enum(
@@ -313,6 +320,7 @@ def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
 
 
 def _train(stage: stages.Stage):
+    networks.check_variant(stage, _PNET_VARIANT.value)
     records_dir = _RECORDS_DIR.value if files.is_address(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
         _train_on_windows(records_dir)

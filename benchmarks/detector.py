@@ -5,14 +5,11 @@ YUNET=FILE.onnx python -m benchmarks.detector --dataset=wider_face:DIR
 Peers are in requirements.txt beside this; one that is not here is left out.
 """
 
-import collections
-
-import cv2
 import numpy as np
 from absl import app, flags
 from PIL import Image
 
-from benchmarks import contestants, ratios
+from benchmarks import contestants, ratios, turns
 from mtcnn_tf import datasets, faces
 from mtcnn_tf.images import image_files
 
@@ -40,15 +37,6 @@ def _aspect(path: str) -> float:
         return image.width / image.height
 
 
-def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The middle of the image, resized so that it fills `width` × `height`."""
-    factor = max(width / image.shape[1], height / image.shape[0])
-    size = [max(round(image.shape[1] * factor), width), max(round(image.shape[0] * factor), height)]
-    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return np.ascontiguousarray(image[top : top + height, left : left + width])
-
-
 def start() -> dict[str, contestants.Contestant]:
     """The detectors that are here, by name."""
     started = {}
@@ -58,21 +46,6 @@ def start() -> dict[str, contestants.Contestant]:
         except (ImportError, FileNotFoundError) as error:
             print(f"{load.__name__} is left out: {error}")
     return started
-
-
-def measure(running: dict[str, contestants.Contestant], images: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """Milliseconds of each detector, [rounds, images], taken in turn, each time beginning with another."""
-    for image in images:  # new shapes cost memory and time once
-        for contestant in running.values():
-            contestant.milliseconds(image)
-    times = {name: np.empty((_ROUNDS.value, len(images))) for name in running}
-    turn = collections.deque(running)
-    for i in range(_ROUNDS.value):
-        for j, image in enumerate(images):
-            for name in turn:
-                times[name][i, j] = running[name].milliseconds(image)
-            turn.rotate()
-    return times
 
 
 def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) -> None:
@@ -99,8 +72,9 @@ def main(_) -> None:
             images, groups = [], {}
             for group, paths in choose(annotations, width / height).items():
                 groups[group] = slice(len(images), len(images) + len(paths))
-                images += [fit(image_files.read(path), width, height) for path in paths]
-            times = measure(running, images)
+                images += [turns.fit(image_files.read(path), width, height) for path in paths]
+            clocks = {name: contestant.milliseconds for name, contestant in running.items()}
+            times = turns.measure(clocks, images, _ROUNDS.value)
             report(size, times, groups)
             fractions = running["ours"].stage_fractions(images)
             print(

@@ -37,7 +37,7 @@ _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", 
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir",
     None,
-    "The data set, as it is published. [in breakdown WIDER FACE, or NAME:DIR as in data_prep.build]",
+    "The data set, as it is published. [in breakdown and proposals WIDER FACE, or NAME:DIR as in data_prep.build]",
     required=True,
     flag_values=FLAGS,
 )
@@ -47,7 +47,7 @@ _SPLIT = flags.DEFINE_string(
 _CLASS_NAME = flags.DEFINE_string(
     "class_name",
     None,
-    "voc, coco and yolo in breakdown: the class that is looked for; by default all classes.",
+    "voc, coco and yolo: the class that is looked for; by default all classes.",
     flag_values=FLAGS,
 )
 _IMAGES = flags.DEFINE_string(
@@ -159,7 +159,9 @@ def _prepare() -> protocols.Task:
         "wider_face": lambda: protocols.wider_face(directory, split or "val", images),
         "fddb": lambda: protocols.fddb(directory, images),
         "landmarks": lambda: protocols.landmarks(directory, split or "test", images),
-        "proposals": lambda: protocols.proposals(directory, split or "val", images, _UNTIL.value),
+        "proposals": lambda: protocols.proposals(
+            name, directory_of_set, split, images, _CLASS_NAME.value, _UNTIL.value
+        ),
         "false_positives": lambda: protocols.false_positives(directory, images),
         "breakdown": lambda: protocols.breakdown(name, directory_of_set, split, images, _CLASS_NAME.value),
     }
@@ -167,7 +169,7 @@ def _prepare() -> protocols.Task:
 
 
 def _dataset() -> tuple[str, str]:
-    """Format and folder of the data set that breakdown looks at; the other protocols have one format each."""
+    """Format and folder of what breakdown and proposals look at; the other protocols have one format each."""
     name, _, directory = _DATASET_DIR.value.partition(":")
     return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
 

@@ -66,9 +66,20 @@ def landmarks(directory: str, split: str = "test", images: str | None = None) ->
     return Task(annotations, landmark_errors.report, [*notes, "Errors are in percent of the distance of the eyes."])
 
 
-def proposals(directory: str, split: str = "val", images: str | None = None, until: str | None = None) -> Task:
-    """WIDER FACE: recall at numbers of proposals of the stage `until`, by default of the first stage."""
-    annotations, notes = subset.choose(*wider_face_boxes.read(directory, split), directory, images)
+def proposals(
+    name: str,
+    directory: str,
+    split: str | None = None,
+    images: str | None = None,
+    class_name: str | None = None,
+    until: str | None = None,
+) -> Task:
+    """Any data set with boxes: recall at numbers of proposals of the stage `until`, by default of the first stage.
+
+    Other arguments as in `breakdown`.
+    """
+    listed = datasets.read(f"{name}:{directory}", split or _default_split(name), class_name)
+    annotations, notes = subset.choose(*listed, directory, images)
     keep_recall = stages.BY_NAME[until or stages.PNET.name].keep_recall
     whose = until or "the first stage"
     notes.append(f"Proposals of {whose} after its regression that cover a face with an IoU of at least 0.5.")
@@ -93,7 +104,7 @@ def breakdown(
         images: See above.
         class_name: See `datasets.read`.
     """
-    split = split or ("val" if name == "wider_face" else "train")
+    split = split or _default_split(name)
     listed, problems = datasets.read(f"{name}:{directory}", split, class_name)
     listed, unfit = sizes.fit_all(listed)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
@@ -106,3 +117,7 @@ def breakdown(
     views += breakdowns.rotated(views)
     notes.append(f"Images are counted once upright and once for each rotation. An IoU of {curves.MIN_IOU} is a find.")
     return Task(views, breakdowns.report, notes, [view.degrees for view in views])
+
+
+def _default_split(name: str) -> str:
+    return "val" if name == "wider_face" else "train"

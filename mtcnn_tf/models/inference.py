@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import stages
-from mtcnn_tf.models import networks
+from mtcnn_tf.models import blocks, networks
 
 
 class Outputs(NamedTuple):
@@ -61,20 +61,28 @@ class _Frozen(tf.Module):
             case keras.layers.Conv2D():
                 kernel, bias = _rescaled(*layer.get_weights(), before)
                 return self._convolution(kernel, bias, layer.strides, _padding(layer, before, layers_before))
+            case keras.layers.DepthwiseConv2D():
+                return self._depthwise(*layer.get_weights(), layer)
             case keras.layers.Dense():
                 kernel, bias = map(self._keep, layer.get_weights())
                 return lambda x: _product(x, kernel, bias)
             case keras.layers.PReLU():
                 return self._prelu(layer.get_weights()[0])
+            case blocks.CReLU():
+                return tf.nn.crelu
             case keras.layers.MaxPooling2D():
                 return lambda x: tf.nn.max_pool2d(x, layer.pool_size, layer.strides, layer.padding.upper())
             case keras.layers.Flatten():
                 return lambda x: tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
-        raise ValueError(f"expected the layers that networks.py uses, got {layer.name!r}, a {type(layer).__name__}")
+        raise ValueError(f"expected the layers that `networks` uses, got {layer.name!r}, a {type(layer).__name__}")
 
     def _convolution(self, kernel, bias, strides, padding: str) -> Callable[[tf.Tensor], tf.Tensor]:
         kernel, bias = self._keep(kernel), self._keep(bias)
         return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides, padding), bias)
+
+    def _depthwise(self, kernel, bias, layer) -> Callable[[tf.Tensor], tf.Tensor]:
+        kernel, bias, strides = self._keep(kernel), self._keep(bias), [1, *layer.strides, 1]
+        return lambda x: tf.nn.bias_add(tf.nn.depthwise_conv2d(x, kernel, strides, layer.padding.upper()), bias)
 
     def _prelu(self, slopes: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         if slopes.size == 1:

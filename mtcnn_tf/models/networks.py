@@ -15,7 +15,7 @@ A network may have learnt from crops that show more than the square they tell of
 landmarks stay relative to the square. The margin travels with the network's file.
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
-field of 12 pixels and a stride of 2.
+field of 12 pixels and a stride of 2. It has variants beside that of the paper, see `pnet`.
 
 The RPN is fully convolutional, too, and looks at an image once: 3×3 convolutions whose strides halve the image until a
 pixel of the map is as wide as a stride of `anchors`, where a head tells of each anchor at this place (Ren et al. 2015,
@@ -35,14 +35,8 @@ from keras import layers
 
 from mtcnn_tf import files, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import keras_settings
+from mtcnn_tf.models import blocks, keras_settings, pnet
 
-PIXEL_MEAN = 127.5
-PIXEL_SCALE = 128.0
-
-
-_HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
-"""How many numbers each head gives."""
 _OWN = "landmark_"
 """How the names of layers begin that the landmarks have for themselves."""
 
@@ -54,6 +48,7 @@ def build(
     landmarks: bool = True,
     landmark_branch: bool = False,
     margin: float = 1.0,
+    pnet_variant: str = blocks.PAPER,
 ) -> keras.Model:
     """The untrained network of `stage`.
 
@@ -65,10 +60,11 @@ def build(
         landmark_branch: Whether O-Net's landmarks have a branch of their own from the third convolution on, and not
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
         margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
+        pnet_variant: Which P-Net, one of `pnet.VARIANTS`.
 
     Raises:
-        ValueError: A landmark branch is asked for in another network than an O-Net that finds them, or a
-            margin is wanted that the network can't have.
+        ValueError: A landmark branch is asked for in another network than an O-Net that finds them, a margin is
+            wanted that the network can't have, or a variant that isn't there.
     """
     if landmark_branch and not (stage is stages.ONET and landmarks):
         raise ValueError(
@@ -76,18 +72,27 @@ def build(
         )
     if not 1 <= margin < math.inf or (stage in stages.FIRST and margin != 1):
         raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
+    check_variant(stage, pnet_variant)
     if stage is stages.RPN:
         return rpn()
     if stage is stages.PNET:
-        return pnet(shared_slopes, landmarks)
+        return pnet.pnet(shared_slopes, landmarks, pnet_variant)
     if stage is stages.RNET:
         return rnet(shared_slopes, landmarks, margin)
     return onet(shared_slopes, landmarks, landmark_branch, margin)
 
 
+def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
+    """Raises ValueError where `stage` has no such variant: P-Net alone has others than the paper's."""
+    if pnet_variant not in pnet.VARIANTS:
+        raise ValueError(f"expected a P-Net variant of {', '.join(pnet.VARIANTS)}, got {pnet_variant!r}; choose one")
+    if stage is not stages.PNET and pnet_variant != blocks.PAPER:
+        raise ValueError(f"expected no variant but {blocks.PAPER} for {stage.name}, got {pnet_variant}; leave it out")
+
+
 def margin_of(network: keras.Model) -> float:
     """Side of the crops that `network` sees, over the side of the square they tell of."""
-    return next((layer.margin for layer in network.layers if isinstance(layer, Pixels)), 1.0)
+    return next((layer.margin for layer in network.layers if isinstance(layer, blocks.Pixels)), 1.0)
 
 
 def has_landmark_branch(network: keras.Model) -> bool:
@@ -155,35 +160,12 @@ def _load(path: str) -> keras.Model:
 
 def _build_as(name: str, settings: dict) -> keras.Model:
     """The untrained network on crops with such layers."""
-    slope_axes = settings["conv1_prelu"]["shared_axes"]
+    slope_axes = settings["conv2_prelu"]["shared_axes"]  # the first convolution may have a CReLU
     landmark_branch = any(name.startswith(_OWN) for name in settings)
-    margin = settings[f"{name}_pixels"].get("margin", 1.0)  # files of networks without any don't tell of it
-    return build(stages.BY_NAME[name], slope_axes == [1, 2, 3], "landmarks" in settings, landmark_branch, margin)
-
-
-@keras.saving.register_keras_serializable(package="mtcnn_tf")
-class Pixels(layers.Rescaling):
-    """The first layer of every network: pixels in 0–255 to numbers round 0. It keeps the network's margin.
-
-    Args:
-        scale: What pixels are multiplied with.
-        offset: What is added then.
-        margin: See `build`.
-    """
-
-    def __init__(
-        self,
-        scale: float = 1 / PIXEL_SCALE,
-        offset: float = -PIXEL_MEAN / PIXEL_SCALE,
-        margin: float = 1.0,
-        **kwargs: Any,
-    ):
-        super().__init__(scale, offset, **kwargs)
-        self.margin = float(margin)
-
-    def get_config(self) -> dict:
-        """The arguments that make the same layer."""
-        return {**super().get_config(), "margin": self.margin}
+    pixels = settings[f"{name}_pixels"]
+    margin, pnet_variant = pixels.get("margin", 1.0), pixels.get("pnet_variant", blocks.PAPER)  # older files lack them
+    is_shared, landmarks = slope_axes == [1, 2, 3], "landmarks" in settings
+    return build(stages.BY_NAME[name], is_shared, landmarks, landmark_branch, margin, pnet_variant)
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -245,13 +227,13 @@ def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
     sizes = its_anchors.by_stride()
     image = keras.Input((None, None, 3), name="image")
     # What the first convolution pads is as black as what lies outside of an image: the rescaling can fold into it.
-    x = _pixels(layers.ZeroPadding2D(((0, 1), (0, 1)), name="black_rim")(image), stages.RPN.name)
+    x = blocks.pixels(layers.ZeroPadding2D(((0, 1), (0, 1)), name="black_rim")(image), stages.RPN.name)
     maps, padding = [], "valid"
     for stride, block in _RPN_BLOCKS.items():
         for name, channels, step in block:
             x = layers.Conv2D(channels, 3, step, padding, kernel_initializer="he_normal", name=name)(x)
             padding = "same"
-            x = _prelu([1, 2, 3], f"{name}_prelu")(x)
+            x = blocks.prelu([1, 2, 3], f"{name}_prelu")(x)
         if stride not in sizes:
             continue
         for head, count, start in (("face", 1, _RARE_LOGIT), ("offsets", 4, 0.0)):
@@ -267,27 +249,18 @@ def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
     return keras.Model(image, Proposals(its_anchors.sizes)(maps), name=stages.RPN.name)
 
 
-def pnet(shared_slopes: bool = True, landmarks: bool = True) -> keras.Model:
-    """P-Net, the proposal network: 12-pixel windows of images of any size."""
-    image, x = _input(None, stages.PNET.name)
-    x = _conv(x, 10, 3, shared_slopes, "conv1")
-    x = layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
-    x = _conv(x, 16, 3, shared_slopes, "conv2")
-    x = _conv(x, 32, 3, shared_slopes, "conv3")
-    heads = {name: layers.Conv2D(_HEADS[name], 1, dtype="float32", name=name)(x) for name in _wanted(landmarks)}
-    return keras.Model(image, heads, name=stages.PNET.name)
-
-
 def rnet(shared_slopes: bool = True, landmarks: bool = True, margin: float = 1.0) -> keras.Model:
     """R-Net, the refinement network: 24-pixel crops."""
-    image, x = _input(stages.RNET.size, stages.RNET.name, margin)
-    x = _conv(x, 28, 3, shared_slopes, "conv1")
+    image, x = blocks.inputs(stages.RNET.size, stages.RNET.name, margin)
+    x = blocks.conv(x, 28, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
-    x = _conv(x, 48, 3, shared_slopes, "conv2")
+    x = blocks.conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
-    x = _conv(x, 64, 2, shared_slopes, "conv3")
+    x = blocks.conv(x, 64, 2, shared_slopes, "conv3")
     x = _dense(x, 128, shared_slopes)
-    return keras.Model(image, {name: _dense_head(x, name) for name in _wanted(landmarks)}, name=stages.RNET.name)
+    return keras.Model(
+        image, {name: _dense_head(x, name) for name in blocks.wanted_heads(landmarks)}, name=stages.RNET.name
+    )
 
 
 def onet(
@@ -296,49 +269,27 @@ def onet(
     """O-Net, the output network: 48-pixel crops."""
 
     def last_layers(x, own=""):
-        x = _conv(x, 64, 3, shared_slopes, f"{own}conv3")
+        x = blocks.conv(x, 64, 3, shared_slopes, f"{own}conv3")
         x = layers.MaxPooling2D(2, 2, "same", name=f"{own}pool3")(x)
-        x = _conv(x, 128, 2, shared_slopes, f"{own}conv4")
+        x = blocks.conv(x, 128, 2, shared_slopes, f"{own}conv4")
         return _dense(x, 256, shared_slopes, own)
 
-    image, x = _input(stages.ONET.size, stages.ONET.name, margin)
-    x = _conv(x, 32, 3, shared_slopes, "conv1")
+    image, x = blocks.inputs(stages.ONET.size, stages.ONET.name, margin)
+    x = blocks.conv(x, 32, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
-    x = _conv(x, 64, 3, shared_slopes, "conv2")
+    x = blocks.conv(x, 64, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
-    ends = dict.fromkeys(_wanted(landmarks), last_layers(x))
+    ends = dict.fromkeys(blocks.wanted_heads(landmarks), last_layers(x))
     if landmark_branch:
         ends["landmarks"] = last_layers(x, _OWN)
     return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
 
 
-def _wanted(landmarks: bool) -> list[str]:
-    return [name for name in _HEADS if landmarks or name != "landmarks"]
-
-
-def _input(size: int | None, name: str, margin: float = 1.0):
-    image = keras.Input((size, size, 3), name="image")
-    return image, _pixels(image, name, margin)
-
-
-def _pixels(image, name: str, margin: float = 1.0):
-    return Pixels(margin=margin, name=f"{name}_pixels")(image)
-
-
-def _conv(x, filters: int, kernel_size: int, shared_slopes: bool, name: str):
-    x = layers.Conv2D(filters, kernel_size, name=name)(x)
-    return _prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
-
-
 def _dense(x, units: int, shared_slopes: bool, own: str = ""):
     x = layers.Flatten(name=f"{own}flatten")(x)
     x = layers.Dense(units, name=f"{own}dense")(x)
-    return _prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
+    return blocks.prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
 
 
 def _dense_head(x, name: str):
-    return layers.Dense(_HEADS[name], dtype="float32", name=name)(x)
-
-
-def _prelu(shared_axes, name: str) -> keras.Layer:
-    return layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=shared_axes, name=name)
+    return layers.Dense(blocks.HEADS[name], dtype="float32", name=name)(x)

@@ -15,11 +15,17 @@ import numpy as np
 import mtcnn_tf
 from mtcnn_tf import files, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import losses
+from mtcnn_tf.models import blocks, losses, pnet
 from mtcnn_tf.training.strategies import STRATEGIES
 
 TRAIN_ONLY = ("", "landmarks")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+_CHOICES = {
+    "precision": PRECISIONS,
+    "strategy": STRATEGIES,
+    "train_only": TRAIN_ONLY,
+    "pnet_variant": tuple(pnet.VARIANTS),
+}
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
 
@@ -50,6 +56,7 @@ class Config:
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
+        pnet_variant: P-Net: one of `pnet.VARIANTS`.
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
@@ -82,6 +89,7 @@ class Config:
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True
+    pnet_variant: str = blocks.PAPER
     landmarks: bool = True
     init_from: tuple[str, ...] = ()
     train_only: str = ""
@@ -104,7 +112,7 @@ class Config:
             raise ValueError(f"window must be a multiple of {anchors.LARGEST_STRIDE} pixels, got {self.window}")
         if not 0 < self.hard_fraction <= 1:
             raise ValueError(f"hard_fraction must be above 0 and at most 1, got {self.hard_fraction}")
-        for name, choices in (("precision", PRECISIONS), ("strategy", STRATEGIES), ("train_only", TRAIN_ONLY)):
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 wanted = ", ".join(filter(None, choices))
                 raise ValueError(f"{name} must be one of {wanted}, got {getattr(self, name)}")

@@ -91,7 +91,8 @@ def _precision(policy: str) -> Iterator[None]:
 def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch: bool) -> keras.Model:
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
-    return networks.build(stage, config.shared_slopes, config.landmarks, has_landmark_branch, config.margin)
+    form = (config.shared_slopes, config.landmarks, has_landmark_branch, config.margin, config.pnet_variant)
+    return networks.build(stage, *form)
 
 
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
@@ -120,7 +121,7 @@ def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> li
     if shapes != found:
         differing = sorted(name for name in {**shapes, **found} if shapes.get(name) != found.get(name))
         raise ValueError(
-            f"init_from must be a network like {network.name} with the same form of slopes, {path} differs in "
-            f"{', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
+            f"init_from must be a network like {network.name} with the same form of slopes, and of the same variant, "
+            f"{path} differs in {', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
         )
     return source.get_weights()

@@ -66,7 +66,6 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
     assert sorted(os.listdir(tmp_path / "out")) == [*written, "proposals.json", "proposals.png"]
     figures = json.loads((tmp_path / "out" / "proposals.json").read_text())["results"]
     assert figures["corner_detector:corner"]["recall_at_40"] == 1
-
     (tmp_path / "names.txt").write_text("e/b.png\n")
     result = call(
         *shared,
@@ -78,6 +77,24 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
     assert result.returncode == 0, result.stderr
     held = json.loads((tmp_path / "again" / "wider_face.json").read_text())
     assert held["images"] == 1 and held["results"]["kept"]["ap_min20"] == 1
+
+
+def test_proposals_of_two_pnets_on_fddb(tmp_path, wider_dir):
+    for variant in ("paper", "wide"):
+        (tmp_path / variant).mkdir()
+        networks.build(stages.PNET, pnet_variant=variant).save(tmp_path / variant / "pnet.keras")
+    (tmp_path / "fddb" / "FDDB-folds").mkdir(parents=True)
+    (tmp_path / "fddb" / "originalPics").symlink_to(wider_dir / "WIDER_train" / "images")
+    (tmp_path / "fddb" / "FDDB-folds" / "FDDB-fold-01-ellipseList.txt").write_text("e/a\n1\n20 14 1.57 20 30 1\n")
+    image = image_files.read(wider_dir / "WIDER_train" / "images" / "e" / "a.png")
+    image_files.write(wider_dir / "WIDER_train" / "images" / "e" / "a.jpg", image)
+    models = [f"--model={variant}={tmp_path / variant}" for variant in ("paper", "wide")]
+    result = call(
+        "--protocol=proposals", f"--dataset_dir=fddb:{tmp_path / 'fddb'}", *models, f"--out_dir={tmp_path / 'out'}"
+    )
+    assert result.returncode == 0, result.stderr
+    figures = json.loads((tmp_path / "out" / "proposals.json").read_text())["results"]
+    assert [figures[variant]["num_faces"] for variant in ("paper", "wide")] == [1, 1]
 
 
 def test_false_positives_are_drawn(tmp_path, wider_dir):

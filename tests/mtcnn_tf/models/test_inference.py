@@ -7,9 +7,10 @@ import tensorflow as tf
 
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import inference, networks
+from mtcnn_tf.models import inference, networks, pnet
 
 NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"landmark_branch": True})]
+NETWORKS += [(stages.PNET, {"pnet_variant": variant}) for variant in pnet.VARIANTS]
 
 
 @pytest.mark.parametrize("shared_slopes", [True, False])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtcnn_tf import stages
-from mtcnn_tf.models import networks
+from mtcnn_tf.models import blocks, networks, pnet
 
 
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
@@ -21,6 +21,65 @@ def test_a_network_comes_back_as_it_was(stage, shared_slopes, landmarks, tmp_pat
     assert loaded.output.keys() == network.output.keys()
     for there, here in zip(loaded.weights, network.weights, strict=True):
         np.testing.assert_array_equal(there, here)
+
+
+@pytest.mark.parametrize("variant", pnet.VARIANTS)
+@pytest.mark.parametrize("shared_slopes", [True, False])
+def test_a_variant_of_pnet_comes_back_as_it_was(variant, shared_slopes, tmp_path):
+    network = networks.build(stages.PNET, shared_slopes, pnet_variant=variant)
+    network.save(tmp_path / "network.keras")
+    loaded = networks.load(tmp_path / "network.keras")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in network.layers]
+    assert loaded.get_layer("pnet_pixels").pnet_variant == variant
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 20, 14, 3))
+    for other in (loaded, keras.saving.load_model(tmp_path / "network.keras")):
+        for name, values in network(pixels).items():
+            np.testing.assert_array_equal(other(pixels)[name], values)
+
+
+@pytest.mark.parametrize("variant", pnet.VARIANTS)
+def test_every_pnet_looks_at_windows_of_12_pixels_with_a_stride_of_2(variant):
+    network = networks.build(stages.PNET, pnet_variant=variant)
+    pixels = np.random.default_rng(0).uniform(0, 255, (16, 18, 3)).astype(np.float32)
+    said = {name: values[0] for name, values in network(pixels[None]).items()}
+    assert {name: values.shape for name, values in said.items()} == {
+        "face": (3, 4, 2),
+        "offsets": (3, 4, 4),
+        "landmarks": (3, 4, 10),
+    }
+    window = network(pixels[None, 2:14, 4:16])  # what the place in row 1, column 2 sees
+    for name, values in said.items():
+        np.testing.assert_allclose(window[name][0, 0, 0], values[1, 2], atol=1e-5)
+
+    changed = np.repeat(pixels[None], 16 * 18, axis=0)  # in each another pixel
+    for each, (row, column) in zip(changed, np.ndindex(16, 18), strict=True):
+        each[row, column] = 255 - each[row, column]
+    differs = np.abs(network(changed)["offsets"][:, 1, 2] - said["offsets"][1, 2]).max(axis=-1) > 1e-6
+    rows, columns = np.nonzero(differs.reshape(16, 18))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (2, 13, 4, 15)
+
+
+@pytest.mark.parametrize(
+    ("stage", "variant", "sentence"),
+    [
+        (stages.RNET, "wide", "expected no variant but paper for rnet, got wide; leave it out"),
+        (stages.RPN, "crelu", "expected no variant but paper for rpn, got crelu; leave it out"),
+        (stages.PNET, "deep", "expected a P-Net variant of paper, strided, depthwise, crelu, wide, got 'deep'"),
+    ],
+)
+def test_a_variant_that_is_not_there_is_refused(stage, variant, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        networks.build(stage, pnet_variant=variant)
+
+
+def test_a_file_that_tells_of_no_variant_is_of_the_paper(tmp_path):
+    networks.build(stages.PNET).save(tmp_path / "network.keras")
+    old = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].pop("pnet_variant"))
+    assert networks.load(old).get_layer("pnet_pixels").pnet_variant == "paper"
+
+
+def test_a_crelu_uses_each_filter_with_both_signs():
+    np.testing.assert_array_equal(blocks.CReLU()(np.array([[1.0, -2.0]])), [[1, 0, 0, 2]])
 
 
 def test_landmarks_get_layers_of_their_own_which_say_the_same_at_first(tmp_path):
