@@ -179,9 +179,13 @@ def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
     return to_image @ mirror
 
 
-def _pools(images, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
+def _pools(
+    images: list[image_records.ImageRecord], stage: stages.Stage, recipe: recipes.Recipe, seed: int
+) -> dict[int, _Pool]:
     """What was proposed, and for P-Net drawn by chance, by kind."""
-    found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
+    found: dict[int, tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]] = {
+        kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)
+    }
     for index, image in enumerate(images):
         groups = [faces.no_boxes() if image.proposals is None else box_geometry.square(image.proposals)]
         if stage is stages.PNET and image.is_complete:

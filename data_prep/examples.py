@@ -26,26 +26,26 @@ def fit_to_image(
     A face of which less than half lies within the image is not learnt from: what is left of it is ignored. Where
     nothing is left of one, its box is wrong and it may lie anywhere: the image is not complete.
     """
-    annotation, problems = sizes.fit(annotation, width, height, scale_boxes)
-    if annotation is None:
+    here, problems = sizes.fit(annotation, width, height, scale_boxes)
+    if here is None:
         return None, problems
-    clipped = box_geometry.clip(annotation.boxes, width, height)
-    visible = box_geometry.area(clipped) / box_geometry.area(annotation.boxes)
+    clipped = box_geometry.clip(here.boxes, width, height)
+    visible = box_geometry.area(clipped) / box_geometry.area(here.boxes)
     problems += [
-        faces.Problem(annotation.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
-        for box, fraction in zip(annotation.boxes, visible, strict=True)
+        faces.Problem(here.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
+        for box, fraction in zip(here.boxes, visible, strict=True)
         if fraction < 0.99
     ]
     kept_mask = visible >= 0.5
     lost = clipped[~kept_mask & (visible > 0)]
-    ignored = box_geometry.clip(annotation.ignored, width, height)
+    ignored = box_geometry.clip(here.ignored, width, height)
     is_somewhere = bool(np.all(visible > 0) and np.all(box_geometry.area(ignored) > 0))
     fitted = dataclasses.replace(
-        annotation,
+        here,
         boxes=clipped[kept_mask],
-        landmarks=annotation.landmarks[kept_mask],
+        landmarks=here.landmarks[kept_mask],
         ignored=np.concatenate([ignored, lost]),
-        is_complete=annotation.is_complete and is_somewhere,
+        is_complete=here.is_complete and is_somewhere,
     )
     return fitted, problems
 
@@ -85,7 +85,7 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
     """Boxes of chance and of the cascade so far [N, 4], their kinds [N] and offsets [N, 4], without those dropped."""
     height, width = image.shape[:2]
     # Boxes, the kinds wanted of them, and how many negatives at most.
-    groups = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]
+    groups: list[tuple[np.ndarray, tuple[int, ...], int]] = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]
     if stage is stages.PNET:
         # Twice as many squares as wanted are drawn: some touch a face.
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
@@ -98,11 +98,11 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
     boxes = np.concatenate([group for group, _, _ in groups])
     found, offsets = labels.label(boxes, annotation, recipe.rules)
     ends = np.cumsum([len(group) for group, _, _ in groups])
-    rows = [
+    chosen = [
         end - len(group) + _chosen(found[end - len(group) : end], wanted, max_negatives)
         for end, (group, wanted, max_negatives) in zip(ends, groups, strict=True)
     ]
-    rows = np.concatenate(rows)
+    rows = np.concatenate(chosen)
     return boxes[rows], found[rows], offsets[rows]
 
 

@@ -6,6 +6,10 @@ import numpy as np
 
 from mtcnn_tf import faces, kinds
 from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.records import image_records
+
+Known = faces.Annotation | image_records.ImageRecord
+"""What is known about the faces of an image."""
 
 OVERLAPS = ("square", "box")
 DROPPED = -1
@@ -47,7 +51,7 @@ def compared(boxes: np.ndarray, rules: Rules) -> np.ndarray:
     return box_geometry.square(boxes) if rules.overlap == "square" else boxes
 
 
-def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def label(boxes: np.ndarray, annotation: Known, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Kind and box offsets of each box.
 
     A box belongs to the face with which it shares the largest IoU. A negative is far from all faces and from the
@@ -89,6 +93,6 @@ def of_overlap(iou: np.ndarray, rules: Rules) -> np.ndarray:
     return found
 
 
-def usable_mask(annotation: faces.Annotation, min_face_size: float) -> np.ndarray:
+def usable_mask(annotation: Known, min_face_size: float) -> np.ndarray:
     """Which faces are large enough to learn from: bool [N]."""
     return (annotation.boxes[:, 2:] - annotation.boxes[:, :2]).min(axis=1, initial=np.inf) >= min_face_size

@@ -154,7 +154,7 @@ def _scale_factor(value: Any) -> float:
 
 def _several(images: Iterable[image_files.ImageLike]) -> Iterable[image_files.ImageLike]:
     """The images of a batch; a single one, of which rows or letters would be taken for images, is refused."""
-    shape = getattr(images, "shape", ())
+    shape: tuple[int, ...] = getattr(images, "shape", ())
     is_one = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | image_files.Image.Image)
     if is_one or not isinstance(images, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
         raise ValueError(f"a batch takes several images, such as a list, got {arguments.shown(images)}; see a call")
@@ -342,7 +342,7 @@ def signatures(
     return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
 
 
-def _versions(model_dir: str) -> list[int]:
+def _versions(model_dir: str | os.PathLike) -> list[int]:
     """The numbers of the SavedModels in `model_dir`."""
     names = [os.path.basename(path) for path in files.glob(model_dir, "*")] if files.is_dir(model_dir) else []
     return [

@@ -3,6 +3,7 @@
 A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -46,9 +47,8 @@ def export(
         for name, network in whole.networks.items():
             entries = network_signatures(stages.BY_NAME[name], network)
             model_dir = os.path.join(out_dir, name)
-            yield detector.save_version(
-                network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
-            )
+            check = functools.partial(check_network, model=models[name])
+            yield detector.save_version(network, model_dir, entries, check)
         yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
 
 

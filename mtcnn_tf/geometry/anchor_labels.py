@@ -80,7 +80,8 @@ def assign(
     use_square = xp.logical_and(learnt_mask, rules.overlap == "square")
     compared = xp.where(use_square[..., None], _square(xp, boxes), boxes)
     grids = [
-        _overlaps(xp, compared, stride, np.float32(sizes), size) for stride, sizes in its_anchors.by_stride().items()
+        _overlaps(xp, compared, stride, np.array(sizes, np.float32), size)
+        for stride, sizes in its_anchors.by_stride().items()
     ]
     learnt = learnt_mask[:, :, None, None, None]
     overlaps = [xp.where(learnt, iou, 0.0) for iou, _ in grids]  # [B, M, K, rows, columns] each

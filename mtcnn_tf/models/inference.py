@@ -59,7 +59,8 @@ class _Frozen(tf.Module):
             case keras.layers.InputLayer() | keras.layers.Rescaling() | keras.layers.ZeroPadding2D():
                 return tf.identity  # the last two are part of the next convolution
             case keras.layers.Conv2D():
-                kernel, bias = _rescaled(*layer.get_weights(), before)
+                kernel, bias = layer.get_weights()
+                kernel, bias = _rescaled(kernel, bias, before)
                 return self._convolution(kernel, bias, layer.strides, _padding(layer, before, layers_before))
             case keras.layers.Dense():
                 kernel, bias = map(self._keep, layer.get_weights())
@@ -107,7 +108,7 @@ class Network(_Frozen):
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         trunk = _way_to(heads[0], before)
         own = [layer for layer in _way_to(heads[-1], before) if layer not in trunk]
-        last_shared = before[own[0]] if own else trunk[-1]
+        last_shared: keras.Layer = before[own[0]] if own else trunk[-1]
         num_shared = trunk.index(last_shared) + 1
         self.feature_shape = tuple(last_shared.output.shape[1:])
         self._shared_steps, self._face_steps, self._landmark_steps = (
@@ -160,7 +161,8 @@ class RpnNetwork(_Frozen):
         super().__init__(model)
         self.has_landmarks = False
         self.anchors = networks.anchors_of(model)
-        self._blocks, way_before, before = [], [], _layers_before(model)
+        self._blocks, before = [], _layers_before(model)
+        way_before: list[keras.Layer] = []
         for stride in self.anchors.by_stride():
             heads = [model.get_layer(f"{name}{stride}") for name in ("face", "offsets")]
             way = _way_to(heads[0], before)

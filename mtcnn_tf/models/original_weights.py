@@ -86,7 +86,7 @@ def _turned(network: keras.Model, layer: keras.Layer, theirs: dict[str, np.ndarr
     return [weights, biases]
 
 
-_RECONSTRUCT, *_ = np.empty(0).__reduce__()
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,  # since NumPy 2

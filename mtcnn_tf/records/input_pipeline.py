@@ -61,7 +61,7 @@ def batches(
     """
     manifest = read_manifest(records_dir, stage)
     stage_dir = files.as_path(records_dir) / stage.name
-    shards = {name: [] for name in kinds.NAMES}
+    shards: dict[str, list[tuple[files.Path, int]]] = {name: [] for name in kinds.NAMES}
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
             shards[shard["kind"]].append((stage_dir / shard["file"], shard["examples"]))
@@ -85,7 +85,7 @@ def batches(
 
     # Batches are prepared beside the training on the same cores: threads of its own keep it from chopping up its ops.
     options = tf.data.Options()
-    options.threading.private_threadpool_size = max(1, os.cpu_count() // 2)
+    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
     prepared = rows.enumerate().map(prepare, num_parallel_calls=2, deterministic=True)
     return prepared.prefetch(4).with_options(options)
 

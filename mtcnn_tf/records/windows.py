@@ -155,7 +155,7 @@ class Sampler:
         boxes = (boxes[within] - window[:, [0, 1, 0, 1]]) * (size / (window[:, 2:] - window[:, :2])[:, :1])
         boxes = np.where(mirrored[rows, None], boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (size, 0, size, 0), boxes)
         is_face = self._is_face[index]
-        for row in np.flatnonzero(np.bincount(rows, minlength=1) > MAX_BOXES):
+        for row in np.flatnonzero(np.bincount(rows, minlength=1) > MAX_BOXES).tolist():
             rows, boxes, is_face = _with_fewer(row, rows, boxes, is_face)
         return rows, boxes, is_face
 
