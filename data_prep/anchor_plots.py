@@ -27,7 +27,7 @@ def sides_of_faces(annotations: list[faces.Annotation], longest_side: int | None
     """
     if longest_side is None:
         return np.concatenate([np.zeros(0), *(anchors_lib.sides_of(annotation.boxes) for annotation in annotations)])
-    sides = [np.zeros(0)]
+    sides: list[np.ndarray] = [np.zeros(0)]
     for annotation in tqdm.tqdm(annotations, unit=" images", disable=None, leave=False):
         if len(annotation.boxes) and (size := _size(annotation.image_path)):
             sides.append(anchors_lib.sides_of(annotation.boxes) * min(1, longest_side / max(size)))

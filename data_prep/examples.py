@@ -81,7 +81,14 @@ def of_image(
     return crop_records.concatenate(examples)
 
 
-def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _labelled_boxes(
+    image: np.ndarray,
+    annotation: faces.Annotation,
+    stage: stages.Stage,
+    recipe: recipes.Recipe,
+    rng: np.random.Generator,
+    propose: mining.Propose | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boxes of chance and of the cascade so far [N, 4], their kinds [N] and offsets [N, 4], without those dropped."""
     height, width = image.shape[:2]
     # Boxes, the kinds wanted of them, and how many negatives at most.
@@ -150,7 +157,13 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: rec
     return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
 
 
-def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examples:
+def _face_examples(
+    levels: list[np.ndarray],
+    annotation: faces.Annotation,
+    stage: stages.Stage,
+    recipe: recipes.Recipe,
+    rng: np.random.Generator,
+) -> crop_records.Examples:
     """Jittered faces: positives and parts."""
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jitter(rng, usable, recipe.trials_per_face, recipe)
@@ -166,7 +179,9 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examp
     )
 
 
-def _landmark_examples(levels, annotation, size, recipe, rng) -> crop_records.Examples:
+def _landmark_examples(
+    levels: list[np.ndarray], annotation: faces.Annotation, size: int, recipe: recipes.Recipe, rng: np.random.Generator
+) -> crop_records.Examples:
     """Jittered faces with known points, half of them mirrored.
 
     Dropped where the crop is not close to the face (IoU of a positive) or a point falls outside of it.

@@ -36,7 +36,7 @@ class Rules:
     min_face_size: float = 20.0
     overlap: str = "square"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.negative_iou <= self.part_iou <= self.positive_iou <= 1:
             raise ValueError(
                 "expected negative_iou ≤ part_iou ≤ positive_iou, in 0–1, or a box would be two kinds at once; got "
@@ -68,9 +68,9 @@ def label(boxes: np.ndarray, annotation: Known, rules: Rules) -> tuple[np.ndarra
         Kinds, int [N], `DROPPED` where a box should not be learnt from; offsets to the face, float32 [N, 4], zero where
         there is none.
     """
-    found = np.full(len(boxes), DROPPED)
+    found: np.ndarray = np.full(len(boxes), DROPPED)
     offsets = np.zeros((len(boxes), 4), np.float32)
-    best_iou = np.zeros(len(boxes), np.float32)
+    best_iou: np.ndarray = np.zeros(len(boxes), np.float32)
     if len(annotation.boxes) and len(boxes):
         iou = box_geometry.iou(boxes, compared(annotation.boxes, rules))
         nearest = iou.argmax(axis=1)

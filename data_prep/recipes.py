@@ -38,7 +38,7 @@ class Recipe:
     rules: labels.Rules = labels.Rules()
     scale_boxes: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.min_scale > self.max_scale:
             raise ValueError(
                 f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"

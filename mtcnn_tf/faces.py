@@ -68,7 +68,7 @@ class Annotation:
             size: tuple[int, int] | None = None,
         ) -> None: ...
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.landmarks is None:
             object.__setattr__(self, "landmarks", no_landmarks(len(self.boxes)))
         for name, shape in (("boxes", (-1, 4)), ("landmarks", (-1, 5, 2)), ("ignored", (-1, 4))):

@@ -52,7 +52,7 @@ class Results:
     def __enter__(self) -> "Results":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open_files.close()
 
     def summary(self) -> str:

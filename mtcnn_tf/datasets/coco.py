@@ -193,7 +193,7 @@ def _keypoint_indices(category: dict) -> list[int | None]:
     return indices
 
 
-def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
+def _points(keypoints: object, indices: list[int | None]) -> tuple[np.ndarray, bool]:
     """Five points [5, 2], NaN where unknown, from a list of `x y visibility`, and whether the list was sound."""
     points = np.full((_NUM_POINTS, 2), np.nan)
     if not keypoints:

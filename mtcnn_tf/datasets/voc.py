@@ -51,6 +51,7 @@ def read(
         except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
             problems.append(faces.Problem(path, "an annotation that cannot be read", ascii(str(error)[:100])))
             continue
+        assert root is not None  # only a tree that was not parsed has none
         class_names.update(obj.findtext("name", "").strip() for obj in root.iter("object"))
         boxes, ignored, wrong_objects, is_intact = _read_objects(root, class_name, path)
         problems += wrong_objects

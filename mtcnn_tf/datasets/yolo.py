@@ -198,7 +198,8 @@ def _face(numbers: np.ndarray, kpt_shape: object) -> tuple[np.ndarray, np.ndarra
 
     14 numbers may be a polygon as well as a box with five points: only data.yaml can tell.
     """
-    points, num_numbers = np.full((_NUM_POINTS, 2), np.nan), len(numbers)
+    points: np.ndarray = np.full((_NUM_POINTS, 2), np.nan)
+    num_numbers = len(numbers)
     if isinstance(kpt_shape, list) and len(kpt_shape) == 2 and all(isinstance(n, int) and n > 0 for n in kpt_shape):
         num_points, num_values = kpt_shape
     else:

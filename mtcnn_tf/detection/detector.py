@@ -313,7 +313,7 @@ def signatures(
         raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
-    def detect(image, min_face_size, thresholds):
+    def detect(image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
         # Below 12 pixels the search enlarges the image: a hostile request must not choose by how much.
         num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
         told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
@@ -321,13 +321,13 @@ def signatures(
             image = tf.identity(image)
         return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
 
-    def detect_encoded(encoded):
+    def detect_encoded(encoded: tf.Tensor):
         image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
         found = detect(image, cascade.MIN_FACE_SIZE, the_cascade.thresholds)
         return {**found, "num_errors": tf.cast(is_unreadable, tf.int32)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
-    def serve(image_bytes):
+    def serve(image_bytes: tf.Tensor):
         shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
         names = the_cascade.until_onet.get_concrete_function().structured_outputs
         rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}

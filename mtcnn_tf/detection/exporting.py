@@ -62,12 +62,12 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
     """
     size = None if stage in stages.FIRST else stage.size
 
-    def predict_anchors(pixels):
+    def predict_anchors(pixels: tf.Tensor):
         logits, offsets = network(tf.cast(pixels, tf.float32))
         anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:])
         return {"scores": tf.sigmoid(logits), "offsets": offsets, "anchors": anchors}
 
-    def predict(pixels):
+    def predict(pixels: tf.Tensor):
         outputs = network(tf.cast(pixels, tf.float32))
         said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
         if network.has_landmarks:
@@ -75,7 +75,7 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
             said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
         return said
 
-    def entry(dtype):
+    def entry(dtype: tf.DType):
         pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
         function = predict_anchors if stage is stages.RPN else predict
         return tf.function(function, input_signature=[pixels], autograph=False).get_concrete_function()

@@ -81,7 +81,7 @@ class Reader:
     def __enter__(self) -> "Reader":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._capture.release()
 
 
@@ -121,7 +121,7 @@ class Writer:
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, error_type, *_) -> None:
+    def __exit__(self, error_type: object, *_: object) -> None:
         self._writer.release()
         if error_type is None and self._shape is not None:
             os.replace(self._partial, self._path)

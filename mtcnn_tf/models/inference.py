@@ -73,7 +73,9 @@ class _Frozen(tf.Module):
                 return lambda x: tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
         raise ValueError(f"expected the layers that networks.py uses, got {layer.name!r}, a {type(layer).__name__}")
 
-    def _convolution(self, kernel, bias, strides, padding: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _convolution(
+        self, kernel: np.ndarray, bias: np.ndarray, strides: tuple[int, int], padding: str
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
         kernel, bias = self._keep(kernel), self._keep(bias)
         return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides, padding), bias)
 

@@ -89,7 +89,7 @@ def of_windows(
     )
 
 
-def _label(its_anchors, size: int, rules: anchor_labels.Rules, xp: ModuleType, drawn: dict) -> dict:
+def _label(its_anchors: anchors.Anchors, size: int, rules: anchor_labels.Rules, xp: ModuleType, drawn: dict) -> dict:
     """The targets of drawn windows: `labels` [B, A] and `true_boxes` [B, A, 4]."""
     found = anchor_labels.assign(
         xp, its_anchors, size, drawn["boxes"], drawn["face_mask"], drawn["complete_mask"], rules

@@ -153,7 +153,7 @@ def _example_class() -> Any:  # its fields are declared below, where no type che
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
     field_type = descriptor_pb2.FieldDescriptorProto
 
-    def declare(parent, name: str, *fields: tuple[str, int, str | int, bool], oneof: str | None = None):
+    def declare(parent: Any, name: str, *fields: tuple[str, int, str | int, bool], oneof: str | None = None):
         """A message with fields of a name, a number, a type or the name of a message, and whether repeated."""
         declared = parent.add(name=name)
         if oneof:

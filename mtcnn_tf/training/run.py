@@ -201,7 +201,7 @@ class _Run:
     def _batches(self, train: Callable) -> Iterable:
         """What is left of the epoch, of several workers each its part."""
 
-        def left(**part) -> Iterable:
+        def left(**part: Any) -> Iterable:
             return train(seed=self.config.seed + self.progress.epoch, **part).skip(self.progress.step)
 
         return strategies.spread(self.strategy, self.config.strategy, left)
@@ -273,7 +273,7 @@ class _Run:
         self.report(_line(row, self.config.epochs, is_best))
 
     def _write_epoch(
-        self, row: dict, network, validator: validators.Validator | validators.RpnValidator | None, is_best: bool
+        self, row: dict, network: Any, validator: validators.Validator | validators.RpnValidator | None, is_best: bool
     ):
         """Writes all but the checkpoint."""
         if is_best:
@@ -294,7 +294,7 @@ class _Run:
 class _Seconds:
     """Counts for how long the consumer of an iterable had to wait for it; `total` in seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.total = 0.0
 
     def of(self, items: Iterable) -> Iterator:

@@ -35,7 +35,8 @@ class Validator:
     def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, hard_fraction: float):
         self._batches = batches
         self._weights, self._hard_fraction = weights, hard_fraction
-        self.scores, self.is_face = np.zeros(0, np.float32), np.zeros(0, bool)
+        self.scores: np.ndarray = np.zeros(0, np.float32)
+        self.is_face: np.ndarray = np.zeros(0, bool)
         self.samples: dict[str, np.ndarray] = {}
         self._predict = learners.predictor(network)
         self._margin = networks.margin_of(network)
@@ -53,7 +54,8 @@ class Validator:
         Raises:
             ValueError: There is no batch.
         """
-        sums, rows = np.zeros((2, len(losses.FIGURES))), []
+        sums: np.ndarray = np.zeros((2, len(losses.FIGURES)))
+        rows = []
         is_first_time = not self.samples
         for batch in self._batches:
             batch = {name: np.asarray(x) for name, x in batch.items()}
@@ -123,7 +125,8 @@ class RpnValidator:
         self._batches = batches
         self._predict = learners.predictor(network)
         self._anchors = networks.anchors_of(network)
-        self.scores, self.is_face = np.zeros(0, np.float32), np.zeros(0, bool)
+        self.scores: np.ndarray = np.zeros(0, np.float32)
+        self.is_face: np.ndarray = np.zeros(0, bool)
         self._shown: dict[str, tuple] = {}
         if not any(len(self._wanted(batch, row)) for batch in batches for row in range(len(batch["boxes"]))):
             raise ValueError(
