@@ -1,5 +1,5 @@
 # make demo   the whole line on an embedded sample set: records, training, export, detection with either first stage
-# make test   lint, layer contract, the tests that are quick;  make test-all  all of them, the notebooks too
+# make test   lint, layer contract, types, the tests that are quick;  make test-all  all of them, the notebooks too
 # make docs   the guides, the notebooks and the modules' reference as a web site in build/site, its links checked
 # make notebooks  runs the notebooks and stores their images in them, for instance after weights were replaced
 # make reproduce DATA=DIR   trains on real photographs as the weights that ship were trained, and scores: reproduce.mk
@@ -67,6 +67,7 @@ lint: setup
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	.venv/bin/lint-imports --no-cache
+	$(RUN) -m mypy
 
 format: setup
 	$(RUN) -m ruff check --fix

@@ -61,6 +61,7 @@ def _run() -> None:
             models = cascade.load_networks(_NETWORKS.value)
             thresholds = thresholds or stored_thresholds.read(_NETWORKS.value)
         else:
+            assert _FROM_NPY.value is not None  # absl sees to it that one of the two is given
             models = original_weights.load(_FROM_NPY.value)
         for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):
             print(f"wrote {path}")

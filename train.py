@@ -290,7 +290,10 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
 
     _check_images(stage, records_dir)
-    sampler, store = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
+    opened = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
+    if opened is None:
+        raise ValueError(f"expected images to train {stage.name} on, got none; build the records from more images")
+    sampler, store = opened
     landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
     config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifests.margin(manifest))
     rows = kinds.rows_per_kind({name: fraction for name, fraction in mix.items() if fraction}, config.batch_size)

@@ -27,7 +27,7 @@ def sides_of_faces(annotations: list[faces.Annotation], longest_side: int | None
     """
     if longest_side is None:
         return np.concatenate([np.zeros(0), *(anchors_lib.sides_of(annotation.boxes) for annotation in annotations)])
-    sides = [np.zeros(0)]
+    sides: list[np.ndarray] = [np.zeros(0)]
     for annotation in tqdm.tqdm(annotations, unit=" images", disable=None, leave=False):
         if len(annotation.boxes) and (size := _size(annotation.image_path)):
             sides.append(anchors_lib.sides_of(annotation.boxes) * min(1, longest_side / max(size)))
@@ -44,14 +44,15 @@ def _size(path: str) -> tuple[int, int] | None:
 def mean_iou(sides: np.ndarray, anchors: anchors_lib.Anchors) -> float:
     """Mean IoU, in 0–1, of squares with `sides` [N] with the anchor that fits each best, round the same centre."""
     counts = collections.Counter(np.asarray(sides, np.float64).tolist())  # many faces have one of few sizes
-    best = anchors_lib.concentric_iou(np.array(list(counts)), anchors.sizes).max(axis=1)
+    best = anchors_lib.concentric_iou(np.array(list(counts)), np.array(anchors.sizes)).max(axis=1)
     return float(np.average(best, weights=list(counts.values())))
 
 
 def draw_sizes(axes: matplotlib.axes.Axes, sides: np.ndarray, anchors: anchors_lib.Anchors) -> None:
     """Draws the histogram of the faces' longer `sides` [N] with a line at each anchor."""
     both_ends = min(sides.min(), anchors.sizes[0]), max(sides.max(), anchors.sizes[-1])
-    axes.hist(sides, np.geomspace(both_ends[0] * 0.99, both_ends[1] * 1.01, NUM_BINS), color="0.7")
+    edges = np.geomspace(both_ends[0] * 0.99, both_ends[1] * 1.01, NUM_BINS)
+    axes.hist(sides, edges.tolist(), color="0.7")
     for number, size in enumerate(anchors.sizes):
         axes.axvline(size, color="C3", lw=1, label=None if number else f"{len(anchors.sizes)} anchors")
     axes.set(xscale="log", xlabel="longer side of the face in pixels", ylabel="faces")

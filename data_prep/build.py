@@ -56,7 +56,7 @@ _NETWORKS = flags.DEFINE_string(
     flag_values=FLAGS,
 )
 _RESTART = flags.DEFINE_bool("restart", False, "Throw away what OUT_DIR/STAGE holds and begin anew.", flag_values=FLAGS)
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count(), "Processes.", lower_bound=1, flag_values=FLAGS)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", os.cpu_count() or 1, "Processes.", lower_bound=1, flag_values=FLAGS)
 _RUNNER = flags.DEFINE_string(
     "runner",
     None,

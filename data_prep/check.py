@@ -41,7 +41,7 @@ _CLASS_NAME = flags.DEFINE_string(
 )
 _REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.", flag_values=FLAGS)
 _NUM_THREADS = flags.DEFINE_integer(
-    "num_threads", os.cpu_count(), "Images read at once.", lower_bound=1, flag_values=FLAGS
+    "num_threads", os.cpu_count() or 1, "Images read at once.", lower_bound=1, flag_values=FLAGS
 )
 
 _RECORDS_DIR = flags.DEFINE_string("records_dir", None, "Where data_prep.build wrote.", flag_values=FLAGS)
@@ -68,18 +68,18 @@ def _run() -> None:
     try:
         programs.check_local(_OUT_DIR)
         if _DATASET.value:
-            _check_datasets()
-        else:
-            _check_records()
+            _check_datasets(_DATASET.value)
+        elif _RECORDS_DIR.value is not None:
+            _check_records(_RECORDS_DIR.value)
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError) as error:
         sys.exit(f"check: {error}")
 
 
-def _check_datasets() -> None:
+def _check_datasets(specs: list[str]) -> None:
     annotations, problems = [], []
-    for spec in _DATASET.value:
+    for spec in specs:
         found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value)
         for sentence in datasets.alarms(spec, met):
             print(f"check: {sentence}", file=sys.stderr)
@@ -128,46 +128,43 @@ def _print_figure(name: str, count: int) -> None:
     print(f"{name:<44}{count:>10,}")
 
 
-def _check_records() -> None:
-    if not (_STAGE.value and _OUT_DIR.value):
+def _check_records(records_dir: str) -> None:
+    out_dir = _OUT_DIR.value
+    if not (_STAGE.value and out_dir):
         raise app.UsageError("--records_dir needs --stage and --out_dir")
     if _SPLIT.value not in _RECORDS_SPLITS:
         raise app.UsageError(f"records have --split=train and --split=val, got {_SPLIT.value}")
     stage = stages.BY_NAME[_STAGE.value]
-    manifests.check_shards(_RECORDS_DIR.value, stage)
+    manifests.check_shards(records_dir, stage)
     print(f"every shard of {stage.name} is whole")
-    os.makedirs(_OUT_DIR.value, exist_ok=True)
-    if manifests.kind_of(manifests.read(_RECORDS_DIR.value, stage)) == manifests.IMAGES:
-        _write_image_sheet(stage)
+    os.makedirs(out_dir, exist_ok=True)
+    if manifests.kind_of(manifests.read(records_dir, stage)) == manifests.IMAGES:
+        _write_image_sheet(records_dir, stage, out_dir)
         return
     for kind in range(len(kinds.NAMES)):
-        _write_sheets(stage, kind)
+        _write_sheets(records_dir, stage, kind, out_dir)
 
 
-def _write_sheets(stage: stages.Stage, kind: int) -> None:
+def _write_sheets(records_dir: str, stage: stages.Stage, kind: int, out_dir: str) -> None:
     """Writes the kind's two contact sheets: the same crops as they are and as augmented."""
     split, name = _RECORDS_SPLITS[_SPLIT.value], kinds.NAMES[kind]
     for augment, ending in ((False, ""), (True, "-augmented")):
-        batch = crop_contact_sheets.read_crops(
-            _RECORDS_DIR.value, stage, split, kind, _NUM_CROPS.value, augment, _SEED.value
-        )
+        batch = crop_contact_sheets.read_crops(records_dir, stage, split, kind, _NUM_CROPS.value, augment, _SEED.value)
         if batch is None:
             print(f"no {name} examples")
             return
-        path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-{name}{ending}.png")
-        image_files.write(
-            path, crop_contact_sheets.sheet(batch, manifests.margin(manifests.read(_RECORDS_DIR.value, stage)))
-        )
+        path = os.path.join(out_dir, f"{stage.name}-{split}-{name}{ending}.png")
+        image_files.write(path, crop_contact_sheets.sheet(batch, manifests.margin(manifests.read(records_dir, stage))))
         print(f"{len(batch['kind'])} {name} crops{' as augmented' if augment else ''}: {path}")
 
 
-def _write_image_sheet(stage: stages.Stage) -> None:
+def _write_image_sheet(records_dir: str, stage: stages.Stage, out_dir: str) -> None:
     split = _RECORDS_SPLITS[_SPLIT.value]
-    chosen = image_contact_sheets.choose(_RECORDS_DIR.value, stage, split, _NUM_CROPS.value, _SEED.value)
+    chosen = image_contact_sheets.choose(records_dir, stage, split, _NUM_CROPS.value, _SEED.value)
     if not chosen:
         print(f"no {split} images")
         return
-    path = os.path.join(_OUT_DIR.value, f"{stage.name}-{split}-images.png")
+    path = os.path.join(out_dir, f"{stage.name}-{split}-images.png")
     image_files.write(path, image_contact_sheets.sheet(chosen))
     print(f"{len(chosen)} images: {path}")
 

@@ -73,7 +73,7 @@ def draw_targets(
     pixels = np.rint(image).clip(0, 255).astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
     tile[rim : rim + side, rim : rim + side] = pixels
-    crop_box = box_geometry.enlarge(np.float32([rim, rim, rim + side, rim + side]), 1 / margin)  # the square
+    crop_box = box_geometry.enlarge(np.array([rim, rim, rim + side, rim + side], np.float32), 1 / margin)  # the square
     if kind in kinds.WITH_OFFSETS:
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_geometry.decode(crop_box, offsets))
         cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), drawing.BOX_COLOUR)

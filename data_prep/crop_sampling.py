@@ -30,7 +30,7 @@ class _Pool:
     boxes: np.ndarray
     offsets: np.ndarray
 
-    def __getitem__(self, rows) -> "_Pool":
+    def __getitem__(self, rows: np.ndarray) -> "_Pool":
         return _Pool(self.image[rows], self.boxes[rows], self.offsets[rows])
 
 
@@ -105,11 +105,11 @@ class Sampler:
         landmarks = points.reshape(-1, 10).astype(np.float32)
         return {**batch, "landmarks": landmarks, "to_image": to_image.astype(np.float32), **changes}
 
-    def _background(self, rng, count: int) -> dict:
+    def _background(self, rng: np.random.Generator, count: int) -> dict:
         pool = self._pools[kinds.NEGATIVE]
         return _upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
 
-    def _on_faces(self, rng, kind: int, count: int) -> dict:
+    def _on_faces(self, rng: np.random.Generator, kind: int, count: int) -> dict:
         """Positives or parts: proposals as far as there are any, for one half, and jittered faces."""
         pool = self._pools[kind]
         num_proposed = count // 2 if len(pool.image) else 0
@@ -124,10 +124,10 @@ class Sampler:
         )
         return {name: np.concatenate([proposed[name], jittered[name]]) for name in proposed}
 
-    def _with_landmarks(self, rng, count: int) -> dict:
+    def _with_landmarks(self, rng: np.random.Generator, count: int) -> dict:
         return self._jittered(rng, self._with_points, count if len(self._with_points) else 0, _CLOSE, kinds.LANDMARK)
 
-    def _jittered(self, rng, chosen_faces: np.ndarray, count: int, how: tuple, kind: int) -> dict:
+    def _jittered(self, rng: np.random.Generator, chosen_faces: np.ndarray, count: int, how: tuple, kind: int) -> dict:
         """`count` squares of one kind round some of the faces, each in an image rotated round its face."""
         recipe, num_tries = self._recipe, max(_TRIES * count, _LEAST_TRIES) if count else 0
         rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
@@ -179,9 +179,13 @@ def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
     return to_image @ mirror
 
 
-def _pools(images, stage: stages.Stage, recipe: recipes.Recipe, seed: int) -> dict[int, _Pool]:
+def _pools(
+    images: list[image_records.ImageRecord], stage: stages.Stage, recipe: recipes.Recipe, seed: int
+) -> dict[int, _Pool]:
     """What was proposed, and for P-Net drawn by chance, by kind."""
-    found = {kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)}
+    found: dict[int, tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]] = {
+        kind: ([], [], []) for kind in (kinds.NEGATIVE, kinds.POSITIVE, kinds.PART)
+    }
     for index, image in enumerate(images):
         groups = [faces.no_boxes() if image.proposals is None else box_geometry.square(image.proposals)]
         if stage is stages.PNET and image.is_complete:

@@ -26,26 +26,26 @@ def fit_to_image(
     A face of which less than half lies within the image is not learnt from: what is left of it is ignored. Where
     nothing is left of one, its box is wrong and it may lie anywhere: the image is not complete.
     """
-    annotation, problems = sizes.fit(annotation, width, height, scale_boxes)
-    if annotation is None:
+    here, problems = sizes.fit(annotation, width, height, scale_boxes)
+    if here is None:
         return None, problems
-    clipped = box_geometry.clip(annotation.boxes, width, height)
-    visible = box_geometry.area(clipped) / box_geometry.area(annotation.boxes)
+    clipped = box_geometry.clip(here.boxes, width, height)
+    visible = box_geometry.area(clipped) / box_geometry.area(here.boxes)
     problems += [
-        faces.Problem(annotation.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
-        for box, fraction in zip(annotation.boxes, visible, strict=True)
+        faces.Problem(here.image_path, OUTSIDE, f"{box.tolist()} in {width}×{height}")
+        for box, fraction in zip(here.boxes, visible, strict=True)
         if fraction < 0.99
     ]
     kept_mask = visible >= 0.5
     lost = clipped[~kept_mask & (visible > 0)]
-    ignored = box_geometry.clip(annotation.ignored, width, height)
+    ignored = box_geometry.clip(here.ignored, width, height)
     is_somewhere = bool(np.all(visible > 0) and np.all(box_geometry.area(ignored) > 0))
     fitted = dataclasses.replace(
-        annotation,
+        here,
         boxes=clipped[kept_mask],
-        landmarks=annotation.landmarks[kept_mask],
+        landmarks=here.landmarks[kept_mask],
         ignored=np.concatenate([ignored, lost]),
-        is_complete=annotation.is_complete and is_somewhere,
+        is_complete=here.is_complete and is_somewhere,
     )
     return fitted, problems
 
@@ -81,11 +81,18 @@ def of_image(
     return crop_records.concatenate(examples)
 
 
-def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _labelled_boxes(
+    image: np.ndarray,
+    annotation: faces.Annotation,
+    stage: stages.Stage,
+    recipe: recipes.Recipe,
+    rng: np.random.Generator,
+    propose: mining.Propose | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Boxes of chance and of the cascade so far [N, 4], their kinds [N] and offsets [N, 4], without those dropped."""
     height, width = image.shape[:2]
     # Boxes, the kinds wanted of them, and how many negatives at most.
-    groups = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]
+    groups: list[tuple[np.ndarray, tuple[int, ...], int]] = [(faces.no_boxes(), (kinds.NEGATIVE,), 0)]
     if stage is stages.PNET:
         # Twice as many squares as wanted are drawn: some touch a face.
         anywhere = candidates.anywhere(rng, width, height, 2 * recipe.negatives)
@@ -98,11 +105,11 @@ def _labelled_boxes(image, annotation, stage, recipe, rng, propose) -> tuple[np.
     boxes = np.concatenate([group for group, _, _ in groups])
     found, offsets = labels.label(boxes, annotation, recipe.rules)
     ends = np.cumsum([len(group) for group, _, _ in groups])
-    rows = [
+    chosen = [
         end - len(group) + _chosen(found[end - len(group) : end], wanted, max_negatives)
         for end, (group, wanted, max_negatives) in zip(ends, groups, strict=True)
     ]
-    rows = np.concatenate(rows)
+    rows = np.concatenate(chosen)
     return boxes[rows], found[rows], offsets[rows]
 
 
@@ -150,7 +157,13 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: rec
     return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
 
 
-def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examples:
+def _face_examples(
+    levels: list[np.ndarray],
+    annotation: faces.Annotation,
+    stage: stages.Stage,
+    recipe: recipes.Recipe,
+    rng: np.random.Generator,
+) -> crop_records.Examples:
     """Jittered faces: positives and parts."""
     usable = annotation.boxes[labels.usable_mask(annotation, recipe.rules.min_face_size)]
     jittered = _jitter(rng, usable, recipe.trials_per_face, recipe)
@@ -166,7 +179,9 @@ def _face_examples(levels, annotation, stage, recipe, rng) -> crop_records.Examp
     )
 
 
-def _landmark_examples(levels, annotation, size, recipe, rng) -> crop_records.Examples:
+def _landmark_examples(
+    levels: list[np.ndarray], annotation: faces.Annotation, size: int, recipe: recipes.Recipe, rng: np.random.Generator
+) -> crop_records.Examples:
     """Jittered faces with known points, half of them mirrored.
 
     Dropped where the crop is not close to the face (IoU of a positive) or a point falls outside of it.

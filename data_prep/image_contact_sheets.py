@@ -5,7 +5,7 @@ import itertools
 import cv2
 import numpy as np
 
-from mtcnn_tf import stages
+from mtcnn_tf import faces, stages
 from mtcnn_tf.images import drawing, image_files
 from mtcnn_tf.records import image_records
 
@@ -55,7 +55,7 @@ def draw(record: image_records.ImageRecord) -> np.ndarray:
     tile = np.full((TILE_SIDE, TILE_SIDE, 3), BACKGROUND, np.uint8)
     tile[top : top + height, left : left + width] = shrunk
     scale = np.tile([width / image.shape[1], height / image.shape[0]], 2)
-    proposals = [] if record.proposals is None else record.proposals[:NUM_PROPOSALS]
+    proposals = faces.no_boxes() if record.proposals is None else record.proposals[:NUM_PROPOSALS]
     groups = (
         (proposals, PROPOSAL_COLOUR, 1),
         (record.ignored, IGNORED_COLOUR, 2),

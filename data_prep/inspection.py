@@ -103,7 +103,8 @@ def report(annotations: list[faces.Annotation], reader_problems: list[faces.Prob
             continue
         num_outside += len(annotation.boxes) - len(fitted.boxes)
         num_reported_outside += sum(problem.what == examples.OUTSIDE for problem in reported)
-        problems += _check_points(sizes.fit(annotation, image.width, image.height)[0], image)
+        in_image, _ = sizes.fit(annotation, image.width, image.height)
+        problems += [] if in_image is None else _check_points(in_image, image)
     boxes = np.concatenate([faces.no_boxes(), *(annotation.boxes for annotation in annotations)])
     landmarks = np.concatenate([faces.no_landmarks(0), *(annotation.landmarks for annotation in annotations)])
     return Report(
@@ -148,7 +149,8 @@ def _inspect_file(path: str) -> _Image | faces.Problem:
 
 def _repeated(annotations: list[faces.Annotation], seen: dict[str, _Image | faces.Problem]) -> list[faces.Problem]:
     """Files that can't be read, paths that are listed again, and files that are copies of one before."""
-    problems, first_with = [], {}
+    problems: list[faces.Problem] = []
+    first_with: dict[str, str] = {}
     listed = collections.Counter(annotation.image_path for annotation in annotations)
     for path, image in seen.items():
         problems += [faces.Problem(path, LISTED_TWICE)] * (listed[path] - 1)

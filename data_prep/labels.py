@@ -6,6 +6,10 @@ import numpy as np
 
 from mtcnn_tf import faces, kinds
 from mtcnn_tf.geometry import boxes as box_geometry
+from mtcnn_tf.records import image_records
+
+Known = faces.Annotation | image_records.ImageRecord
+"""What is known about the faces of an image."""
 
 OVERLAPS = ("square", "box")
 DROPPED = -1
@@ -32,7 +36,7 @@ class Rules:
     min_face_size: float = 20.0
     overlap: str = "square"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.negative_iou <= self.part_iou <= self.positive_iou <= 1:
             raise ValueError(
                 "expected negative_iou ≤ part_iou ≤ positive_iou, in 0–1, or a box would be two kinds at once; got "
@@ -47,7 +51,7 @@ def compared(boxes: np.ndarray, rules: Rules) -> np.ndarray:
     return box_geometry.square(boxes) if rules.overlap == "square" else boxes
 
 
-def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
+def label(boxes: np.ndarray, annotation: Known, rules: Rules) -> tuple[np.ndarray, np.ndarray]:
     """Kind and box offsets of each box.
 
     A box belongs to the face with which it shares the largest IoU. A negative is far from all faces and from the
@@ -64,9 +68,9 @@ def label(boxes: np.ndarray, annotation: faces.Annotation, rules: Rules) -> tupl
         Kinds, int [N], `DROPPED` where a box should not be learnt from; offsets to the face, float32 [N, 4], zero where
         there is none.
     """
-    found = np.full(len(boxes), DROPPED)
+    found: np.ndarray = np.full(len(boxes), DROPPED)
     offsets = np.zeros((len(boxes), 4), np.float32)
-    best_iou = np.zeros(len(boxes), np.float32)
+    best_iou: np.ndarray = np.zeros(len(boxes), np.float32)
     if len(annotation.boxes) and len(boxes):
         iou = box_geometry.iou(boxes, compared(annotation.boxes, rules))
         nearest = iou.argmax(axis=1)
@@ -89,6 +93,6 @@ def of_overlap(iou: np.ndarray, rules: Rules) -> np.ndarray:
     return found
 
 
-def usable_mask(annotation: faces.Annotation, min_face_size: float) -> np.ndarray:
+def usable_mask(annotation: Known, min_face_size: float) -> np.ndarray:
     """Which faces are large enough to learn from: bool [N]."""
     return (annotation.boxes[:, 2:] - annotation.boxes[:, :2]).min(axis=1, initial=np.inf) >= min_face_size

@@ -80,6 +80,7 @@ def thresholds_for_recall(
     """
     miner, report = Miner(networks_dir, "", (), min_face_size), []
     for stage in stages.proposers_in_folder(networks_dir, mined_for):
+        assert stage.keep_recall is not None  # the last stage, which has none, proposes to nobody
         miner = dataclasses.replace(miner, last_stage=stage.name, thresholds=(*miner.thresholds, LOWEST_THRESHOLD))
         so_far = cascade.Cascade.from_networks(networks_dir, stage.name)
         proposals = [(*_propose(so_far, image, miner), wanted) for image, wanted in images]

@@ -41,7 +41,7 @@ class Recipe:
     rules: labels.Rules = labels.Rules()
     scale_boxes: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.min_scale > self.max_scale:
             raise ValueError(
                 f"expected a min_scale of at most max_scale, got {self.min_scale:g} and {self.max_scale:g}"
@@ -91,7 +91,7 @@ class Config:
         holds_images = self.stage == stages.RPN.name or self.crops == "on_the_fly"
         return manifests.IMAGES if holds_images else manifests.CROPS
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.thresholds is None:
             return
         if self.networks is None:

@@ -48,8 +48,8 @@ def write_scenes(out_dir: pathlib.Path, split: int, num_scenes: int, seed: int) 
         lines += [path, str(len(placements)), *(_wider_line(placement.box) for placement in placements)]
         lines += [] if placements else [NO_FACE_LINE]
         num_faces += len(placements)
-    path = out_dir / "wider_face_split" / f"wider_face_{name}_bbx_gt.txt"
-    shards.write_text(path, "".join(line + "\n" for line in lines))
+    list_path = out_dir / "wider_face_split" / f"wider_face_{name}_bbx_gt.txt"
+    shards.write_text(list_path, "".join(line + "\n" for line in lines))
     return num_faces
 
 

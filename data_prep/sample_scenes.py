@@ -103,8 +103,8 @@ def portraits() -> tuple[Portrait, Portrait]:
     with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as photograph:
         hopper = np.asarray(photograph.convert("RGB"))
     return (
-        Portrait(photographs.astronaut(), *(np.float32(values) for values in _COLLINS)),
-        Portrait(hopper, *(np.float32(values) for values in _HOPPER)),
+        Portrait(photographs.astronaut(), *(np.array(values, np.float32) for values in _COLLINS)),
+        Portrait(hopper, *(np.array(values, np.float32) for values in _HOPPER)),
     )
 
 
@@ -171,7 +171,7 @@ def arrange(rng: np.random.Generator, heights: np.ndarray, width: int, height: i
 
     Each face lies in the image and no head covers another; a face for which no place is found is left out.
     """
-    placements = []
+    placements: list[Placement] = []
     people = portraits()
     for face_height in sorted(heights, reverse=True):
         for _ in range(30):
@@ -191,12 +191,11 @@ def paint(rng: np.random.Generator, scene: np.ndarray, placement: Placement) -> 
     portrait = placement.portrait
     mask = np.zeros(portrait.pixels.shape[:2], np.uint8)
     if rng.random() < 0.75:
-        cv2.fillPoly(mask, [np.int32(portrait.outline)], 255)
+        cv2.fillPoly(mask, [portrait.outline.astype(np.int32)], 255)
     else:
         left, top, right, bottom = portrait.head.astype(int)
         mask[top : bottom + int(portrait.height * rng.uniform(0.05, 0.6)), left:right] = 255
-    mask = cv2.GaussianBlur(mask, (0, 0), 1.5)
-    layers = np.dstack([portrait.pixels, mask])
+    layers = np.dstack([portrait.pixels, cv2.GaussianBlur(mask, (0, 0), 1.5)])
 
     shrinkage = 1 / np.sqrt(abs(np.linalg.det(placement.matrix[:, :2])))
     halved = 2 ** max(0, int(np.log2(shrinkage)))  # what is left for the bilinear sampling is less than two
@@ -270,8 +269,9 @@ def finish(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
 def scene(rng: np.random.Generator, photos: list[np.ndarray]) -> tuple[np.ndarray, list[Placement]]:
     """A scene of 320×240 to 480×360 pixels with up to six faces, or none, and the faces in it."""
     width, height = (int(side * rng.uniform(1, 1.5)) for side in (320, 240))
-    num_faces = 0 if rng.random() < EMPTY_SHARE else rng.integers(1, 7)
-    heights = np.exp(rng.uniform(*np.log(FACE_HEIGHTS), num_faces))
+    num_faces = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, 7))
+    least, largest = np.log(FACE_HEIGHTS)
+    heights = np.exp(rng.uniform(least, largest, num_faces))
     placements = arrange(rng, heights, width, height)
     return populate(rng, background(rng, photos, width, height), placements), placements
 

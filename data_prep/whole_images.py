@@ -66,7 +66,7 @@ def of_file(
 
 def scaled(annotation: faces.Annotation, x_scale: float, y_scale: float) -> faces.Annotation:
     """The annotation of the image after its width and height were multiplied by `x_scale` and `y_scale`."""
-    scale = np.float32([x_scale, y_scale])
+    scale = np.array([x_scale, y_scale], np.float32)
     return dataclasses.replace(
         annotation,
         boxes=annotation.boxes * np.tile(scale, 2),

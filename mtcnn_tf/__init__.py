@@ -14,6 +14,12 @@ Importing the package alone is light: TensorFlow is loaded together with the det
 
 import importlib
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # of what `__getattr__` loads when it is asked for, type checkers and editors see the types
+    from mtcnn_tf.detection.detector import load
+    from mtcnn_tf.faces import Detections, Face
+    from mtcnn_tf.images.alignment import align, crop
 
 __version__ = "0.2.0"
 __all__ = ["Detections", "Face", "align", "crop", "load"]
@@ -32,7 +38,7 @@ _HOMES = {
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import pathlib
 import platform
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import mtcnn_tf
 from mtcnn_tf import programs
@@ -41,7 +42,7 @@ def _run() -> None:
             print(f"    {title:<60} {figure['value']:g}")
 
 
-def _device(device) -> str:
+def _device(device: Any) -> str:
     import tensorflow as tf
 
     if device.device_type == "CPU":

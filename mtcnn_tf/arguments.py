@@ -48,8 +48,12 @@ def thresholds(value: Any, count: int) -> np.ndarray:
         ValueError: `value` is something else.
     """
     array = _array(value)
-    is_right = array is not None and array.shape == (count,) and array.dtype.kind in "iuf"
-    if not is_right or not np.all((array >= 0) & (array <= 1)):
+    if (
+        array is None
+        or array.shape != (count,)
+        or array.dtype.kind not in "iuf"
+        or not np.all((array >= 0) & (array <= 1))
+    ):
         raise ValueError(f"thresholds must be {count} numbers in 0–1, one for each network, got {shown(value)}")
     return array.astype(np.float32)
 

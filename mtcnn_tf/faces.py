@@ -10,9 +10,11 @@ Conventions, said once for the whole project:
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
+import numpy.typing as npt
 
 from mtcnn_tf import arguments, files
 
@@ -49,12 +51,24 @@ class Annotation:
 
     image_path: str
     boxes: np.ndarray = dataclasses.field(default_factory=no_boxes)
-    landmarks: np.ndarray | None = None
+    landmarks: np.ndarray = None  # type: ignore[assignment]  # NaN from __post_init__ on: it takes the number of boxes
     ignored: np.ndarray = dataclasses.field(default_factory=no_boxes)
     is_complete: bool = True
     size: tuple[int, int] | None = None
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # what it takes is more than what it holds: __post_init__ makes arrays of lists, too
+
+        def __init__(
+            self,
+            image_path: str,
+            boxes: npt.ArrayLike = ...,
+            landmarks: npt.ArrayLike | None = None,
+            ignored: npt.ArrayLike = ...,
+            is_complete: bool = True,
+            size: tuple[int, int] | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
         if self.landmarks is None:
             object.__setattr__(self, "landmarks", no_landmarks(len(self.boxes)))
         for name, shape in (("boxes", (-1, 4)), ("landmarks", (-1, 5, 2)), ("ignored", (-1, 4))):
@@ -104,7 +118,13 @@ class Detections:
     def __iter__(self) -> Iterator[Face]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index) -> "Face | Detections":
+    @overload
+    def __getitem__(self, index: int | np.integer) -> Face: ...
+
+    @overload
+    def __getitem__(self, index: slice | np.ndarray | Sequence[int] | Sequence[bool]) -> "Detections": ...
+
+    def __getitem__(self, index: Any) -> "Face | Detections":
         if isinstance(index, int | np.integer):
             return Face(self.boxes[index], float(self.scores[index]), self.landmarks[index])
         return Detections(self.boxes[index], self.scores[index], self.landmarks[index])
@@ -128,7 +148,7 @@ class Detections:
     def to_dict(self) -> dict:
         """The detections as lists of plain numbers, ready for JSON; None where a landmark is unknown."""
         arrays = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {name: np.where(np.isnan(values), None, values).tolist() for name, values in arrays.items()}
+        return {name: np.where(np.isnan(values), np.array(None), values).tolist() for name, values in arrays.items()}
 
     @classmethod
     def from_dict(cls, values: dict) -> "Detections":

@@ -44,11 +44,12 @@ def as_path(path: str | os.PathLike) -> Path:
         FileNotFoundError: An address that isn't UTF-8, at which nothing can lie.
         OSError: An address of a kind that can't be read.
     """
-    if not is_address(path):
-        return pathlib.Path(path)
+    return _at_address(os.fspath(path)) if is_address(path) else pathlib.Path(path)
+
+
+def _at_address(address: str) -> "epath.Path":
     from etils import epath  # a quarter of a second, and few need it
 
-    address = os.fspath(path)
     try:
         address.encode()
         return epath.Path(address)
@@ -145,10 +146,10 @@ def glob(directory: str | os.PathLike, pattern: str) -> list[str]:
 def walk(directory: str | os.PathLike) -> Iterator[tuple[str, list[str], list[str]]]:
     """As `os.walk`."""
     if not is_address(directory):  # before Python 3.12 pathlib can't walk
-        yield from os.walk(directory)
+        yield from os.walk(os.fspath(directory))
         return
     with _os_errors(directory):
-        for parent, folders, names in as_path(directory).walk():
+        for parent, folders, names in _at_address(os.fspath(directory)).walk():
             yield str(parent), folders, names
 
 
@@ -185,7 +186,7 @@ def remove(path: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Removes the folder with all that lies in it, as far as it is there and can be removed."""
     with contextlib.suppress(OSError), _os_errors(path):
-        path.rmtree() if is_address(path) else shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True) if isinstance(path, pathlib.Path) else path.rmtree()
 
 
 @contextlib.contextmanager
@@ -239,7 +240,7 @@ def remove_partial_of(path: pathlib.Path) -> None:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        path.rmtree() if is_address(path) else shutil.rmtree(path)
+        shutil.rmtree(path) if isinstance(path, pathlib.Path) else path.rmtree()
     else:
         path.unlink(missing_ok=True)
 

@@ -64,7 +64,7 @@ def _run(arguments: list[str]) -> None:
 
 def scores(directory: str) -> list[str]:
     """Lines of Markdown: a row for each figure, a column for each detector."""
-    lines = []
+    lines: list[str] = []
     for name, part, rows in _SCORES:
         held = _read(directory, name)
         results = held["results"]
@@ -78,7 +78,7 @@ def scores(directory: str) -> list[str]:
 
 def breakdown(directory: str) -> list[str]:
     """Lines of Markdown: a row for each sort of groups of faces, with their sizes and a column of recall a detector."""
-    lines = []
+    lines: list[str] = []
     for name, prefix in _BREAKDOWNS:
         held = _read(directory, name)
         results, titles = held["results"], {key: figure["title"] for key, figure in held["figures"].items()}

@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import programs
+from mtcnn_tf import faces, programs
 from mtcnn_tf.cli import results, sources
 from mtcnn_tf.detection import cascade, detector, tracking
 from mtcnn_tf.images import image_files, videos
@@ -140,7 +140,8 @@ def _detect(arguments: list[str], find_faces: Callable, out: results.Results) ->
 def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -> None:
     """Looks at the frames of a video or camera."""
     is_camera = source.kind == "camera"
-    tracker, found = tracking.Tracker(), None
+    tracker = tracking.Tracker()
+    found: faces.Detections | None = None
     with (
         videos.Reader(int(source.name) if source.name.isdecimal() and is_camera else source.name) as video,
         out.video_drawing(source.stem, video.frames_per_second) as draw,
@@ -148,8 +149,8 @@ def _watch(source: sources.Source, find_faces: Callable, out: results.Results) -
         try:
             for image in tqdm.tqdm(video, total=video.num_frames, unit="frame", disable=None):
                 index = video.num_read + video.num_lost - 1
-                is_reused = index % _EVERY.value != 0 and found is not None
-                if not is_reused:
+                is_reused = found is not None and index % _EVERY.value != 0
+                if found is None or not is_reused:
                     found = find_faces(image)
                     identities = tracker.update(found).tolist()
                 draw(image, found, identities)

@@ -52,7 +52,7 @@ class Results:
     def __enter__(self) -> "Results":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._open_files.close()
 
     def summary(self) -> str:
@@ -112,12 +112,11 @@ class Results:
         for file in self._lists.values():
             file.flush()
 
-    def _open(self, kind: str):
+    def _open(self, kind: str) -> TextIO:
         """A list's file, that stays open as long as the context."""
         path = os.path.join(self._out_dir, LISTS[kind])
         # File names that aren't UTF-8 are escaped, in JSON so that reading gives the same name.
-        options = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-        return self._open_files.enter_context(open(path, "w", **options))
+        return self._open_files.enter_context(open(path, "w", encoding="utf-8", errors="backslashreplace", newline=""))
 
 
 class _JsonList:

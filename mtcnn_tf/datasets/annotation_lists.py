@@ -168,7 +168,8 @@ def group(
         is_head: Whether a line begins an image.
         path: The file, for the problems.
     """
-    groups, problems = [], []
+    groups: list[tuple[Line, list[Line]]] = []
+    problems = []
     for number, text in lines:
         if is_head(text):
             groups.append(((number, text), []))

@@ -59,7 +59,8 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
             landmarks.append(numbers.reshape(5, 2))
             wheres.append(f"{path}:{number}")
     image_dir = _image_dir(directory, "img_align_celeba" if "align" in os.path.basename(path) else "img_celeba")
-    image_paths = places.locate(names, [image_dir], image_dir)
+    located = places.locate(names, [image_dir], image_dir)
+    image_paths = [path for path in located if path is not None]  # all of them: names that lead out were left out
     annotations, without_extent = five_points.annotate(image_paths, landmarks, wheres)
     return annotations, problems + without_extent
 

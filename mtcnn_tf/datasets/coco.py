@@ -131,7 +131,8 @@ def _find(by_id: dict[str, dict], identity: object) -> dict | None:
 
 def _images(entries: list[dict], path: str) -> tuple[dict[str, dict], list[faces.Problem]]:
     """Image's id → its name, None where it has none that can be used, and empty lists that its faces are put into."""
-    images, problems = {}, []
+    images: dict[str, dict] = {}
+    problems = []
     for index, entry in enumerate(entries):
         where, name, key = f"{path}: image {index}", entry.get("file_name"), str(entry.get("id"))
         if "id" not in entry or key in images:
@@ -192,7 +193,7 @@ def _keypoint_indices(category: dict) -> list[int | None]:
     return indices
 
 
-def _points(keypoints, indices: list[int | None]) -> tuple[np.ndarray, bool]:
+def _points(keypoints: object, indices: list[int | None]) -> tuple[np.ndarray, bool]:
     """Five points [5, 2], NaN where unknown, from a list of `x y visibility`, and whether the list was sound."""
     points = np.full((_NUM_POINTS, 2), np.nan)
     if not keypoints:

@@ -77,8 +77,8 @@ def read_ellipses(directory: str) -> tuple[list[Image], list[faces.Problem]]:
             found.append(Image(head[1], np.reshape(ellipses, (-1, 5)), is_intact and not wrong_count))
     image_dir = os.path.join(directory, "originalPics")
     image_paths = places.locate(names, [image_dir], image_dir)
-    images = zip(found, image_paths, strict=True)
-    return [dataclasses.replace(image, image_path=path) for image, path in images], problems
+    pairs = zip(found, image_paths, strict=True)
+    return [dataclasses.replace(image, image_path=path or image.image_path) for image, path in pairs], problems
 
 
 def boxes_round(ellipses: np.ndarray) -> np.ndarray:

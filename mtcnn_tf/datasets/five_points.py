@@ -40,7 +40,7 @@ def in_image_order(landmarks: np.ndarray) -> np.ndarray:
         eyes, mouth = np.nanmean(landmarks[:, :2], axis=1), np.nanmean(landmarks[:, 3:], axis=1)
     nose = landmarks[:, 2]
     down = np.where(np.isnan(mouth), nose, mouth) - np.where(np.isnan(eyes), nose, eyes)
-    down = np.where(np.isnan(down) | np.all(down == 0, axis=1, keepdims=True), np.float32([0, 1]), down)
+    down = np.where(np.isnan(down) | np.all(down == 0, axis=1, keepdims=True), np.array([0, 1], np.float32), down)
     mirrored_mask = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0] < 0
     return np.where(mirrored_mask[:, None, None], landmarks[:, faces.MIRROR_ORDER], landmarks)
 
@@ -91,7 +91,9 @@ def read_rows(
         names.append([name])
         landmarks.append(points_of(numbers))
         wheres.append(f"{path}:{number}")
-    annotations, without_extent = annotate(places.locate(names, [directory], directory), landmarks, wheres)
+    located = places.locate(names, [directory], directory)
+    image_paths = [path for path in located if path is not None]  # all of them: names that lead out were left out
+    annotations, without_extent = annotate(image_paths, landmarks, wheres)
     return annotations, problems + without_extent
 
 

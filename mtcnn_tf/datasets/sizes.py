@@ -47,7 +47,8 @@ def fit(
             faces.Problem(annotation.image_path, OTHER_SIZE, f"{sizes}; --scale_boxes of a build scales them")
         ]
     problems = [] if ways[0] == 1 else [faces.Problem(annotation.image_path, TURNED, sizes)]
-    return _moved(annotation, ways[0], np.divide((width, height), size)), problems
+    scale = np.divide((width, height), size)
+    return _moved(annotation, annotation.size, ways[0], scale), problems
 
 
 def fit_all(annotations: list[faces.Annotation]) -> tuple[list[faces.Annotation], list[faces.Problem]]:
@@ -84,13 +85,13 @@ def _are_proportional(size: Size, here: Size) -> bool:
     return abs(width * height_here - height * width_here) <= max(width, height, width_here, height_here)
 
 
-def _moved(annotation: faces.Annotation, orientation: int, scale: np.ndarray) -> faces.Annotation:
-    """The annotation after its image was turned upright, from an orientation that exchanges the sides, and scaled."""
+def _moved(annotation: faces.Annotation, size: Size, orientation: int, scale: np.ndarray) -> faces.Annotation:
+    """The annotation after its image of the stated `size` was turned upright, which exchanges the sides, and scaled."""
 
     def move(points: np.ndarray) -> np.ndarray:
         """Where points [..., 2] of the stored image lie then."""
         x, y = np.moveaxis(points, -1, 0)
-        far_x, far_y = annotation.size[0] - x, annotation.size[1] - y
+        far_x, far_y = size[0] - x, size[1] - y
         places = {1: (x, y), 5: (y, x), 6: (far_y, x), 7: (far_y, far_x), 8: (y, far_x)}
         return np.stack(places[orientation], axis=-1) * scale
 

@@ -39,7 +39,8 @@ def read(
         ValueError: Another split, or no object has the class.
         FileNotFoundError: No such directory or list.
     """
-    annotations, class_names, names = [], set(), []
+    annotations, names = [], []
+    class_names: set[str] = set()
     annotation_dir = os.path.join(directory, "Annotations")
     annotation_dir = annotation_dir if files.is_dir(annotation_dir) else directory
     paths, problems = _xml_paths(directory, annotation_dir, split)
@@ -50,6 +51,7 @@ def read(
         except (ElementTree.ParseError, defusedxml.DefusedXmlException, OSError, LookupError, ValueError) as error:
             problems.append(faces.Problem(path, "an annotation that cannot be read", ascii(str(error)[:100])))
             continue
+        assert root is not None  # only a tree that was not parsed has none
         class_names.update(obj.findtext("name", "").strip() for obj in root.iter("object"))
         boxes, ignored, wrong_objects, is_intact = _read_objects(root, class_name, path)
         problems += wrong_objects
@@ -58,8 +60,13 @@ def read(
         annotations.append(faces.Annotation(path, boxes, ignored=ignored, is_complete=is_intact, size=size))
     annotation_lists.check_class_name(class_name, class_names, directory)
     image_dirs = [os.path.join(directory, name) for name in ("JPEGImages", "images", "")]
-    image_paths = places.locate(names, image_dirs, directory, split)
-    return [dataclasses.replace(a, image_path=p) for a, p in zip(annotations, image_paths, strict=True)], problems
+    found = []
+    for annotation, image_path in zip(annotations, places.locate(names, image_dirs, directory, split), strict=True):
+        if image_path is None:
+            problems.append(faces.Problem(annotation.image_path, annotation_lists.OUTSIDE))
+        else:
+            found.append(dataclasses.replace(annotation, image_path=image_path))
+    return found, problems
 
 
 def _xml_paths(directory: str, annotation_dir: str, split: str) -> tuple[list[str], list[faces.Problem]]:

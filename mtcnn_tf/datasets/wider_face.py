@@ -71,12 +71,12 @@ def _read(directory: str, split: str) -> tuple[list[faces.Annotation], list[np.n
         if count == 0 and len(rows) == 1 and _is_dummy(rows[0][1]):
             rows = []
         wrong_count += annotation_lists.check_count(count, len(rows), head, path)
-        rows, ignored, wrong_rows, is_intact = _read_rows(rows, path)
+        usable, ignored, wrong_rows, is_intact = _read_rows(rows, path)
         problems += wrong_count + wrong_rows
-        lines.append(rows)
+        lines.append(usable)
         annotations.append(
             faces.Annotation(
-                image_path, _corners(rows), ignored=_corners(ignored), is_complete=is_intact and not wrong_count
+                image_path, _corners(usable), ignored=_corners(ignored), is_complete=is_intact and not wrong_count
             )
         )
     return annotations, lines, problems

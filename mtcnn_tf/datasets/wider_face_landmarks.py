@@ -63,7 +63,7 @@ def read(directory: str, split: str = "train") -> tuple[list[faces.Annotation], 
         ignored += list(invalid.get(annotation_lists.native_path(name), []))
         is_intact &= annotation_lists.native_path(name) not in wanting
         problems += wrong_rows
-        landmarks = five_points.in_image_order(points) if points else None
+        landmarks = five_points.in_image_order(np.array(points)) if points else None
         stated = None if size is None else annotation_lists.stated_size(*size)
         annotations.append(faces.Annotation(image_path, boxes, landmarks, ignored, is_intact, stated))
     return annotations, problems

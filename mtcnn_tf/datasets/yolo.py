@@ -52,8 +52,8 @@ def read(
     for name in _of_split(directory, settings, split, images):
         image_path = os.path.join(directory, name)
         label = next((texts[place] for place in _label_places(name) if place in texts), None)
-        size = image_files.size(image_path) if label is not None else None
-        if size is None:
+        size = None if label is None else image_files.size(image_path)
+        if label is None or size is None:
             what = "an image without label file, left out; an empty one would say that it shows no face"
             problems.append(faces.Problem(image_path, what if label is None else "unreadable image"))
             continue
@@ -189,7 +189,7 @@ def _read_labels(
         if box is not None:
             boxes.append(box)
             points.append(face[1] * size)
-    landmarks = five_points.in_image_order(points)
+    landmarks = five_points.in_image_order(np.array(points))
     return faces.Annotation(image_path, boxes, landmarks, is_complete=is_intact, size=size), problems
 
 
@@ -198,7 +198,8 @@ def _face(numbers: np.ndarray, kpt_shape: object) -> tuple[np.ndarray, np.ndarra
 
     14 numbers may be a polygon as well as a box with five points: only data.yaml can tell.
     """
-    points, num_numbers = np.full((_NUM_POINTS, 2), np.nan), len(numbers)
+    points: np.ndarray = np.full((_NUM_POINTS, 2), np.nan)
+    num_numbers = len(numbers)
     if isinstance(kpt_shape, list) and len(kpt_shape) == 2 and all(isinstance(n, int) and n > 0 for n in kpt_shape):
         num_points, num_values = kpt_shape
     else:

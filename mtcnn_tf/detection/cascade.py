@@ -81,10 +81,11 @@ class Cascade(tf.Module):
         """
         super().__init__(name="cascade")
         order = _order(networks)
-        thresholds = [stage.threshold for stage in order] if thresholds is None else thresholds
-        thresholds = arguments.thresholds(thresholds, len(order))
+        chosen = [stage.threshold for stage in order] if thresholds is None else thresholds
         self.networks = {stage.name: inference.frozen(networks[stage.name]) for stage in order}
-        self.thresholds = tf.Variable(thresholds, trainable=False, dtype=tf.float32, name="thresholds")
+        self.thresholds = tf.Variable(
+            arguments.thresholds(chosen, len(order)), trainable=False, dtype=tf.float32, name="thresholds"
+        )
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
         for stage in order:
             setattr(self, f"until_{stage.name}", self._traced(stage.name))

@@ -154,7 +154,7 @@ def _scale_factor(value: Any) -> float:
 
 def _several(images: Iterable[image_files.ImageLike]) -> Iterable[image_files.ImageLike]:
     """The images of a batch; a single one, of which rows or letters would be taken for images, is refused."""
-    shape = getattr(images, "shape", ())
+    shape: tuple[int, ...] = getattr(images, "shape", ())
     is_one = isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | image_files.Image.Image)
     if is_one or not isinstance(images, Iterable) or len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3, 4)):
         raise ValueError(f"a batch takes several images, such as a list, got {arguments.shown(images)}; see a call")
@@ -313,7 +313,7 @@ def signatures(
         raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
 
     @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
-    def detect(image, min_face_size, thresholds):
+    def detect(image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
         # Below 12 pixels the search enlarges the image: a hostile request must not choose by how much.
         num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
         told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
@@ -321,13 +321,13 @@ def signatures(
             image = tf.identity(image)
         return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
 
-    def detect_encoded(encoded):
+    def detect_encoded(encoded: tf.Tensor):
         image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
         found = detect(image, cascade.MIN_FACE_SIZE, the_cascade.thresholds)
         return {**found, "num_errors": tf.cast(is_unreadable, tf.int32)}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
-    def serve(image_bytes):
+    def serve(image_bytes: tf.Tensor):
         shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
         names = the_cascade.until_onet.get_concrete_function().structured_outputs
         rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
@@ -342,7 +342,7 @@ def signatures(
     return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
 
 
-def _versions(model_dir: str) -> list[int]:
+def _versions(model_dir: str | os.PathLike) -> list[int]:
     """The numbers of the SavedModels in `model_dir`."""
     names = [os.path.basename(path) for path in files.glob(model_dir, "*")] if files.is_dir(model_dir) else []
     return [

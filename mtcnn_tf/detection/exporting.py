@@ -3,6 +3,7 @@
 A SavedModel is loaded back and compared with the Python model; where they differ it doesn't get its number.
 """
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterator
@@ -46,9 +47,8 @@ def export(
         for name, network in whole.networks.items():
             entries = network_signatures(stages.BY_NAME[name], network)
             model_dir = os.path.join(out_dir, name)
-            yield detector.save_version(
-                network, model_dir, entries, check=lambda path, name=name: check_network(path, models[name])
-            )
+            check = functools.partial(check_network, model=models[name])
+            yield detector.save_version(network, model_dir, entries, check)
         yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
 
 
@@ -62,12 +62,12 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
     """
     size = None if stage in stages.FIRST else stage.size
 
-    def predict_anchors(pixels):
+    def predict_anchors(pixels: tf.Tensor):
         logits, offsets = network(tf.cast(pixels, tf.float32))
         anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:])
         return {"scores": tf.sigmoid(logits), "offsets": offsets, "anchors": anchors}
 
-    def predict(pixels):
+    def predict(pixels: tf.Tensor):
         outputs = network(tf.cast(pixels, tf.float32))
         said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
         if network.has_landmarks:
@@ -75,7 +75,7 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
             said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
         return said
 
-    def entry(dtype):
+    def entry(dtype: tf.DType):
         pixels = tf.TensorSpec([None, size, size, 3], dtype, "pixels")
         function = predict_anchors if stage is stages.RPN else predict
         return tf.function(function, input_signature=[pixels], autograph=False).get_concrete_function()

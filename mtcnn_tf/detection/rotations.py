@@ -35,7 +35,8 @@ def search(find: Callable[[np.ndarray], faces.Detections], image: np.ndarray) ->
 
 def _turned_back(found: faces.Detections, shape: tuple[int, ...], num_turns: int) -> faces.Detections:
     """What was found after `np.rot90(image, num_turns)`, in pixels of an image of `shape`."""
-    corners, landmarks = found.boxes.reshape(-1, 2, 2), found.landmarks
+    corners: np.ndarray = found.boxes.reshape(-1, 2, 2)
+    landmarks = found.landmarks
     for turn in reversed(range(num_turns)):
         width = shape[1 - turn % 2]  # before this turn, which took (x, y) to (y, width − x)
         corners, landmarks = (

@@ -55,8 +55,12 @@ def upright(annotations: list[faces.Annotation], groups: dict[str, list[np.ndarr
 
 def rotated(views: list[View]) -> list[View]:
     """The upright views rotated, all of them for each of `ROTATIONS`. Reads the images, for their sizes."""
-    sizes = [image_files.read(view.image_path).shape[1::-1] for view in views]
-    return [_rotated(view, *size, degrees) for degrees in ROTATIONS for view, size in zip(views, sizes, strict=True)]
+    sizes = [image_files.read(view.image_path).shape for view in views]
+    return [
+        _rotated(view, width, height, degrees)
+        for degrees in ROTATIONS
+        for view, (height, width, _) in zip(views, sizes, strict=True)
+    ]
 
 
 def _groups(annotation: faces.Annotation, more: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -98,9 +102,9 @@ def report(views: list[View], detections: list[faces.Detections]) -> reports.Rep
     figures = {"num_fp_upright": reports.Figure(num_false_positives / num_upright, title)}
     for name in views[0].groups:
         masks = [view.groups[name] for view in views]
-        found = np.concatenate([mask[group] for mask, group in zip(found_masks, masks, strict=True)])
-        recall = float(np.mean(found)) if len(found) else float("nan")
-        figures[f"num_faces_{figure_name(name)}"] = reports.Figure(len(found), f"{name}: faces")
+        is_found = np.concatenate([mask[group] for mask, group in zip(found_masks, masks, strict=True)])
+        recall = float(np.mean(is_found)) if len(is_found) else float("nan")
+        figures[f"num_faces_{figure_name(name)}"] = reports.Figure(len(is_found), f"{name}: faces")
         figures[f"recall_{figure_name(name)}"] = reports.Figure(recall, f"{name}: recall")
     return reports.Report(figures)
 

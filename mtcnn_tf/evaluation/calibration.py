@@ -13,6 +13,7 @@ face away. Of the others every candidate is tried out.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -68,15 +69,16 @@ def choose(
         )
     tried = {tuple(lowest): everything}
 
-    def keeps(before: tuple[float, ...], fraction: float) -> bool:
-        tried[before] = wider_face.rank(annotations, find((*before, last_lowest)), min_size)
-        return _num_hits(tried[before], last) >= fraction * num_findable
+    def keeps_with(before: tuple[float, ...], after: tuple[float, ...], fraction: float, threshold: float) -> bool:
+        these = (*before, threshold, *after)
+        tried[these] = wider_face.rank(annotations, find((*these, last_lowest)), min_size)
+        return _num_hits(tried[these], last) >= fraction * num_findable
 
-    chosen = []
+    chosen: list[float] = []
     for i, start in enumerate(lowest):
         fraction = 1 - (1 - keep_recall) * (i + 1) / len(lowest)
-        before, after = tuple(chosen), tuple(lowest[i + 1 :])
-        chosen.append(highest(lambda t, b=before, a=after, s=fraction: keeps((*b, t, *a), s), start))
+        keeps_at = functools.partial(keeps_with, tuple(chosen), tuple(lowest[i + 1 :]), fraction)
+        chosen.append(highest(keeps_at, start))
     return Choice(
         (*chosen, last),
         {

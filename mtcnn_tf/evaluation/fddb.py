@@ -78,12 +78,12 @@ def rank(
         scores.append(found.scores)
         discrete.append(np.diff(sums[0], prepend=0))
         continuous.append(np.diff(sums[1], prepend=0))
-    scores, discrete, continuous = map(np.concatenate, (scores, discrete, continuous))
+    all_scores, all_discrete = np.concatenate(scores), np.concatenate(discrete)
     num_faces = sum(len(image.ellipses) for image in images)
-    false_positives = 1 - discrete  # of both scores
+    false_positives = 1 - all_discrete  # of both scores
     return (
-        curves.Ranking(scores, discrete, num_faces, false_positives),
-        curves.Ranking(scores, continuous, num_faces, false_positives),
+        curves.Ranking(all_scores, all_discrete, num_faces, false_positives),
+        curves.Ranking(all_scores, np.concatenate(continuous), num_faces, false_positives),
     )
 
 
@@ -115,7 +115,7 @@ def match(iou: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         iou: Of each detection, best score first, with each face, [N, M].
     """
     discrete, continuous = np.zeros(len(iou)), np.zeros(len(iou))
-    is_near = iou.any(axis=1)
+    is_near: np.ndarray = np.any(iou, axis=1)
     pairs = np.zeros(0)
     for num in range(len(iou)):
         if is_near[num]:  # one that touches no face changes no pair

@@ -45,7 +45,7 @@ def report(
     if keep_recall is not None:
         threshold = threshold_at(scores, keep_recall)
         num_left = [np.sum(found.scores >= threshold) for found in detections]
-        mean_left = float("nan") if np.isnan(threshold) else np.mean(num_left)
+        mean_left = float("nan") if np.isnan(threshold) else float(np.mean(num_left))
         figures["score_that_keeps"] = reports.Figure(threshold, f"score that keeps {keep_recall:.1%}")
         figures["num_proposals_above"] = reports.Figure(mean_left, "proposals above it in an image, mean")
     return reports.Report(figures, lines)

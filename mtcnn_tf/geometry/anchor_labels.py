@@ -46,7 +46,7 @@ class Rules:
     max_face_size: float = 380.0
     min_visible: float = 0.6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.negative_iou <= self.positive_iou <= 1 or not 0 < self.nearest_iou <= self.positive_iou:
             raise ValueError(
                 "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1, got "
@@ -80,7 +80,8 @@ def assign(
     use_square = xp.logical_and(learnt_mask, rules.overlap == "square")
     compared = xp.where(use_square[..., None], _square(xp, boxes), boxes)
     grids = [
-        _overlaps(xp, compared, stride, np.float32(sizes), size) for stride, sizes in its_anchors.by_stride().items()
+        _overlaps(xp, compared, stride, np.array(sizes, np.float32), size)
+        for stride, sizes in its_anchors.by_stride().items()
     ]
     learnt = learnt_mask[:, :, None, None, None]
     overlaps = [xp.where(learnt, iou, 0.0) for iou, _ in grids]  # [B, M, K, rows, columns] each
@@ -102,7 +103,7 @@ def assign(
     return xp.concatenate(labels, axis=1), xp.take_along_axis(boxes, nearest[..., None], axis=1)
 
 
-def _overlaps(xp, boxes, stride: int, sizes: np.ndarray, size: int) -> tuple[Any, Any]:
+def _overlaps(xp: ModuleType, boxes: Any, stride: int, sizes: np.ndarray, size: int) -> tuple[Any, Any]:
     """IoU of boxes with the anchors of a grid, and the covered fraction of each anchor: [B, M, K, rows, columns].
 
     What two boxes share is a product of what their sides share: along one axis that is a small array.
@@ -118,12 +119,12 @@ def _overlaps(xp, boxes, stride: int, sizes: np.ndarray, size: int) -> tuple[Any
     return shared / (_areas(xp, boxes)[..., None, None, None] + areas - shared), shared / areas
 
 
-def _in_order(xp, values: Any) -> Any:
+def _in_order(xp: ModuleType, values: Any) -> Any:
     """Values [B, K, rows, columns] of the anchors of a grid as [B, rows · columns · K]."""
     return xp.reshape(xp.transpose(values, (0, 2, 3, 1)), (values.shape[0], -1))
 
 
-def _nth_largest(xp, overlaps: list, count: int) -> Any:
+def _nth_largest(xp: ModuleType, overlaps: list, count: int) -> Any:
     """The `count`-th largest overlap of each face, [B, M]; the least where there are fewer anchors."""
     flat = [xp.reshape(overlap, (*overlap.shape[:2], -1)) for overlap in overlaps]
     # Counted from the shapes: a small window has few anchors on the coarse grids.
@@ -131,12 +132,12 @@ def _nth_largest(xp, overlaps: list, count: int) -> Any:
     return xp.min(_largest(xp, tops, min(count, tops.shape[-1])), axis=-1)
 
 
-def _largest(xp, values: Any, count: int) -> Any:
+def _largest(xp: ModuleType, values: Any, count: int) -> Any:
     """The `count` largest of the last axis, in any order."""
     return np.partition(values, -count, axis=-1)[..., -count:] if xp is np else xp.top_k(values, count)[0]
 
 
-def _learnt_mask(xp, boxes: Any, size: int, rules: Rules) -> Any:
+def _learnt_mask(xp: ModuleType, boxes: Any, size: int, rules: Rules) -> Any:
     """Which boxes are of a size to learn from and lie within the window, boolean [B, M]."""
     longer = xp.max(boxes[..., 2:] - boxes[..., :2], axis=-1)
     is_of_size = xp.logical_and(longer >= rules.min_face_size, longer <= rules.max_face_size)
@@ -144,11 +145,11 @@ def _learnt_mask(xp, boxes: Any, size: int, rules: Rules) -> Any:
     return xp.logical_and(is_of_size, visible > rules.min_visible)
 
 
-def _areas(xp, boxes: Any) -> Any:
+def _areas(xp: ModuleType, boxes: Any) -> Any:
     return xp.prod(xp.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
 
 
-def _square(xp, boxes: Any) -> Any:
+def _square(xp: ModuleType, boxes: Any) -> Any:
     centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     half = xp.max(boxes[..., 2:] - boxes[..., :2], axis=-1, keepdims=True) / 2
     return xp.concatenate([centres - half, centres + half], axis=-1)

@@ -33,7 +33,7 @@ class Anchors:
 
     sizes: tuple[float, ...] = (12.0, 17.0, 24.0, 34.0, 48.0, 68.0, 96.0, 136.0, 210.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = tuple(float(size) for size in self.sizes)
         if not sizes or not all(0 < size < np.inf for size in sizes) or list(sizes) != sorted(set(sizes)):
             raise ValueError(f"anchors need different sizes above 0 in ascending order, got {list(self.sizes)}")

@@ -127,7 +127,7 @@ def suppress(boxes: np.ndarray, max_iou: float, max_count: int) -> np.ndarray:
         max_count: So many are enough.
     """
     left = np.arange(len(boxes))
-    kept = []
+    kept: list[int] = []
     while len(left) and len(kept) < max_count:
         kept.append(left[0])
         left = left[1:][iou(boxes[left[:1]], boxes[left[1:]])[0] <= max_iou]

@@ -43,7 +43,7 @@ def suppress_overlap(boxes: tf.Tensor, max_overlap: float) -> tf.Tensor:
     is_covered = shared > max_overlap * tf.minimum(areas[:, None], areas[None])  # [better, worse]
     is_covered &= tf.range(tf.size(areas))[:, None] < tf.range(tf.size(areas))[None]
 
-    def apply_rule(keep, _):
+    def apply_rule(keep: tf.Tensor, _: tf.Tensor | None):
         return ~tf.reduce_any(is_covered & keep[:, None], axis=0), keep
 
     start = apply_rule(tf.ones_like(areas, tf.bool), None)

@@ -54,7 +54,7 @@ def cut(held: dict[str, Any], image_index: Any, to_image: Any, size: int) -> Any
     start = ops.take_along_axis(ops.take(held["starts"], image_index, axis=0), level[:, None], axis=1)[..., None]
     tile = ops.take(held["first_tiles"], image_index)[:, None, None]
 
-    def pixels_at(column, row):
+    def pixels_at(column: Any, row: Any):
         place = start + ops.clip(row, 0, height - 1) * width + ops.clip(column, 0, width - 1)
         packed = _gather(held["pixels"], tile + place // image_store.TILE, place % image_store.TILE)
         return ops.stack([ops.cast(packed // unit % 256, "float32") for unit in (1, 2**8, 2**16)], axis=-1)

@@ -40,10 +40,10 @@ def num_pixels(encoded: tf.Tensor) -> tf.Tensor:
     header = tf.cast(tf.io.decode_raw(start, tf.uint8), tf.int64)
     header = tf.pad(header, [[0, _HEADER_SIZE - tf.size(header)]])
 
-    def starts(text, at=0):
+    def starts(text: bytes, at: int = 0):
         return tf.reduce_all(header[at : at + len(text)] == list(text))
 
-    def number(at, size):  # least byte first
+    def number(at: int, size: int):  # least byte first
         return tf.reduce_sum(header[at : at + size] * [256**power for power in range(size)])
 
     def of_jpeg():

@@ -4,7 +4,8 @@ import contextlib
 import io
 import os
 import re
-from typing import IO
+from collections.abc import Callable
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -26,19 +27,21 @@ from PIL import (
 
 from mtcnn_tf import arguments, files
 
-try:
-    from pillow_heif import HeifImageFile
-except ImportError:  # an extra: pip install mtcnn_tf[heif]
-    HeifImageFile = None
+HeifImageFile: type[Image.Image] | None = None
+with contextlib.suppress(ImportError):  # an extra: pip install mtcnn_tf[heif]
+    import pillow_heif
 
-ImageLike = str | os.PathLike | bytes | bytearray | memoryview | IO[bytes] | Image.Image | npt.ArrayLike
+    HeifImageFile = pillow_heif.HeifImageFile
+
+Encoded = bytes | bytearray | memoryview
+ImageLike = str | os.PathLike | Encoded | IO[bytes] | Image.Image | npt.ArrayLike
 """Whatever an image may come as; see `as_rgb`."""
 
 MAX_PIXELS = 2**28 // 3
 """A file of more pixels (89 million, 256 MB as RGB) is not decoded unless more are allowed: a few kilobytes may hold
 any number. Pillow draws the line there, too."""
 
-_HEADERS = (
+_HEADERS: tuple[Callable[[IO[bytes]], Image.Image], ...] = (
     JpegImagePlugin.JpegImageFile,
     PngImagePlugin.PngImageFile,
     WebPImagePlugin.WebPImageFile,
@@ -51,7 +54,7 @@ _HEADERS = (
     *filter(None, [HeifImageFile]),
 )
 """What reads a header without decoding. Other formats that OpenCV knows are not taken, for nobody looks at theirs."""
-_BY_PILLOW = (AvifImagePlugin.AvifImageFile, *filter(None, [HeifImageFile]))
+_BY_PILLOW: tuple[type[Image.Image], ...] = (AvifImagePlugin.AvifImageFile, *filter(None, [HeifImageFile]))
 """Formats with an orientation of their own, beside EXIF's, that OpenCV passes over, or which it can't read."""
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 NEEDS_HEIF = "HEIC is read where pillow-heif is installed (pip install pillow-heif)"
@@ -88,16 +91,15 @@ def as_rgb(image: ImageLike, color: str = "rgb", max_pixels: int = MAX_PIXELS) -
         return decode(image, max_pixels=max_pixels)
     if isinstance(image, Image.Image):
         image, color = _pixels(image), "rgb"
-    image = _as_array(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or image.size == 0:
-        raise ValueError(f"expected an image [H, W, 3] (or grey, or RGBA) with at least one pixel, got {image.shape}")
-    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
-    return _as_uint8(image if color == "rgb" else image[..., ::-1])
+    pixels = _as_array(image)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4) or pixels.size == 0:
+        raise ValueError(f"expected an image [H, W, 3] (or grey, or RGBA) with at least one pixel, got {pixels.shape}")
+    pixels = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3]
+    return _as_uint8(pixels if color == "rgb" else pixels[..., ::-1])
 
 
-def _contents(file: IO[bytes]) -> bytes:
+def _contents(file: Any) -> bytes:
     """What is left to read of an open file."""
     contents = file.read()
     if not isinstance(contents, bytes):
@@ -176,7 +178,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
         return file.read()
 
 
-def decode(encoded: bytes, name: str = "bytes", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(encoded: Encoded, name: str = "bytes", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """The encoded image (JPEG, PNG, …) as RGB pixels, uint8 [H, W, 3]; see `read`.
 
     Args:
@@ -234,11 +236,11 @@ def _stored(path: str | os.PathLike) -> tuple[tuple[int, int] | None, int]:
     return None, 1
 
 
-def _by_opencv(encoded: bytes) -> np.ndarray | None:
+def _by_opencv(encoded: Encoded) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def _header(encoded: bytes) -> Image.Image | None:
+def _header(encoded: Encoded) -> Image.Image | None:
     """An image file of which the header alone has been read, None where it can't be."""
     for kind in _HEADERS:
         with contextlib.suppress(Exception):  # of another format, or damaged: then it may raise anything
@@ -247,7 +249,7 @@ def _header(encoded: bytes) -> Image.Image | None:
     return None
 
 
-def _has_whole_chunks(png: bytes) -> bool:
+def _has_whole_chunks(png: Encoded) -> bool:
     """Whether every chunk of a PNG lies within the file: OpenCV makes room for what its length says, up to 4 GB."""
     start, end = len(b"\x89PNG\r\n\x1a\n"), b""
     while end != b"IEND" and start < len(png):
@@ -290,9 +292,8 @@ def write(path: str | os.PathLike, image: np.ndarray) -> None:
         ValueError: OpenCV cannot write this format.
         OSError: The file could not be written.
     """
-    ending = os.path.splitext(path)[1]
     try:
-        encoded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        encoded = cv2.imencode(os.path.splitext(path)[1], cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     except cv2.error as error:
         raise ValueError(f"expected a file name that ends in .jpg or .png, got {os.fspath(path)!r}") from error
     with files.atomic_write(path) as partial:

@@ -8,12 +8,15 @@ and the place within it are both small, where the place of a pixel among all wou
 import concurrent.futures
 import os
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import tqdm
 
 from mtcnn_tf.images import array_crops
+
+Index = TypeVar("Index")
 
 TILE = 1024
 _BYTES = 4
@@ -82,7 +85,7 @@ def _check_memory(num_bytes: int, num_images: int) -> None:
         )
 
 
-def fill(sizes: np.ndarray, read: Callable[[int], np.ndarray], indices: Sequence[int], what: str) -> ImageStore:
+def fill(sizes: np.ndarray, read: Callable[[Index], np.ndarray], indices: Sequence[Index], what: str) -> ImageStore:
     """A store with all images, decoded on all cores.
 
     Args:

@@ -42,14 +42,14 @@ class Reader:
             FileNotFoundError: There is no such file.
             ValueError: The file is no video that OpenCV reads, or there is no such camera.
         """
-        is_camera = isinstance(source, int)
-        if not is_camera and not is_address(os.fspath(source)) and not _is_there(source):
-            raise FileNotFoundError(f"expected a video at {os.fspath(source)!r}, found no file; check the path")
-        self._name = source if is_camera else os.fspath(source)
+        name = source if isinstance(source, int) else os.fspath(source)
+        if isinstance(name, str) and not is_address(name) and not _is_there(name):
+            raise FileNotFoundError(f"expected a video at {name!r}, found no file; check the path")
+        self._name = name
         self.num_read = self.num_lost = self._num_bad = 0
-        self._capture = cv2.VideoCapture(source if is_camera else os.fspath(source))
+        self._capture = cv2.VideoCapture(name)
         if not self._capture.isOpened():
-            what = f"camera {source}" if is_camera else f"a video that OpenCV reads at {os.fspath(source)!r}"
+            what = f"camera {name}" if isinstance(name, int) else f"a video that OpenCV reads at {name!r}"
             raise ValueError(f"expected {what}, could not open it; check the number or the file")
         frames_per_second = self._capture.get(cv2.CAP_PROP_FPS)
         is_known = math.isfinite(frames_per_second) and frames_per_second > 0
@@ -81,7 +81,7 @@ class Reader:
     def __enter__(self) -> "Reader":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._capture.release()
 
 
@@ -108,7 +108,7 @@ class Writer:
         """
         if self._shape is None:
             self._shape = image.shape
-            fourcc = cv2.VideoWriter_fourcc(*"mp4v")
+            fourcc = cv2.VideoWriter.fourcc("m", "p", "4", "v")
             self._writer.open(self._partial, fourcc, self._frames_per_second, image.shape[1::-1])
             if not self._writer.isOpened():
                 raise OSError(f"expected to write a video to {self._path!r}, could not; check the folder and OpenCV")
@@ -121,7 +121,7 @@ class Writer:
     def __enter__(self) -> "Writer":
         return self
 
-    def __exit__(self, error_type, *_) -> None:
+    def __exit__(self, error_type: object, *_: object) -> None:
         self._writer.release()
         if error_type is None and self._shape is not None:
             os.replace(self._partial, self._path)

@@ -118,7 +118,7 @@ class AnchorLoss(keras.layers.Layer):
         self._add(face_losses, ops.where(is_positive, box_losses, 0.0), logits, is_positive, labels, ious)
         return predictions
 
-    def _add(self, face_losses, box_losses, logits, is_positive, labels, ious):
+    def _add(self, face_losses: Any, box_losses: Any, logits: Any, is_positive: Any, labels: Any, ious: Any):
         num_positive = ops.sum(ops.cast(is_positive, "float32"))
         count = ops.maximum(num_positive, 1.0)
         face_loss, box_loss = ops.sum(face_losses), ops.sum(box_losses)

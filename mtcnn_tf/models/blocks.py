@@ -49,34 +49,34 @@ class CReLU(layers.Layer):
     First layers learn filters in pairs of opposite sign; here one filter serves as both.
     """
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """See the class."""
         return keras.ops.relu(keras.ops.concatenate([x, -x], axis=-1))
 
 
-def inputs(size: int | None, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER):
+def inputs(size: int | None, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER) -> tuple[Any, Any]:
     """The input of a network that takes images of `size` × `size` pixels, or of any size, and its pixels round 0."""
     image = keras.Input((size, size, 3), name="image")
     return image, pixels(image, stage_name, margin, pnet_variant)
 
 
-def pixels(image, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER):
+def pixels(image: Any, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER) -> Any:
     """The image's pixels round 0."""
     return Pixels(margin=margin, pnet_variant=pnet_variant, name=f"{stage_name}_pixels")(image)
 
 
-def conv(x, channels: int, kernel_size: int, shared_slopes: bool, name: str, stride: int = 1):
+def conv(x: Any, channels: int, kernel_size: int, shared_slopes: bool, name: str, stride: int = 1) -> Any:
     """A 'valid' convolution with its PReLU."""
     x = layers.Conv2D(channels, kernel_size, stride, name=name)(x)
     return map_prelu(x, shared_slopes, name)
 
 
-def map_prelu(x, shared_slopes: bool, name: str):
+def map_prelu(x: Any, shared_slopes: bool, name: str) -> Any:
     """The PReLU of the layer `name`, whose map [N, H, W, C] is `x`; one slope, or one for each channel."""
     return prelu([1, 2, 3] if shared_slopes else [1, 2], f"{name}_prelu")(x)
 
 
-def prelu(shared_axes, name: str) -> keras.Layer:
+def prelu(shared_axes: list[int] | None, name: str) -> keras.Layer:
     """A PReLU of initial slope 0.25."""
     return layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=shared_axes, name=name)
 

@@ -59,10 +59,12 @@ class _Frozen(tf.Module):
             case keras.layers.InputLayer() | keras.layers.Rescaling() | keras.layers.ZeroPadding2D():
                 return tf.identity  # the last two are part of the next convolution
             case keras.layers.Conv2D():
-                kernel, bias = _rescaled(*layer.get_weights(), before)
+                kernel, bias = layer.get_weights()
+                kernel, bias = _rescaled(kernel, bias, before)
                 return self._convolution(kernel, bias, layer.strides, _padding(layer, before, layers_before))
             case keras.layers.DepthwiseConv2D():
-                return self._depthwise(*layer.get_weights(), layer)
+                kernel, bias = layer.get_weights()
+                return self._depthwise(kernel, bias, layer)
             case keras.layers.Dense():
                 kernel, bias = map(self._keep, layer.get_weights())
                 return lambda x: _product(x, kernel, bias)
@@ -76,13 +78,17 @@ class _Frozen(tf.Module):
                 return lambda x: tf.reshape(x, [-1, int(np.prod(x.shape[1:]))])
         raise ValueError(f"expected the layers that `networks` uses, got {layer.name!r}, a {type(layer).__name__}")
 
-    def _convolution(self, kernel, bias, strides, padding: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _convolution(
+        self, kernel: np.ndarray, bias: np.ndarray, strides: tuple[int, int], padding: str
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
         kernel, bias = self._keep(kernel), self._keep(bias)
         return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides, padding), bias)
 
-    def _depthwise(self, kernel, bias, layer) -> Callable[[tf.Tensor], tf.Tensor]:
-        kernel, bias, strides = self._keep(kernel), self._keep(bias), [1, *layer.strides, 1]
-        return lambda x: tf.nn.bias_add(tf.nn.depthwise_conv2d(x, kernel, strides, layer.padding.upper()), bias)
+    def _depthwise(
+        self, kernel: np.ndarray, bias: np.ndarray, layer: keras.layers.DepthwiseConv2D
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
+        kept, strides = (self._keep(kernel), self._keep(bias)), [1, *layer.strides, 1]
+        return lambda x: tf.nn.bias_add(tf.nn.depthwise_conv2d(x, kept[0], strides, layer.padding.upper()), kept[1])
 
     def _prelu(self, slopes: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         if slopes.size == 1:
@@ -115,7 +121,7 @@ class Network(_Frozen):
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         trunk = _way_to(heads[0], before)
         own = [layer for layer in _way_to(heads[-1], before) if layer not in trunk]
-        last_shared = before[own[0]] if own else trunk[-1]
+        last_shared: keras.Layer = before[own[0]] if own else trunk[-1]
         num_shared = trunk.index(last_shared) + 1
         self.feature_shape = tuple(last_shared.output.shape[1:])
         self._shared_steps, self._face_steps, self._landmark_steps = (
@@ -168,7 +174,8 @@ class RpnNetwork(_Frozen):
         super().__init__(model)
         self.has_landmarks = False
         self.anchors = networks.anchors_of(model)
-        self._blocks, way_before, before = [], [], _layers_before(model)
+        self._blocks, before = [], _layers_before(model)
+        way_before: list[keras.Layer] = []
         for stride in self.anchors.by_stride():
             heads = [model.get_layer(f"{name}{stride}") for name in ("face", "offsets")]
             way = _way_to(heads[0], before)

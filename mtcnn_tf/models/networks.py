@@ -208,8 +208,11 @@ def anchors_of(network: keras.Model) -> anchors.Anchors:
     return anchors.Anchors(network.get_layer("proposals").sizes)
 
 
-_RPN_BLOCKS = {8: (("conv1", 16, 2), ("conv2", 32, 2), ("conv3", 64, 2), ("conv4", 64, 1), ("conv5", 64, 1))}
-_RPN_BLOCKS |= {16: (("conv6", 64, 2), ("conv7", 64, 1)), 32: (("conv8", 64, 2), ("conv9", 64, 1))}
+_RPN_BLOCKS: dict[int, tuple[tuple[str, int, int], ...]] = {
+    8: (("conv1", 16, 2), ("conv2", 32, 2), ("conv3", 64, 2), ("conv4", 64, 1), ("conv5", 64, 1)),
+    16: (("conv6", 64, 2), ("conv7", 64, 1)),
+    32: (("conv8", 64, 2), ("conv9", 64, 1)),
+}
 """Name, channels and stride of the convolutions that lead to each stride of `anchors`.
 
 A quarter of a million weights, of which two thirds of the time go into the map of stride 8, where most faces are."""

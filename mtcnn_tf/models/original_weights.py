@@ -11,6 +11,7 @@ x of the landmarks before all y. Here the weights are turned instead of the imag
 import os
 import pickle
 from collections.abc import Iterable
+from typing import IO
 
 import keras
 import numpy as np
@@ -86,7 +87,7 @@ def _turned(network: keras.Model, layer: keras.Layer, theirs: dict[str, np.ndarr
     return [weights, biases]
 
 
-_RECONSTRUCT, *_ = np.empty(0).__reduce__()
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _RECONSTRUCT,
     ("numpy._core.multiarray", "_reconstruct"): _RECONSTRUCT,  # since NumPy 2
@@ -122,7 +123,7 @@ def _read(path: str) -> dict[str, dict[str, np.ndarray]]:
         ) from error
 
 
-def _step_over_header(file) -> None:
+def _step_over_header(file: IO[bytes]) -> None:
     """Moves `file` to where the pickle of a NumPy file begins."""
     version = np.lib.format.read_magic(file)
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -131,7 +132,7 @@ def _step_over_header(file) -> None:
         raise ValueError(f"an array of {dtype} {shape}")
 
 
-def _checked(array) -> np.ndarray:
+def _checked(array: object) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or not np.all(np.isfinite(array)):
         raise ValueError(f"no finite numbers but {type(array).__name__}")
     return array.astype(np.float32)

@@ -16,7 +16,7 @@ things: what comes after them cannot tell which it is.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 from keras import layers
@@ -25,29 +25,29 @@ from mtcnn_tf import stages
 from mtcnn_tf.models import blocks
 
 
-def _pooled(x, channels: int, shared_slopes: bool):
+def _pooled(x: Any, channels: int, shared_slopes: bool) -> Any:
     x = blocks.conv(x, channels, 3, shared_slopes, "conv1")
     return _pool(x)
 
 
-def _strided(x, channels: int, shared_slopes: bool):
+def _strided(x: Any, channels: int, shared_slopes: bool) -> Any:
     return blocks.conv(x, channels, 4, shared_slopes, "conv1", stride=2)
 
 
-def _crelu_pooled(x, channels: int, shared_slopes: bool):
+def _crelu_pooled(x: Any, channels: int, shared_slopes: bool) -> Any:
     x = layers.Conv2D(channels // 2, 3, name="conv1")(x)
     return _pool(blocks.CReLU(name="conv1_crelu")(x))
 
 
-def _pool(x):
+def _pool(x: Any) -> Any:
     return layers.MaxPooling2D(2, 2, "same", name="pool1")(x)
 
 
-def _plain(x, channels: int, shared_slopes: bool, name: str):
+def _plain(x: Any, channels: int, shared_slopes: bool, name: str) -> Any:
     return blocks.conv(x, channels, 3, shared_slopes, name)
 
 
-def _separable(x, channels: int, shared_slopes: bool, name: str):
+def _separable(x: Any, channels: int, shared_slopes: bool, name: str) -> Any:
     # Keras counts a depthwise kernel's inputs as if every channel saw all of them, and would start it too small.
     start = keras.initializers.RandomNormal(stddev=1 / 3)
     x = layers.DepthwiseConv2D(3, depthwise_initializer=start, name=f"{name}_depthwise")(x)

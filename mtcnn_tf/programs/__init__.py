@@ -6,7 +6,7 @@ A program imports this package before anything that loads TensorFlow, so that it
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from absl import app, flags
 from absl.testing import flagsaver
@@ -14,10 +14,13 @@ from absl.testing import flagsaver
 from mtcnn_tf import files
 from mtcnn_tf.programs import quiet
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 _QUIET = flags.DEFINE_bool("quiet", False, "No progress bars; there are none anyway where there is no terminal.")
 _HELP = {f"{dashes}{name}" for dashes in ("-", "--") for name in ("help", "helpshort", "helpfull", "helpxml", "h", "?")}
 
-T = TypeVar("T")
+T = TypeVar("T", bound="DataclassInstance")
 _RENAMED = {
     "workdir": "networks",
     "max_pictures": "max_images",
@@ -104,7 +107,7 @@ def _start(body: Callable[..., None], rest: list[str], takes: str | None) -> Non
     if rest and takes is None:
         raise app.UsageError(f"expected flags only, got {rest[0]!r}")
     if _QUIET.value:
-        sys.stderr.isatty = lambda: False  # which is what all bars ask
+        sys.stderr.isatty = lambda: False  # type: ignore[method-assign]  # which is what all bars ask
     body(*([] if takes is None else [rest]))
 
 

@@ -15,6 +15,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _SILENT = "3"
@@ -35,17 +37,18 @@ def prepare(arguments: list[str]) -> None:
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds TensorFlow as others do, and has it loaded with the error output put aside."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(self, name: str, path: Any = None, target: Any = None):
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(_load, spec.loader.exec_module)
+            own = functools.partial(_load, spec.loader.exec_module)
+            spec.loader.exec_module = own  # type: ignore[method-assign]  # of this one loader
         return spec
 
 
-def _load(exec_module: Callable, module) -> None:
+def _load(exec_module: Callable, module: ModuleType) -> None:
     with _errors_put_aside():
         exec_module(module)
 

@@ -5,6 +5,8 @@ rescales them. All changes are made on whole batches, because a 12-pixel crop co
 start. How far they go is said in `colours`, which changes windows and crops that are cut in the step.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -101,7 +103,9 @@ def add_noise(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(image + strength * tf.gather(patterns, chosen), 0.0, 255.0)
 
 
-def _on_some(image: tf.Tensor, fraction: float, seed: tf.Tensor, change) -> tf.Tensor:
+def _on_some(
+    image: tf.Tensor, fraction: float, seed: tf.Tensor, change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
     """The crops with `change(crops, seed)` made on a random `fraction` of them."""
     num_crops = tf.shape(image)[0]
     order = tf.argsort(tf.random.stateless_uniform([num_crops], seed))

@@ -40,7 +40,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.kinds)
 
-    def __getitem__(self, rows) -> "Examples":
+    def __getitem__(self, rows: np.ndarray | slice) -> "Examples":
         return Examples(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 

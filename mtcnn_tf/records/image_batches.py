@@ -89,10 +89,11 @@ def of_windows(
     )
 
 
-def _label(its_anchors, size: int, rules: anchor_labels.Rules, xp: ModuleType, drawn: dict) -> dict:
+def _label(its_anchors: anchors.Anchors, size: int, rules: anchor_labels.Rules, xp: ModuleType, drawn: dict) -> dict:
     """The targets of drawn windows: `labels` [B, A] and `true_boxes` [B, A, 4]."""
-    known = (drawn[name] for name in ("boxes", "face_mask", "complete_mask"))
-    found = anchor_labels.assign(xp, its_anchors, size, *known, rules)
+    found = anchor_labels.assign(
+        xp, its_anchors, size, drawn["boxes"], drawn["face_mask"], drawn["complete_mask"], rules
+    )
     return dict(zip(("labels", "true_boxes"), found, strict=True))
 
 

@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -147,12 +148,12 @@ def read_records(path: str | os.PathLike) -> Iterator[bytes]:
 
 
 @functools.cache
-def _example_class() -> type[message.Message]:
+def _example_class() -> Any:  # its fields are declared below, where no type checker sees them
     """`tf.train.Example`, as TensorFlow's public example.proto and feature.proto declare it."""
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
     field_type = descriptor_pb2.FieldDescriptorProto
 
-    def declare(parent, name: str, *fields: tuple[str, int, str | int, bool], oneof: str | None = None):
+    def declare(parent: Any, name: str, *fields: tuple[str, int, str | int, bool], oneof: str | None = None):
         """A message with fields of a name, a number, a type or the name of a message, and whether repeated."""
         declared = parent.add(name=name)
         if oneof:

@@ -19,6 +19,9 @@ NUM_SHUFFLED = 8192
 NUM_READ = 256
 """Rows read at once: record by record, reading and shuffling would take as long as P-Net's forward pass."""
 
+_Shard = tuple[files.Path, int]
+"""A file of records and how many it holds."""
+
 
 def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
     """The manifest of the stage's crop records, see `manifests.read`, which raises the errors."""
@@ -61,7 +64,7 @@ def batches(
     """
     manifest = read_manifest(records_dir, stage)
     stage_dir = files.as_path(records_dir) / stage.name
-    shards = {name: [] for name in kinds.NAMES}
+    shards: dict[str, list[_Shard]] = {name: [] for name in kinds.NAMES}
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
             shards[shard["kind"]].append((stage_dir / shard["file"], shard["examples"]))
@@ -85,7 +88,7 @@ def batches(
 
     # Batches are prepared beside the training on the same cores: threads of its own keep it from chopping up its ops.
     options = tf.data.Options()
-    options.threading.private_threadpool_size = max(1, os.cpu_count() // 2)
+    options.threading.private_threadpool_size = max(1, (os.cpu_count() or 1) // 2)
     prepared = rows.enumerate().map(prepare, num_parallel_calls=2, deterministic=True)
     return prepared.prefetch(4).with_options(options)
 
@@ -95,7 +98,9 @@ def _check_layout(path: files.Path, stage: stages.Stage) -> None:
         crop_records.check_layout(file.read(crop_records.num_bytes(stage.size)), stage.size)
 
 
-def _mixed(shards, mix, stage, batch_size, seed) -> tf.data.Dataset:
+def _mixed(
+    shards: dict[str, list[_Shard]], mix: dict[str, int], stage: stages.Stage, batch_size: int, seed: int
+) -> tf.data.Dataset:
     """Endless batches of records, uint8 [B, L], with each kind's exact fraction of the rows."""
     streams = [
         _stream(shards[name], stage, count, seed) for name, count in kinds.rows_per_kind(mix, batch_size).items()
@@ -103,7 +108,7 @@ def _mixed(shards, mix, stage, batch_size, seed) -> tf.data.Dataset:
     return tf.data.Dataset.zip(tuple(streams)).map(lambda *parts: tf.concat(parts, axis=0))
 
 
-def _stream(shards, stage, count, seed) -> tf.data.Dataset:
+def _stream(shards: list[_Shard], stage: stages.Stage, count: int, seed: int) -> tf.data.Dataset:
     """Endless records of one kind, `count` rows at a time, read from several shards in turn and shuffled."""
     num_pooled = min(NUM_SHUFFLED, sum(num_rows for _, num_rows in shards))
 
@@ -114,7 +119,7 @@ def _stream(shards, stage, count, seed) -> tf.data.Dataset:
     return pools.rebatch(count)
 
 
-def _read(shards, stage, seed: int | None = None) -> tf.data.Dataset:
+def _read(shards: list[_Shard], stage: stages.Stage, seed: int | None = None) -> tf.data.Dataset:
     """All records of the shards, with their frames, in blocks uint8 [up to NUM_READ, L].
 
     Args:

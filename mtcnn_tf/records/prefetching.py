@@ -22,7 +22,7 @@ class Steps:
         return Steps(self._make, self._first_step + count, self._num_threads)
 
     def __iter__(self) -> Iterator[Any]:
-        waiting = collections.deque()
+        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
         step = self._first_step
         pool = concurrent.futures.ThreadPoolExecutor(self._num_threads, thread_name_prefix="steps")
         try:

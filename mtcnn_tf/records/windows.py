@@ -116,7 +116,9 @@ class Sampler:
         mirrored = np.zeros(len(windows), bool)
         return self._described(image_index.astype(np.int32), windows, mirrored, changes)
 
-    def _described(self, image_index, windows, mirrored, changes) -> dict[str, np.ndarray]:
+    def _described(
+        self, image_index: np.ndarray, windows: np.ndarray, mirrored: np.ndarray, changes: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         """See `draw`."""
         rows, boxes, is_face = self._boxes_within(image_index, windows, mirrored)
         num_boxes = np.bincount(rows, minlength=len(windows))
@@ -128,13 +130,17 @@ class Sampler:
         to_image = maps(windows, mirrored, self._recipe.size)
         return {"image_index": image_index, "to_image": to_image, **changes, **targets}
 
-    def _place(self, rng, boxes, image_index, is_anywhere) -> np.ndarray:
+    def _place(
+        self, rng: np.random.Generator, boxes: np.ndarray, image_index: np.ndarray, is_anywhere: np.ndarray
+    ) -> np.ndarray:
         """The windows, float32 [B, 4] in pixels of the image: within it as far as it is large enough."""
         recipe, count = self._recipe, len(boxes)
         extent = self._sizes[image_index, ::-1].astype(np.float64)  # width, height
-        own = np.exp(rng.uniform(*np.log(recipe.own_scales), count))
+        least, largest = np.log(recipe.own_scales)
+        own = np.exp(rng.uniform(least, largest, count))
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-        by_face = np.exp(rng.uniform(*np.log(recipe.face_sizes), count)) / sides
+        least, largest = np.log(recipe.face_sizes)
+        by_face = np.exp(rng.uniform(least, largest, count)) / sides
         takes_own = is_anywhere | (rng.random(count) < recipe.own_scale_fraction)
         scale = np.where(takes_own, own, np.clip(by_face, *recipe.scales))
         half = recipe.size / scale[:, None] / 2
@@ -144,7 +150,9 @@ class Sampler:
         centres = np.clip(centres, low, high)
         return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
-    def _boxes_within(self, image_index, windows, mirrored) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _boxes_within(
+        self, image_index: np.ndarray, windows: np.ndarray, mirrored: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The boxes that reach into the windows: of which window [K], in its pixels [K, 4], whether they are faces."""
         counts, size = self._num_boxes[image_index], self._recipe.size
         rows = np.repeat(np.arange(len(windows)), counts)
@@ -155,7 +163,7 @@ class Sampler:
         boxes = (boxes[within] - window[:, [0, 1, 0, 1]]) * (size / (window[:, 2:] - window[:, :2])[:, :1])
         boxes = np.where(mirrored[rows, None], boxes[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (size, 0, size, 0), boxes)
         is_face = self._is_face[index]
-        for row in np.flatnonzero(np.bincount(rows, minlength=1) > MAX_BOXES):
+        for row in np.flatnonzero(np.bincount(rows, minlength=1) > MAX_BOXES).tolist():
             rows, boxes, is_face = _with_fewer(row, rows, boxes, is_face)
         return rows, boxes, is_face
 

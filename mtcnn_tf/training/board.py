@@ -81,7 +81,7 @@ class Board:
             values = keras.ops.convert_to_numpy(variable)
             self._train.write(histogram_summary.histogram_pb(variable.path, values), step)
 
-    def write_validation(self, validator: "validators.Validator", step: int) -> None:
+    def write_validation(self, validator: "validators.Validator | validators.RpnValidator", step: int) -> None:
         """Writes the curves and the images of what `validator` measured last."""
         if validator.is_face.any():
             self._validation.write(_pr_curve("face/pr_curves", validator.scores, validator.is_face), step)

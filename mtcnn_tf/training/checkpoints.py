@@ -9,6 +9,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Checkpoints:
         check_finite(arrays)
         self._dir.mkdir(parents=True, exist_ok=True)
         path = self._dir / f"step-{num_steps:09d}.npz"
-        held = {f"{number:05d}": values for number, values in enumerate(arrays)}
+        held: dict[str, Any] = {f"{number:05d}": values for number, values in enumerate(arrays)}
         held[_PROGRESS] = np.array(json.dumps(dataclasses.asdict(self._progress)))
         try:
             with files.atomic_write(path) as partial:

@@ -41,20 +41,21 @@ def draw_samples(samples: dict, predictions: dict, margin: float = 1.0) -> np.nd
 
 def _enlarge(crop: np.ndarray) -> np.ndarray:
     pixels = np.clip(np.round(crop), 0, 255).astype(np.uint8)
-    pixels = cv2.resize(pixels, (_ZOOM, _ZOOM), interpolation=cv2.INTER_NEAREST)
+    enlarged = cv2.resize(pixels, (_ZOOM, _ZOOM), interpolation=cv2.INTER_NEAREST)
     rim = round(_RIM * _ZOOM)
-    return cv2.copyMakeBorder(pixels, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=(40, 40, 40))
+    return cv2.copyMakeBorder(enlarged, rim, rim, rim, rim, cv2.BORDER_CONSTANT, value=(40, 40, 40))
 
 
 def _to_pixels(points: np.ndarray, margin: float) -> list[tuple[int, int]]:
     """Points [P, 2], relative to the square in a crop's middle, in pixels of the enlarged crop, kept within sight."""
     points = np.clip((np.nan_to_num(points) - 0.5) / margin + 0.5, -9, 9)
-    return [tuple(int(x) for x in point) for point in np.round((points + _RIM) * _ZOOM)]
+    return [(int(x), int(y)) for x, y in np.round((points + _RIM) * _ZOOM)]
 
 
 def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple, margin: float):
     corners = offsets.reshape(2, 2) + np.array([[0, 0], [1, 1]])
-    cv2.rectangle(tile, *_to_pixels(corners, margin), colour)
+    first, second = _to_pixels(corners, margin)
+    cv2.rectangle(tile, first, second, colour)
 
 
 def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple, margin: float):
@@ -81,8 +82,11 @@ def draw_window(
     pixels = np.clip(np.round(batch["image"][row]), 0, 255).astype(np.uint8)
     left, right = pixels.copy(), pixels.copy()
     boxes, size = its_anchors.boxes(*pixels.shape[:2]), pixels.shape[0]
-    targets = (np.asarray(batch[name])[row : row + 1] for name in ("boxes", "face_mask", "complete_mask"))
-    labels = anchor_labels.assign(np, its_anchors, size, *targets, anchor_labels.Rules())[0][0]
+    of_boxes, is_face, is_complete = (
+        np.asarray(batch[name])[row : row + 1] for name in ("boxes", "face_mask", "complete_mask")
+    )
+    rules = anchor_labels.Rules()
+    labels = anchor_labels.assign(np, its_anchors, size, of_boxes, is_face, is_complete, rules)[0][0]
     hardest = np.argsort(-np.where(labels == 0, predictions["face"][row], -np.inf))[:200]
     for index in hardest[labels[hardest] == 0]:
         cv2.circle(left, _whole((boxes[index, :2] + boxes[index, 2:]) / 2), 1, _LABEL_COLOURS[0], cv2.FILLED)
@@ -97,4 +101,5 @@ def draw_window(
 
 
 def _whole(point: np.ndarray) -> tuple[int, int]:
-    return tuple(int(x) for x in np.round(np.clip(point, -4096, 4096)))
+    x, y = np.round(np.clip(point, -4096, 4096))
+    return int(x), int(y)

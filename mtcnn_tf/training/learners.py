@@ -52,7 +52,10 @@ class _Learner:
     def __init__(self, model: keras.Model, network: keras.Model, optimizer: keras.Optimizer, average: float):
         self.model, self.network, self.optimizer = model, network, optimizer
         optimizer.build(model.trainable_variables)
-        self._averaged = [np.array(ops.convert_to_numpy(x)) for x in model.trainable_variables] if average else []
+        # Arrays, of which the learners make what their backend has.
+        self._averaged: list[Any] = (
+            [np.array(ops.convert_to_numpy(x)) for x in model.trainable_variables] if average else []
+        )
 
     def means(self) -> metrics.MaskedMeans:
         """The figures that the loss keeps."""
@@ -82,7 +85,7 @@ class TensorFlowLearner(_Learner):
         self._averaged = [tf.Variable(x, trainable=False) for x in self._averaged]
         num_replicas = strategy.num_replicas_in_sync
 
-        def replica_step(batch):
+        def replica_step(batch: dict):
             with tf.GradientTape() as tape:
                 model(batch, training=True)
                 loss = ops.sum(ops.stack(model.losses))
@@ -95,7 +98,7 @@ class TensorFlowLearner(_Learner):
             return loss
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def step(batch):
+        def step(batch: dict):
             losses = strategy.run(replica_step, args=(batch if prepare is None else prepare(batch),))
             return strategy.reduce("MEAN", losses, axis=None)
 
@@ -158,13 +161,13 @@ class JaxLearner(_Learner):
         self._others = [*model.non_trainable_variables, *model.metrics_variables]
         self._read()
 
-        def loss_of(weights, others, batch):
+        def loss_of(weights: Any, others: Any, batch: dict):
             state = [*zip(model.trainable_variables, weights, strict=True), *zip(self._others, others, strict=True)]
             with keras.StatelessScope(state_mapping=state, collect_losses=True) as scope:
                 model(batch, training=True)
             return ops.sum(ops.stack(scope.losses)), [scope.get_current_value(x) for x in self._others]
 
-        def step(state, held, batch):
+        def step(state: Any, held: Any, batch: dict):
             weights, others, optimized, averaged = state
             if prepare is not None:
                 batch = prepare(batch, held)
@@ -202,7 +205,7 @@ class JaxLearner(_Learner):
         if next(rest, None) is not None:
             raise ValueError("expected as many arrays as a state has, got more")
 
-    def _write(self, weights):
+    def _write(self, weights: Any):
         variables = (self.model.trainable_variables, self._others, self.optimizer.variables)
         for part, values in zip(variables, (weights, *self._state[1:3]), strict=True):
             for variable, value in zip(part, values, strict=True):
@@ -243,7 +246,7 @@ def predictor(network: keras.Model) -> Callable[[Any], dict[str, np.ndarray]]:
 
         compiled = jax.jit(lambda weights, others, image: network.stateless_call(weights, others, image)[0])
 
-        def run(image):
+        def run(image: Any):
             variables = (network.trainable_variables, network.non_trainable_variables)
             return compiled(*([x.value for x in part] for part in variables), image)
 

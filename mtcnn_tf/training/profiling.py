@@ -17,10 +17,10 @@ class Profiler:
         self._step = 0
         self._is_on = False
 
-    def __enter__(self):
+    def __enter__(self) -> "Profiler":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._end()
 
     @contextlib.contextmanager

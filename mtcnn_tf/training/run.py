@@ -142,8 +142,8 @@ class _Run:
         if not self.is_writer:
             return
         if restart:
-            for old in ("checkpoints", "tensorboard"):
-                shutil.rmtree(self.dir / old, ignore_errors=True)
+            for folder in ("checkpoints", "tensorboard"):
+                shutil.rmtree(self.dir / folder, ignore_errors=True)
             for old in (path, self.dir / "history.csv", self.dir / "history.png"):
                 old.unlink(missing_ok=True)
         files.remove_partial(self.dir)
@@ -201,7 +201,7 @@ class _Run:
     def _batches(self, train: Callable) -> Iterable:
         """What is left of the epoch, of several workers each its part."""
 
-        def left(**part) -> Iterable:
+        def left(**part: Any) -> Iterable:
             return train(seed=self.config.seed + self.progress.epoch, **part).skip(self.progress.step)
 
         return strategies.spread(self.strategy, self.config.strategy, left)
@@ -248,7 +248,7 @@ class _Run:
         with profiling.Profiler(self.dir / "tensorboard", num_steps) as profiler:
             yield profiler.step
 
-    def _finish_epoch(self, row: dict, validator: "validators.Validator | None"):
+    def _finish_epoch(self, row: dict, validator: validators.Validator | validators.RpnValidator | None):
         """Validates, and writes everything that an epoch leaves behind, its network too if that is the best so far.
 
         The checkpoint comes last: killed before it, the training does this epoch's rest again, with the same results.
@@ -272,7 +272,9 @@ class _Run:
         self.saved_at = time.monotonic()
         self.report(_line(row, self.config.epochs, is_best))
 
-    def _write_epoch(self, row: dict, network, validator: "validators.Validator | None", is_best: bool):
+    def _write_epoch(
+        self, row: dict, network: Any, validator: validators.Validator | validators.RpnValidator | None, is_best: bool
+    ):
         """Writes all but the checkpoint."""
         if is_best:
             tasks.save(network, self.config, self.stage, self.network_path)
@@ -292,7 +294,7 @@ class _Run:
 class _Seconds:
     """Counts for how long the consumer of an iterable had to wait for it; `total` in seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.total = 0.0
 
     def of(self, items: Iterable) -> Iterator:
@@ -319,8 +321,8 @@ def _check_validation(row: Mapping[str, float]) -> None:
 
 def _line(row: dict, num_epochs: int, is_best: bool) -> str:
     """What one line can tell of an epoch."""
-    names = ("loss", "val_loss", "val_face_accuracy", "val_recall_at_precision", "val_box_iou", "val_landmark_error")
-    names = (*names, "val_recall_at_40", "val_recall_at_100", "val_recall_at_300")
+    names = ["loss", "val_loss", "val_face_accuracy", "val_recall_at_precision", "val_box_iou", "val_landmark_error"]
+    names += ["val_recall_at_40", "val_recall_at_100", "val_recall_at_300"]
     figures = [f"{name} {row[name]:.4g}" for name in names if name in row]
     speed = f"{row['examples_per_second']:.0f} examples/s, {row['input_waiting']:.0%} waiting"
     return f"epoch {row['epoch']}/{num_epochs}: {', '.join(figures)}, {speed}" + (" (best so far)" if is_best else "")
@@ -328,7 +330,7 @@ def _line(row: dict, num_epochs: int, is_best: bool) -> str:
 
 def _flat(description: Mapping) -> dict:
     """Nested settings as `config.epochs`: value."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in description.items():
         inner = {f"{name}.{key}": x for key, x in value.items()} if isinstance(value, Mapping) else {name: value}
         flat |= inner

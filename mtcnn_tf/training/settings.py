@@ -97,7 +97,7 @@ class Config:
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
     profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch", "batch_size", "learning_rate", "checkpoint_minutes"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")

@@ -2,6 +2,8 @@
 
 import signal
 import threading
+from types import FrameType
+from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
@@ -19,20 +21,20 @@ class StopRequest:
     signals, in others nothing is noted.
     """
 
-    def __init__(self):
-        self.signal_number = None
-        self._handlers = {}
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._handlers: dict[int, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._handlers[number] = signal.signal(number, self._note)
         return self
 
-    def _note(self, signal_number, frame):
+    def _note(self, signal_number: int, frame: FrameType | None):
         self.signal_number = signal_number
         self.__exit__()
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         while self._handlers:
             signal.signal(*self._handlers.popitem())

@@ -35,7 +35,9 @@ class Validator:
     def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, hard_fraction: float):
         self._batches = batches
         self._weights, self._hard_fraction = weights, hard_fraction
-        self.scores, self.is_face, self.samples = np.zeros(0, np.float32), np.zeros(0, bool), {}
+        self.scores: np.ndarray = np.zeros(0, np.float32)
+        self.is_face: np.ndarray = np.zeros(0, bool)
+        self.samples: dict[str, np.ndarray] = {}
         self._predict = learners.predictor(network)
         self._margin = networks.margin_of(network)
 
@@ -52,7 +54,8 @@ class Validator:
         Raises:
             ValueError: There is no batch.
         """
-        sums, rows = 0, []
+        sums: np.ndarray = np.zeros((2, len(losses.FIGURES)))
+        rows = []
         is_first_time = not self.samples
         for batch in self._batches:
             batch = {name: np.asarray(x) for name, x in batch.items()}
@@ -88,11 +91,11 @@ class Validator:
 
     def _collect_samples(self, batch: dict):
         held = self.samples.get("kind", np.zeros(0, np.int32))
-        rows = [
+        of_kinds = [
             np.flatnonzero(batch["kind"] == kind)[: NUM_SAMPLES - np.sum(held == kind)]
             for kind in (kinds.POSITIVE, kinds.PART, kinds.LANDMARK)
         ]
-        rows = np.concatenate(rows)
+        rows = np.concatenate(of_kinds)
         self.samples = {
             name: np.concatenate([self.samples[name], x[rows]]) if self.samples else x[rows]
             for name, x in batch.items()
@@ -122,7 +125,9 @@ class RpnValidator:
         self._batches = batches
         self._predict = learners.predictor(network)
         self._anchors = networks.anchors_of(network)
-        self.scores, self.is_face, self._shown = np.zeros(0, np.float32), np.zeros(0, bool), {}
+        self.scores: np.ndarray = np.zeros(0, np.float32)
+        self.is_face: np.ndarray = np.zeros(0, bool)
+        self._shown: dict[str, tuple] = {}
         if not any(len(self._wanted(batch, row)) for batch in batches for row in range(len(batch["boxes"]))):
             raise ValueError(
                 f"validation needs faces of at least {self.MIN_FACE_SIZE:g} pixels to be found, got none; hold out "
@@ -136,7 +141,7 @@ class RpnValidator:
 
     def measure(self) -> dict[str, float]:
         """The recall at several numbers of proposals a window, `recall_at_100`, with an IoU of 0.5 after regression."""
-        ranks, scores, is_face = [], [], []
+        first_found, scores, is_face = [], [], []
         self._shown = {}
         for batch in self._batches:
             predictions = self._predict(batch["image"])
@@ -145,13 +150,13 @@ class RpnValidator:
                 iou = box_geometry.iou(batch["boxes"][row], proposals)
                 wanted = self._wanted(batch, row)
                 found = iou[wanted] >= self.FOUND_IOU
-                ranks.append(np.where(found.any(axis=1), found.argmax(axis=1), np.inf))
+                first_found.append(np.where(found.any(axis=1), found.argmax(axis=1), np.inf))
                 scores.append(of_proposals)
                 is_face.append((iou >= self.FOUND_IOU).any(axis=0))
                 if len(self._shown) < NUM_SAMPLES:
                     self._shown[f"window_{len(self._shown)}"] = (batch, row, predictions, proposals, of_proposals)
         self.scores, self.is_face = np.concatenate(scores), np.concatenate(is_face)
-        ranks = np.concatenate(ranks)
+        ranks = np.concatenate(first_found)
         return {f"recall_at_{count}": float(np.mean(ranks < count)) for count in self.NUM_PROPOSALS}
 
     def _wanted(self, batch: dict, row: int) -> np.ndarray:

@@ -44,6 +44,13 @@ def test_one_pixel_has_an_area_and_less_has_none(write):
     assert [p.what for p in problems] == ["a box without area"]
 
 
+def test_an_image_outside_of_the_set_is_left_out(write):
+    write("a", an_object("face", (1, 1, 5, 5)), filename="..")
+    annotations, problems = voc.read(write("b"))
+    assert [annotation.image_path.rpartition("/")[2] for annotation in annotations] == ["b.jpg"]
+    assert [problem.what for problem in problems] == ["a path that leads out of the data set"]
+
+
 def test_the_stated_size_travels_and_0_states_none(write):
     sizes = ["<width>640</width><height>480</height>", "<width>0</width><height>0</height>", "<width>x</width>", ""]
     for name, size in zip("abcd", sizes, strict=True):
