@@ -37,11 +37,11 @@ def exported() -> Find:
     import tensorflow as tf
 
     import mtcnn_tf
-    from mtcnn_tf.detection import detector
+    from mtcnn_tf.detection import exporting
 
     shipped = mtcnn_tf.load()
     with tempfile.TemporaryDirectory() as export_dir:
-        saved = tf.saved_model.load(detector.save(shipped.cascade, export_dir))
+        saved = tf.saved_model.load(exporting.save(shipped.cascade, export_dir))
     size, thresholds = tf.constant(float(MIN_FACE_SIZE)), tf.constant(shipped.thresholds)
 
     def find(image):

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from data_prep import jobs, recipes
 from mtcnn_tf import faces, stages
-from mtcnn_tf.detection import cascade, detector
+from mtcnn_tf.detection import cascade, exporting
 from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import networks
 from tests import mutations
@@ -66,7 +66,7 @@ def test_training_steps_over_what_is_refused(images, decoded, tmp_path):
 def serve():
     keras.utils.set_random_seed(3)
     whole = cascade.Cascade({stage.name: networks.build(stage) for stage in stages.ON_CROPS})
-    return detector.signatures(whole, max_pixels=10**6)["serving_default"]
+    return exporting.signatures(whole, max_pixels=10**6)["serving_default"]
 
 
 def test_a_server_decodes_or_counts_an_error(images, decoded):

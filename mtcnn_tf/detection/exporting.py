@@ -6,7 +6,7 @@ A SavedModel is loaded back and compared with the Python model; where they diffe
 import functools
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mtcnn_tf import files, locks, stages
 from mtcnn_tf.detection import cascade, detector, first_stages
-from mtcnn_tf.images import image_files
+from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import inference, networks
 
 MAX_DIFFERENCE = 1e-3
@@ -48,8 +48,104 @@ def export(
             entries = network_signatures(stages.BY_NAME[name], network)
             model_dir = os.path.join(out_dir, name)
             check = functools.partial(check_network, model=models[name])
-            yield detector.save_version(network, model_dir, entries, check)
-        yield detector.save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
+            yield save_version(network, model_dir, entries, check)
+        yield save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
+
+
+def save(
+    the_cascade: cascade.Cascade,
+    export_dir: str | os.PathLike,
+    check: Callable[[str], None] = lambda path: None,
+    max_pixels: int = image_files.MAX_PIXELS,
+) -> str:
+    """Writes the cascade as the next version under `export_dir`/cascade; returns its folder.
+
+    See `save_version` and, for `max_pixels`, `signatures`.
+    """
+    return save_version(
+        the_cascade, os.path.join(export_dir, detector.MODEL_NAME), signatures(the_cascade, max_pixels), check
+    )
+
+
+def save_version(
+    module: tf.Module, model_dir: str | os.PathLike, entries: dict, check: Callable[[str], None] = lambda path: None
+) -> str:
+    """Writes a SavedModel as the next version under `model_dir`; returns its folder, `model_dir`/N.
+
+    TensorFlow Serving takes up the highest number as soon as it sees it: the folder gets its number last.
+
+    Args:
+        module: What the SavedModel holds.
+        model_dir: Folder of all versions of this model.
+        entries: Signatures by name.
+        check: Called with the folder before it gets its number. If it raises, nothing stays.
+
+    Raises:
+        OSError: It could not be written; nothing stays.
+    """
+    os.makedirs(model_dir, exist_ok=True)
+    version_dir = os.path.join(model_dir, str(max(detector.versions(model_dir), default=0) + 1))
+    with files.atomic_write(version_dir) as partial_dir:
+        try:
+            tf.saved_model.save(module, str(partial_dir), entries)
+        except tf.errors.OpError as error:
+            raise OSError(f"could not write {version_dir}: {files.reason(error.message)}") from error
+        check(str(partial_dir))
+    return version_dir
+
+
+def signatures(
+    the_cascade: cascade.Cascade, max_pixels: int = image_files.MAX_PIXELS
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """The entries of the saved cascade, by name.
+
+    * `serving_default`: `image_bytes`, a batch of JPEG, PNG, BMP or WebP files (string [B], B at least 1), to `boxes`
+      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which image i has the first `num_faces[i]` (int32
+      [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `graph_decoding`: it has
+      no faces. EXIF orientation is not looked at.
+    * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
+      [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
+
+    Of a cascade without landmarks none are returned.
+
+    Args:
+        the_cascade: What is saved.
+        max_pixels: A file of more is not decoded, and `detect` enlarges no image beyond it.
+
+    Raises:
+        ValueError: The cascade ends before O-Net.
+    """
+    if "onet" not in cascade.searches(the_cascade):
+        raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
+
+    @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
+    def detect(image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
+        # Below 12 pixels the search enlarges the image: a hostile request must not choose by how much.
+        num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
+        told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
+        with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):
+            image = tf.identity(image)
+        return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
+
+    def detect_encoded(encoded: tf.Tensor):
+        image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
+        found = detect(image, cascade.MIN_FACE_SIZE, the_cascade.thresholds)
+        return {**found, "num_errors": tf.cast(is_unreadable, tf.int32)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
+    def serve(image_bytes: tf.Tensor):
+        shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
+        names = the_cascade.until_onet.get_concrete_function().structured_outputs
+        rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
+        rows["num_errors"] = tf.TensorSpec([], tf.int32)
+        found = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
+        counts = {
+            "num_faces": tf.cast(found["scores"].row_lengths(), tf.int32),
+            "num_errors": found.pop("num_errors"),
+        }
+        return {name: values.to_tensor() for name, values in found.items()} | counts
+
+    return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
 
 
 def network_signatures(stage: stages.Stage, network: inference.Network | inference.RpnNetwork) -> dict:

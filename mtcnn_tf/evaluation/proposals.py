@@ -67,7 +67,9 @@ def find(
     Three float arrays [F]. One proposal may cover several faces. Where none covers it, a face has an infinite rank and
     a score of minus infinity.
     """
-    sizes, ranks, scores = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+    sizes: list[np.ndarray] = [np.zeros(0)]
+    ranks: list[np.ndarray] = [np.zeros(0)]
+    scores: list[np.ndarray] = [np.zeros(0)]
     for annotation, found in zip(annotations, detections, strict=True):
         covers_mask = boxes.iou(annotation.boxes, found.boxes) >= curves.MIN_IOU  # [faces, proposals]
         is_found = covers_mask.any(axis=1)

@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from mtcnn_tf import stages
-from mtcnn_tf.detection import cascade, detector
+from mtcnn_tf.detection import cascade, detector, exporting
 from mtcnn_tf.models import networks
 from serving import client
 
@@ -64,7 +64,7 @@ def find_faces(tmp_path_factory):
     whole = cascade.Cascade(
         {stage.name: networks.build(stage) for stage in stages.ON_CROPS}, thresholds=(0.3, 0.3, 0.3)
     )
-    return detector.load(detector.save(whole, tmp_path_factory.mktemp("exported")))
+    return detector.load(exporting.save(whole, tmp_path_factory.mktemp("exported")))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from absl import flags
 
 import mtcnn_tf
 from mtcnn_tf import faces, stages
@@ -195,10 +194,10 @@ def test_ctrl_c_ends_a_camera_and_keeps_what_was_found(tmp_path, monkeypatch, is
     monkeypatch.setattr(cv2, "VideoCapture", Stopped)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "film.mp4").touch()
-    flags.FLAGS.mark_as_parsed()
+    detect.FLAGS.mark_as_parsed()
     nothing = faces.Detections(faces.no_boxes(), np.zeros(0, np.float32), faces.no_landmarks(0))
     with results.Results("out", ["drawings", "jsonl"]) as out:
-        ended = detect._run(["0" if is_camera else "film.mp4", "later.jpg"], lambda image: nothing, out)
+        ended = detect._detect(["0" if is_camera else "film.mp4", "later.jpg"], lambda image: nothing, out)
     # After a camera the rest goes on; a file that is interrupted is a wish to stop.
     assert ended == ((1, 2, False) if is_camera else (0, 2, True))
     assert sorted(os.listdir("out")) == (["0.faces.mp4"] if is_camera else []) + ["detections.jsonl"]

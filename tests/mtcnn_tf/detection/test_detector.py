@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import mtcnn_tf
 from mtcnn_tf import faces, stages
-from mtcnn_tf.detection import cascade, detector, stored_thresholds
+from mtcnn_tf.detection import cascade, detector, exporting, stored_thresholds
 from mtcnn_tf.models import networks
 
 EVERYTHING = (0.0, 0.0, 0.0)
@@ -43,7 +43,7 @@ def find_faces(networks_dir):
 @pytest.fixture(scope="module")
 def export_dir(networks_dir, tmp_path_factory):
     path = tmp_path_factory.mktemp("exported")
-    detector.save(cascade.Cascade.from_networks(networks_dir, thresholds=(0.1, 0.2, 0.3)), path, max_pixels=100_000)
+    exporting.save(cascade.Cascade.from_networks(networks_dir, thresholds=(0.1, 0.2, 0.3)), path, max_pixels=100_000)
     return path
 
 
@@ -312,10 +312,10 @@ def test_highest_version_is_loaded(tmp_path):
     model_dir = tmp_path / "cascade"
     (model_dir / "90").mkdir(parents=True)  # not whole
     for number in (1, 2):
-        assert detector.save_version(Tiny(number / 10), model_dir, {}) == str(model_dir / str(number))
+        assert exporting.save_version(Tiny(number / 10), model_dir, {}) == str(model_dir / str(number))
     (model_dir / "2").rename(model_dir / "10")
     np.testing.assert_allclose(mtcnn_tf.load(tmp_path).thresholds, 0.2)
-    assert detector.save_version(Tiny(0.3), model_dir, {}) == str(model_dir / "11")
+    assert exporting.save_version(Tiny(0.3), model_dir, {}) == str(model_dir / "11")
     assert sorted(os.listdir(model_dir)) == ["1", "10", "11", "90"]
 
 
@@ -325,7 +325,7 @@ def test_a_failed_check_leaves_nothing(tmp_path):
         raise ValueError("differs")
 
     with pytest.raises(ValueError, match="differs"):
-        detector.save_version(Tiny(0.1), tmp_path / "cascade", {}, check=fail)
+        exporting.save_version(Tiny(0.1), tmp_path / "cascade", {}, check=fail)
     assert os.listdir(tmp_path / "cascade") == []
 
 

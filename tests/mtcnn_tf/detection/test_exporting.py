@@ -22,7 +22,7 @@ def models():
 @pytest.mark.slow
 def test_a_saved_model_that_differs_is_refused(models, tmp_path):
     whole = cascade.Cascade(models)
-    path = detector.save(whole, tmp_path)
+    path = exporting.save(whole, tmp_path)
     exporting.check_cascade(path, whole)
     whole.networks["onet"].weights[-1].assign_add(np.full(10, 0.05, np.float32))
     with pytest.raises(ValueError, match="the SavedModel of cascade, until_onet"):
@@ -35,7 +35,7 @@ def test_a_network_that_differs_is_refused(models, tmp_path):
     network.weights[-1].assign_add(np.full(10, 0.01, np.float32))
     entries = exporting.network_signatures(stages.RNET, network)
     with pytest.raises(ValueError, match="rnet, serving_default differs"):
-        detector.save_version(
+        exporting.save_version(
             network, tmp_path / "rnet", entries, check=lambda path: exporting.check_network(path, model)
         )
     assert os.listdir(tmp_path / "rnet") == []
@@ -72,7 +72,7 @@ def test_an_rpn_that_differs_is_refused(tmp_path):
     network = inference.frozen(model)
     network.weights[-1].assign_add(np.full(8, 0.01, np.float32))
     with pytest.raises(ValueError, match="rpn, serving_default differs"):
-        detector.save_version(
+        exporting.save_version(
             network,
             tmp_path / "rpn",
             exporting.network_signatures(stages.RPN, network),
@@ -82,7 +82,7 @@ def test_an_rpn_that_differs_is_refused(tmp_path):
 
 def test_a_cascade_without_onet_is_not_saved(models, tmp_path):
     with pytest.raises(ValueError, match="expected a cascade with onet to save, got one of pnet alone"):
-        detector.save(cascade.Cascade({"pnet": models["pnet"]}), tmp_path)
+        exporting.save(cascade.Cascade({"pnet": models["pnet"]}), tmp_path)
 
 
 def test_a_full_disk_leaves_no_version_that_serving_would_take(models, tmp_path, file_size_limit):
