@@ -16,7 +16,7 @@ class Recipe:
         negatives: Random negatives wanted from an image (P-Net).
         negatives_near_face: Random squares near each face, of which the negatives are kept (P-Net).
         trials_per_face: Jittered squares round each face, sorted into positives and parts by their IoU.
-        landmark_trials_per_face: Jittered, turned and mirrored squares round each face with known points.
+        landmark_trials_per_face: Jittered, rotated and mirrored squares round each face with known points.
         min_scale: The shortest jittered side, as a fraction of the face's shorter side.
         max_scale: The longest jittered side, as a fraction of the face's longer side.
         max_shift: The farthest move of a jittered square's centre, as a fraction of the face's sides.

@@ -157,7 +157,7 @@ def backgrounds(split: int) -> list[np.ndarray]:
 
 
 def place(rng: np.random.Generator, portrait: Portrait, centre: np.ndarray, height: float) -> Placement:
-    """The portrait with its face at `centre`, about `height` pixels high, mirrored, turned and bent by chance."""
+    """The portrait with its face at `centre`, about `height` pixels high, mirrored, rotated and bent by chance."""
     angle = np.deg2rad(rng.normal(0, 8))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     bend = np.array([[rng.uniform(0.88, 1.12) * rng.choice([-1, 1]), rng.uniform(-0.08, 0.08)], [0, 1]])

@@ -24,7 +24,7 @@ def of_file(
 ) -> tuple[image_records.ImageRecord | None, list[faces.Problem]]:
     """What is to be recorded of an image, and its problems; None where it can't be read or teaches nothing.
 
-    The file's bytes are kept as they are, unless the image must be shrunk or turned, or is of a format that not
+    The file's bytes are kept as they are, unless the image must be shrunk or rotated, or is of a format that not
     everything decodes: then it becomes a JPEG. An image without faces is background if it is known to have none.
 
     Args:

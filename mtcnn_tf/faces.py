@@ -46,7 +46,7 @@ class Annotation:
         is_complete: Whether every face of the image is in `boxes` or `ignored`. Negatives are cut from complete
             images only.
         size: Width and height of the image that the boxes were drawn on, where the annotation states it: it may have
-            been turned or resized since, see `datasets.sizes`.
+            been rotated or resized since, see `datasets.sizes`.
     """
 
     image_path: str

@@ -25,7 +25,7 @@ def in_image_order(landmarks: np.ndarray) -> np.ndarray:
     """The same points, float32 [N, 5, 2], with left and right exchanged for faces that would be mirror images.
 
     Going from the left eye to the right one, the mouth of a face lies on the right hand (y points down in an image),
-    however the face is turned. Where it lies on the left hand, the person's own sides were written down. For a face
+    however the face is rotated. Where it lies on the left hand, the person's own sides were written down. For a face
     less than 90 degrees from upright this says that *left* is left in the image; a face that stands on its head
     keeps its names, which turn with it.
 

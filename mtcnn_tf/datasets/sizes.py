@@ -1,4 +1,4 @@
-"""Boxes that were drawn on an image of another size: as it was stored, before a viewer turned it, or before a resize.
+"""Boxes that were drawn on an image of another size: as it was stored, before a viewer rotated it, or before a resize.
 
 An annotation that states its image's size gives itself away there. What can't be put right is left out, for its boxes
 lie on background and its faces elsewhere.

@@ -22,7 +22,7 @@ def search(find: Callable[[np.ndarray], faces.Detections], image: np.ndarray) ->
         find: A detector.
         image: uint8 [H, W, 3].
     """
-    found = [_turned_back(find(np.ascontiguousarray(np.rot90(image, k))), image.shape, k) for k in range(4)]
+    found = [_rotated_back(find(np.ascontiguousarray(np.rot90(image, k))), image.shape, k) for k in range(4)]
     names = ("boxes", "scores", "landmarks")
     together = faces.Detections(*(np.concatenate([getattr(each, name) for each in found]) for name in names))
     together = together[np.argsort(-together.scores, kind="stable")]
@@ -33,7 +33,7 @@ def search(find: Callable[[np.ndarray], faces.Detections], image: np.ndarray) ->
     return together[np.array(kept, int)]
 
 
-def _turned_back(found: faces.Detections, shape: tuple[int, ...], num_turns: int) -> faces.Detections:
+def _rotated_back(found: faces.Detections, shape: tuple[int, ...], num_turns: int) -> faces.Detections:
     """What was found after `np.rot90(image, num_turns)`, in pixels of an image of `shape`."""
     corners: np.ndarray = found.boxes.reshape(-1, 2, 2)
     landmarks = found.landmarks
@@ -42,5 +42,5 @@ def _turned_back(found: faces.Detections, shape: tuple[int, ...], num_turns: int
         corners, landmarks = (
             np.stack([width - points[..., 1], points[..., 0]], axis=-1) for points in (corners, landmarks)
         )
-    turned = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
-    return faces.Detections(turned, found.scores, landmarks)
+    rotated = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+    return faces.Detections(rotated, found.scores, landmarks)

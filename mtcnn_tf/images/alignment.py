@@ -21,7 +21,7 @@ The points of ArcFace (Deng et al. 2019, arXiv 1801.07698), from `face_align.py`
 def align(image: image_files.ImageLike, detections: faces.Detections, size: int = SIZE) -> np.ndarray:
     """The faces turned upright, with eyes, nose and mouth always at the same places: RGB, uint8 [N, size, size, 3].
 
-    Each face is shifted, turned and scaled, and by this alone, so that its landmarks come as near to `TEMPLATE` as
+    Each face is shifted, rotated and scaled, and by this alone, so that its landmarks come as near to `TEMPLATE` as
     they can. What lies outside of the image is black.
 
     Args:
