@@ -18,7 +18,7 @@ import numpy as np
 from absl import app, flags
 
 import mtcnn_tf
-from data_prep import sample_scenes
+from data_prep.sample_set import sample_scenes
 from mtcnn_tf import faces
 
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 5000, "Images looked at by one thread and by all.", 1)

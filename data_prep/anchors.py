@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from absl import flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import anchor_plots
 from mtcnn_tf import datasets, programs, stages
 from mtcnn_tf.detection import cascade, first_stages
 from mtcnn_tf.geometry import anchors
+
+from . import anchor_plots
 
 FLAGS = flags.FlagValues()
 """The flags of this program alone."""

@@ -24,10 +24,11 @@ from collections.abc import Sequence
 from absl import app, flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import building, jobs, labels, recipes
 from mtcnn_tf import datasets, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
+
+from . import building, jobs, labels, recipes
 
 _RECIPE = recipes.Recipe()
 
@@ -257,7 +258,7 @@ def _runner() -> jobs.Run | None:
     if _RUNNER.value is None:
         return None
     try:
-        from data_prep import distributed
+        from . import distributed
     except ImportError as error:
         raise ValueError(f"--runner needs Apache Beam ({error}); pip install -r requirements-beam.txt") from error
     options = _RUNNER_OPTIONS.value

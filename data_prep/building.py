@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 
 import tqdm
 
-from data_prep import jobs, plans, recipes, shards
 from mtcnn_tf import faces, files, locks
 from mtcnn_tf.records import manifests
+
+from . import jobs, plans, recipes, shards
 
 PROBLEMS = "problems.txt"
 HELD_OUT = "held_out.txt"

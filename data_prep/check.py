@@ -18,10 +18,11 @@ import numpy as np
 from absl import app, flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import crop_contact_sheets, image_contact_sheets, inspection, shards
 from mtcnn_tf import datasets, kinds, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
+
+from . import crop_contact_sheets, image_contact_sheets, inspection, shards
 
 FLAGS = flags.FlagValues()
 """The flags of this program alone."""

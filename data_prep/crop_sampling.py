@@ -8,11 +8,12 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import candidates, labels, recipes
 from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import array_crops, colours, image_store
 from mtcnn_tf.records import image_batches, image_records, manifests
+
+from . import candidates, labels, recipes
 
 _TRIES, _LEAST_TRIES = 3, 64
 """So many squares are drawn for each one wanted, and so many at least: some are of another kind, or show not all

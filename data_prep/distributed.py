@@ -13,8 +13,9 @@ import apache_beam as beam
 from apache_beam.options import pipeline_options
 from apache_beam.utils import shared
 
-from data_prep import jobs, mining, shards
 from mtcnn_tf import files
+
+from . import jobs, mining, shards
 
 
 def run(

@@ -8,12 +8,13 @@ import dataclasses
 
 import numpy as np
 
-from data_prep import candidates, labels, mining, recipes
 from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import array_crops
 from mtcnn_tf.records import crop_records
+
+from . import candidates, labels, mining, recipes
 
 OUTSIDE = "box outside the image"
 

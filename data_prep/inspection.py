@@ -7,12 +7,13 @@ import dataclasses
 import numpy as np
 import tqdm
 
-from data_prep import examples
 from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import image_files
+
+from . import examples
 
 UNREADABLE = "unreadable image"
 LISTED_TWICE = "image listed more than once"

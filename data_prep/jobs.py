@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_prep import examples, mining, recipes, shards, whole_images
 from mtcnn_tf import faces, files, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import crop_records, image_records, manifests
+
+from . import examples, mining, recipes, shards, whole_images
 
 
 @dataclasses.dataclass(frozen=True)

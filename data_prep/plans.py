@@ -11,10 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 import mtcnn_tf
-from data_prep import jobs, labels, mining, recipes, shards
 from mtcnn_tf import datasets, faces, files, stages
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.images import image_files
+
+from . import jobs, labels, mining, recipes, shards
 
 
 @dataclasses.dataclass(frozen=True)

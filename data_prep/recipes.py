@@ -2,10 +2,11 @@
 
 import dataclasses
 
-from data_prep import labels
 from mtcnn_tf import stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
+
+from . import labels
 
 
 @dataclasses.dataclass(frozen=True)

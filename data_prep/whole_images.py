@@ -6,10 +6,11 @@ import pathlib
 
 import numpy as np
 
-from data_prep import examples, mining
 from mtcnn_tf import faces
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import image_records
+
+from . import examples, mining
 
 MAX_PROPOSALS = 400
 """So many of an image are kept, the best: more than a stage ever learns from at once."""

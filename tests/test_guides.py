@@ -16,7 +16,7 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import sample_files
+from data_prep.sample_set import sample_files
 from mtcnn_tf import datasets
 from mtcnn_tf.detection import stored_thresholds
 

@@ -13,7 +13,7 @@ import sys
 import pytest
 from packaging import requirements
 
-from data_prep import sample_scenes
+from data_prep.sample_set import sample_scenes
 from mtcnn_tf.images import image_files
 
 pytestmark = pytest.mark.slow
@@ -77,8 +77,9 @@ def test_it_asks_for_what_the_repository_does_but_the_sample_set(installed_dir):
     lines = importlib.metadata.PathDistribution(metadata).requires
     asked = [requirements.Requirement(line) for line in lines]
     extras = {str(one.marker).split('"')[1] for one in asked if one.marker}
-    assert extras == {"train", "evaluate", "heif"}
-    asked = [one for one in asked if "heif" not in str(one.marker)]  # nothing in the repository needs it
+    assert extras == {"train", "evaluate", "heif", "serve"}
+    apart = ("heif", "serve")  # which nothing in the repository needs, or an example alone
+    asked = [one for one in asked if not any(extra in str(one.marker) for extra in apart)]
     listed = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     listed = {(one.name, one.specifier) for one in map(requirements.Requirement, listed)}
     assert {name for name, _ in listed - {(one.name, one.specifier) for one in asked}} == {"scikit-image"}
@@ -96,3 +97,19 @@ def test_it_brings_weights_and_type_hints_and_no_tests(installed_dir):
         "onet.keras",
     }
     assert {path.name for path in installed_dir.iterdir() if path.suffix != ".dist-info"} == {"bin", "mtcnn_tf"}
+    assert (package / "data_prep" / "build.py").is_file()
+    assert not (package / "data_prep" / "sample_set").exists()
+
+
+def test_all_packages_are_brought(installed_dir):
+    here = {path.parent.relative_to(ROOT) for path in (ROOT / "mtcnn_tf").rglob("__init__.py")}
+    there = {path.parent.relative_to(installed_dir) for path in (installed_dir / "mtcnn_tf").rglob("__init__.py")}
+    assert there - here == {pathlib.Path("mtcnn_tf/data_prep")} and here <= there
+
+
+def test_records_can_be_built_and_checked(installed_dir, portrait_path, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed_dir)}
+    flags = (f"--dataset=folder:{portrait_path.parent}", "--stage=rpn", f"--out_dir={tmp_path}", "--num_workers=1")
+    command = (sys.executable, "-m", "mtcnn_tf.data_prep.build", *flags)
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1 and "expected annotated faces of at least 20 pixels" in result.stderr

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from data_prep import sample_files
+from data_prep.sample_set import sample_files
 from mtcnn_tf import programs
 from mtcnn_tf.programs import quiet
 from tests import in_process
@@ -21,7 +21,7 @@ PROGRAMS = {
     "data_prep.anchors": "python -m data_prep.anchors --",
     "data_prep.build": "python -m data_prep.build --",
     "data_prep.check": "python -m data_prep.check --",
-    "data_prep.sample_set": "python -m data_prep.sample_set --",
+    "data_prep.sample_set.__main__": "python -m data_prep.sample_set --",
     "mtcnn_tf.cli.detect": "mtcnn-detect SOURCE",
     "mtcnn_tf.cli.evaluate": "mtcnn-evaluate --",
     "mtcnn_tf.cli.calibrate": "mtcnn-calibrate --",

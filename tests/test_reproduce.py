@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 from skimage import data as photographs
 
-from data_prep import sample_files
+from data_prep.sample_set import sample_files
 from mtcnn_tf import datasets
 from mtcnn_tf.detection import stored_thresholds
 from mtcnn_tf.images import image_files

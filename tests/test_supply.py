@@ -31,7 +31,7 @@ for ask in (lambda: socket.create_connection(("192.0.2.1", 80)), lambda: socket.
 import numpy as np
 import tensorflow as tf
 import mtcnn_tf
-from data_prep import sample_scenes
+from data_prep.sample_set import sample_scenes
 from mtcnn_tf import stages, training
 from mtcnn_tf.detection import cascade, exporting
 

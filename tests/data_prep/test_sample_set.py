@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep import sample_files, sample_scenes
+from data_prep.sample_set import sample_files, sample_scenes
 from mtcnn_tf.datasets import points, wider_face
 from mtcnn_tf.geometry import boxes
 

@@ -12,7 +12,7 @@ import pytest
 from skimage import data as photographs
 
 import mtcnn_tf
-from data_prep import sample_scenes
+from data_prep.sample_set import sample_scenes
 from mtcnn_tf import faces, files
 from mtcnn_tf.geometry import boxes
 

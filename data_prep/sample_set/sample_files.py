@@ -12,7 +12,8 @@ import pathlib
 
 import numpy as np
 
-from data_prep import sample_scenes, shards
+from data_prep import shards
+from data_prep.sample_set import sample_scenes
 from mtcnn_tf.images import image_files
 
 EVENT = "0--Samples"

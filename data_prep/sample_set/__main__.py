@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from absl import flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from data_prep import sample_files
+from data_prep.sample_set import sample_files
 from mtcnn_tf import programs
 
 FLAGS = flags.FlagValues()
