@@ -130,11 +130,11 @@ def run(
     except BaseException:  # Ctrl-C included: whoever stops a build does not want to wait for whole shards
         for child in multiprocessing.active_children():
             child.terminate()
-        raise
-    finally:
         executor.shutdown(wait=True, cancel_futures=True)
-        progress.put(None)
-        listener.join()
+        raise  # the listener is left alone: a worker may have ended while it held the queue's lock
+    executor.shutdown()
+    progress.put(None)
+    listener.join()
 
 
 def _context() -> multiprocessing.context.BaseContext:

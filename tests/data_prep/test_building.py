@@ -249,6 +249,18 @@ def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, 
     assert batch["image"].shape[1:] == (stage.size, stage.size, 3)
 
 
+def test_a_failed_build_does_not_wait_for_a_worker_that_ended_with_the_lock(tmp_path, monkeypatch):
+    context = jobs._context()
+    progress = context.SimpleQueue()
+    progress._wlock.acquire()
+    monkeypatch.setattr(context, "SimpleQueue", lambda: progress)
+    monkeypatch.setattr(jobs, "_context", lambda: context)
+    (tmp_path / "file").touch()
+    settings = jobs.Settings(tmp_path / "file" / "pnet", recipes.Config("pnet", ("folder:none",)))
+    with pytest.raises(OSError, match="file"):
+        list(jobs.run([jobs.Job("train", 0, 1, [])], settings, lambda counts: None, num_workers=1))
+
+
 @pytest.mark.slow
 def test_a_full_disk_stops_the_build_with_one_sentence_and_keeps_what_is_done(specs, tmp_path):
     """A limit on file size stands for a full disk: writing fails in the middle of a shard."""
