@@ -251,9 +251,11 @@ def test_mined_records_are_the_same_for_any_number_of_workers(stage, wider_dir, 
 
 def test_a_failed_build_does_not_wait_for_a_worker_that_ended_with_the_lock(tmp_path, monkeypatch):
     context = jobs._context()
-    progress = context.SimpleQueue()
+    new_queue = context.SimpleQueue
+    progress = new_queue()
     progress._wlock.acquire()
-    monkeypatch.setattr(context, "SimpleQueue", lambda: progress)
+    first_queue = iter([progress])  # the executor asks for another one
+    monkeypatch.setattr(context, "SimpleQueue", lambda: next(first_queue, None) or new_queue())
     monkeypatch.setattr(jobs, "_context", lambda: context)
     (tmp_path / "file").touch()
     settings = jobs.Settings(tmp_path / "file" / "pnet", recipes.Config("pnet", ("folder:none",)))
