@@ -89,6 +89,7 @@ def test_help_comes_without_tensorflows_lines(module_name):
     assert errors_of("-m", module_name, "--help") == ""
 
 
+@pytest.mark.slow
 def test_a_run_comes_without_tensorflows_lines(tmp_path):
     assert errors_of("-m", "mtcnn_tf.cli.detect", "docs/images/found.jpg", f"--out_dir={tmp_path}") == ""
 

@@ -244,6 +244,7 @@ def images_dir(tmp_path_factory):
 QUICK_RPN = ["--stage=rpn", "--epochs=2", "--steps_per_epoch=12", "--batch_size=4", "--window=64", "--ema=0.5"]
 
 
+@pytest.mark.slow
 def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp_path):
     anchors.write(tmp_path / "anchors.json", anchors.Anchors((16.0, 32.0, 60.0)))
     flags = [*QUICK_RPN, f"--records_dir={images_dir}", f"--anchors={tmp_path / 'anchors.json'}"]

@@ -50,6 +50,7 @@ class _FixedCascade:
         return {name: tf.boolean_mask(value, mask) for name, value in self.found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("rpn",), ("rpn", "rnet")])
 def test_onet_learns_from_whatever_proposes_in_the_folder(tmp_path, names):
     for name in names:

@@ -162,6 +162,7 @@ def test_any_number_of_workers_gives_the_same_bytes(built, specs, tmp_path):
     assert contents(tmp_path) == contents(built[0])
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     flags = ["--stage=rpn", f"--dataset={specs[1]}", "--num_workers=1"]
     process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
@@ -187,6 +188,7 @@ def test_damaged_records_of_a_finished_build_are_built_again(built, specs, tmp_p
     assert contents(out_dir) == contents(built[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [stages.RNET, stages.ONET])
 def test_images_with_proposals(stage, wider_dir, tmp_path):
     for earlier in stages.proposers(stage):

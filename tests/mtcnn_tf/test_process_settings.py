@@ -69,6 +69,7 @@ def wanted_losses(tmp_path_factory):
     return losses_of_a_training(tmp_path_factory.mktemp("wanted"))
 
 
+@pytest.mark.slow
 def test_it_trains_the_same_whatever_keras_is_set_to(wanted_losses, others_settings, tmp_path):
     assert losses_of_a_training(tmp_path) == pytest.approx(wanted_losses, rel=1e-3)
     assert settings() == others_settings
@@ -85,6 +86,7 @@ def run(program, **environment):
     )
 
 
+@pytest.mark.slow
 def test_without_eager_mode_it_says_so():
     told = run("""
         import tensorflow as tf
@@ -95,6 +97,7 @@ def test_without_eager_mode_it_says_so():
     assert told.stderr.splitlines()[-1].startswith("RuntimeError: a detector needs TensorFlow's eager mode, which is")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_of_a_detector_says_so_and_a_detector_of_a_fork_works():
     told = run(

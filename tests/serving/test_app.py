@@ -56,6 +56,7 @@ def server():
         process.wait(60)
 
 
+@pytest.mark.slow
 def test_several_processes_find_what_the_detector_finds(server):
     wanted = mtcnn_tf.load()(PHOTO, min_face_size=60)
     with concurrent.futures.ThreadPoolExecutor(6) as pool:

@@ -44,6 +44,7 @@ def wider_dir(tmp_path):
     return tmp_path / "wider"
 
 
+@pytest.mark.slow
 def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_dir):
     networks.build(stages.PNET).save(tmp_path / "pnet.keras")
     (tmp_path / "other").mkdir()

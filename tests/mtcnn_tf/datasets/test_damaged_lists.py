@@ -109,6 +109,7 @@ def test_faces_and_problems_or_one_sentence(name, tmp_path):
     assert 0 < sum(was_read) < len(was_read)
 
 
+@pytest.mark.slow
 def test_json_that_is_sound_and_holds_anything(tmp_path):
     """Bytes that are changed seldom leave JSON whole: here its values are."""
     spec = lay_out("coco", tmp_path)

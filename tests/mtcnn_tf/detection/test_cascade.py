@@ -115,6 +115,7 @@ def assert_agrees_with_reference(models, find_faces, image, min_face_size):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "name"),
     [*((names, name) for names in CASCADES[:2] for name in IMAGES), (CASCADES[2], "waves")],
@@ -139,6 +140,7 @@ def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_mode
     assert_same_faces(found, *reference_cascade.detect(models, image, 20, (threshold,), until="rpn"), atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", CASCADES[:2], ids="-".join)
 def test_crops_may_show_more_than_the_square(names):
     models = some(random_networks(margin=1.3), names)

@@ -41,6 +41,7 @@ def test_a_network_that_differs_is_refused(models, tmp_path):
     assert os.listdir(tmp_path / "rnet") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("rpn", "onet"), ("rpn", "rnet", "onet")], ids="-".join)
 def test_a_cascade_that_begins_with_the_rpn(models, tmp_path, names):
     rpn = networks.build(stages.RPN)

@@ -49,6 +49,7 @@ def test_one_face_is_kept_once_with_its_best_score_and_neighbours_stay():
     assert nothing.boxes.shape == (0, 4) and nothing.landmarks.shape == (0, 5, 2)
 
 
+@pytest.mark.slow
 def test_a_face_is_found_however_the_image_is_turned_and_is_aligned_upright():
     find, image = mtcnn_tf.load(), skimage.data.astronaut()[:300, 50:350]
     (upright,) = find(image, min_face_size=60).with_score(0.9)

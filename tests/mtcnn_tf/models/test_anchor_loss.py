@@ -186,6 +186,7 @@ def test_the_layer_comes_back_from_its_settings():
         anchor_loss.AnchorLoss(SIZES, WINDOW, face_loss="hinge")
 
 
+@pytest.mark.slow
 def test_a_network_with_its_loss_learns_by_keras_s_own_fit():
     """One window, over and over: the loss falls and the anchors say what their labels are."""
     its_anchors = anchors.Anchors(SIZES)

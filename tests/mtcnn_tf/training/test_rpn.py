@@ -128,6 +128,7 @@ def interrupted(train, at_epoch, at_step):
     return lambda seed: Batches(seed, train(seed))
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_like_a_quiet_one(tmp_path, batches, quiet_dir):
     with pytest.raises(training.Interrupted, match="in epoch 2 after step 8"):
         fit(batches, tmp_path, train=interrupted(batches.train, 1, 7))
@@ -164,6 +165,7 @@ def test_labels_belong_to_the_windows(batches):
     assert np.median(brightness[1]) > 2 * np.median(brightness[0]) and np.mean(brightness[1]) > 40
 
 
+@pytest.mark.slow
 def test_the_kept_network_is_the_moving_average(tmp_path, batches):
     config = dataclasses.replace(CONFIG, ema=0.9, epochs=1, steps_per_epoch=4, optimizer="sgd", weight_decay=0.0)
     fit(dataclasses.replace(batches, validation=None), tmp_path, config)
@@ -177,6 +179,7 @@ def test_the_kept_network_is_the_moving_average(tmp_path, batches):
     assert any(np.any(last != average) for last, average in zip(arrays[:count], arrays[-count:], strict=True))
 
 
+@pytest.mark.slow
 def test_small_images_many_faces_and_incomplete_ones_are_learnt_from(tmp_path):
     """Smaller than a stride, of one pixel, without a face; 500 faces; not all of them annotated."""
     grey = np.full((320, 400, 3), 60, np.uint8)
@@ -224,6 +227,7 @@ def test_other_anchors_in_the_same_networks_folder_are_another_training(quiet_di
         fit(batches, quiet_dir, dataclasses.replace(CONFIG, anchors=anchors_now))
 
 
+@pytest.mark.slow
 def test_mixed_precision_learns_and_leaves_a_float32_network(tmp_path, batches):
     config = dataclasses.replace(CONFIG, precision="mixed_bfloat16", epochs=1, steps_per_epoch=3)
     (row,) = fit(dataclasses.replace(batches, validation=None), tmp_path, config)
