@@ -21,7 +21,7 @@ NO_FACE_LINE = "0 0 0 0 0 0 0 0 0 0"
 """WIDER FACE's lists have this line after a count of 0."""
 
 
-HELD_OUT_SHARE = 0.2
+HELD_OUT_FRACTION = 0.2
 """So many scenes and portraits are written beside those to learn from, on other backgrounds."""
 
 
@@ -31,9 +31,9 @@ def write(out_dir: pathlib.Path, num_scenes: int, num_portraits: int, seed: int)
     The same seed writes the same bytes.
     """
     num_faces = write_scenes(out_dir / "wider", sample_scenes.TRAIN, num_scenes, seed)
-    num_held_out_faces = write_scenes(out_dir / "wider", sample_scenes.VAL, int(HELD_OUT_SHARE * num_scenes), seed)
+    num_held_out_faces = write_scenes(out_dir / "wider", sample_scenes.VAL, int(HELD_OUT_FRACTION * num_scenes), seed)
     write_portraits(out_dir / "points", sample_scenes.POINTS_TRAIN, num_portraits, seed)
-    write_portraits(out_dir / "points", sample_scenes.POINTS_TEST, int(HELD_OUT_SHARE * num_portraits), seed)
+    write_portraits(out_dir / "points", sample_scenes.POINTS_TEST, int(HELD_OUT_FRACTION * num_portraits), seed)
     image_files.write(out_dir / "group.jpg", sample_scenes.group(np.random.default_rng([seed, sample_scenes.GROUP]))[0])
     return num_faces, num_held_out_faces
 

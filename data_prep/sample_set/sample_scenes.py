@@ -26,7 +26,7 @@ from mtcnn_tf import faces
 TRAIN, VAL, POINTS_TRAIN, POINTS_TEST, GROUP = range(5)
 """The splits; each has random numbers of its own."""
 
-EMPTY_SHARE = 0.15
+EMPTY_FRACTION = 0.15
 FACE_HEIGHTS = (24, 200)
 
 
@@ -269,7 +269,7 @@ def finish(rng: np.random.Generator, scene: np.ndarray) -> np.ndarray:
 def scene(rng: np.random.Generator, photos: list[np.ndarray]) -> tuple[np.ndarray, list[Placement]]:
     """A scene of 320×240 to 480×360 pixels with up to six faces, or none, and the faces in it."""
     width, height = (int(side * rng.uniform(1, 1.5)) for side in (320, 240))
-    num_faces = 0 if rng.random() < EMPTY_SHARE else int(rng.integers(1, 7))
+    num_faces = 0 if rng.random() < EMPTY_FRACTION else int(rng.integers(1, 7))
     least, largest = np.log(FACE_HEIGHTS)
     heights = np.exp(rng.uniform(least, largest, num_faces))
     placements = arrange(rng, heights, width, height)

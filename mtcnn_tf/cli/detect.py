@@ -37,7 +37,7 @@ FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Folder that export.py wrote, or networks_dir with trained networks. [the weights in the package]",
+    "Folder that export.py wrote, or one with trained networks. [the weights in the package]",
     flag_values=FLAGS,
 )
 _OUT_DIR = flags.DEFINE_string(

@@ -60,7 +60,7 @@ _IMAGES = flags.DEFINE_string(
 _MODEL = flags.DEFINE_multi_string(
     "model",
     [],
-    "Folder that export.py wrote, or networks_dir with trained networks; NAME=DIR gives it a name. Repeatable.",
+    "Folder that export.py wrote, or one with trained networks; NAME=DIR gives it a name. Repeatable.",
     flag_values=FLAGS,
 )
 _DETECTOR = flags.DEFINE_multi_string(
