@@ -17,7 +17,7 @@ from absl import flags, logging
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import programs, stages
-from mtcnn_tf.detection import cascade, exporting, stored_thresholds
+from mtcnn_tf.detection import cascade, exporting, stored_calibration
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import original_weights
 
@@ -56,14 +56,15 @@ def _run() -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
         programs.check_local(_OUT_DIR)
-        thresholds = programs.parse_thresholds(_THRESHOLDS.value)
+        thresholds, first_weight = programs.parse_thresholds(_THRESHOLDS.value), 0.0
         if _NETWORKS.value is not None:
             models = cascade.load_networks(_NETWORKS.value)
-            thresholds = thresholds or stored_thresholds.read(_NETWORKS.value)
+            if chosen := stored_calibration.read(_NETWORKS.value):
+                thresholds, first_weight = thresholds or chosen.thresholds, chosen.first_weight
         else:
             assert _FROM_NPY.value is not None  # absl sees to it that one of the two is given
             models = original_weights.load(_FROM_NPY.value)
-        for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value):
+        for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value, first_weight):
             print(f"wrote {path}")
     except (OSError, ValueError) as error:
         sys.exit(f"export.py: {error}")

@@ -4,6 +4,7 @@ Written from the paper (section II.A), the conventions of `faces`, and what `cro
 docstrings, not from their code. Only the networks' forward passes are Keras's.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ NUM_MIP_LEVELS = 6
 NMS_RPN = 0.6
 
 
-def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet"):
+def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet", first_weight=0):
     """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first; a threshold for each of the models."""
     copies = halved_copies(image)
     if "rpn" in models:
@@ -21,15 +22,19 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
         boxes, scores = propose(models["pnet"], image, copies, min_face_size, thresholds[0], scale_factor)
     if until in ("rpn", "pnet"):
         return boxes, scores
+    first = scores
     if "rnet" in models:
-        boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
+        kept, boxes, _, scores, offsets, _ = judge(models["rnet"], copies, boxes, 24, thresholds[1])
         keep = suppress(boxes, scores, 0.7, "union")
-        boxes, scores = not_empty(move(boxes[keep], offsets[keep]), scores[keep])
+        boxes, scores, first = not_empty(move(boxes[keep], offsets[keep]), scores[keep], first[kept][keep])
     if until == "rnet":
         return boxes, scores
-    squares, crops, scores, offsets, points = judge(models["onet"], copies, boxes, 48, thresholds[-1])
+    final = functools.partial(blended, weight=first_weight)
+    kept, squares, crops, scores, offsets, points = judge(
+        models["onet"], copies, boxes, 48, thresholds[-1], first, final
+    )
     squares, scores, offsets, points = judge_both_ways(
-        models["onet"], squares, crops, scores, offsets, points, thresholds[-1]
+        models["onet"], squares, crops, scores, offsets, points, thresholds[-1], first[kept], final
     )
     landmarks = [box[:2] + five * (box[2:] - box[:2]) for box, five in zip(squares, points, strict=True)]
     landmarks = np.array(landmarks).reshape(-1, 5, 2)
@@ -137,15 +142,22 @@ def all_anchors(sizes, height, width):
     return np.array(found)
 
 
-def judge(model, copies, boxes, size, threshold):
-    """Squares round the boxes, crops, scores, offsets and points of those that the network takes for faces."""
+def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores, first: scores):
+    """Which are faces by their final scores, and their squares round the boxes, crops, scores, offsets and points."""
     squares = np.array([square_round(box) for box in boxes]).reshape(-1, 4)
     if len(squares) == 0:
-        return squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
+        nothing = squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
+        return np.zeros(0, bool), *nothing
     crops = np.stack([cut(copies, with_margin(square, model), size) for square in squares])
     scores, offsets, points = forward(model, crops)
-    keep = scores > threshold
-    return squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
+    keep = final(scores, first) > threshold
+    return keep, squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
+
+
+def blended(scores, first, weight):
+    """Final scores: the weighted geometric mean of the odds, by O-Net and by the first stage."""
+    odds = (scores / (1 - scores)) ** (1 - weight) * (first / (1 - first)) ** weight
+    return odds / (1 + odds)
 
 
 def with_margin(square, model):
@@ -160,17 +172,18 @@ def square_round(box):
     return [(x1 + x2) / 2 - half, (y1 + y2) / 2 - half, (x1 + x2) / 2 + half, (y1 + y2) / 2 + half]
 
 
-def judge_both_ways(model, squares, crops, scores, offsets, points, threshold):
+def judge_both_ways(model, squares, crops, scores, offsets, points, threshold, first, final):
     """What the network says of the crops on the average of them and their mirror images."""
     kept = []
-    for square, crop, score, shift, five in zip(squares, crops, scores, offsets, points, strict=True):
+    for square, crop, score, shift, five, of_first in zip(squares, crops, scores, offsets, points, first, strict=True):
         mirrored = forward(model, crop[None, :, ::-1])
         other_score, (x1, y1, x2, y2), seen = (values[0] for values in mirrored)
         other_five = mirrored_points(seen)
         odds = math.sqrt(score / (1 - score) * other_score / (1 - other_score))  # the mean of the logits
-        if odds > threshold / (1 - threshold):
+        score = final(odds / (1 + odds), of_first)
+        if score > threshold:
             shift = (shift + [-x2, y1, -x1, y2]) / 2
-            kept.append((square, odds / (1 + odds), shift, (five + other_five) / 2))
+            kept.append((square, score, shift, (five + other_five) / 2))
     if not kept:
         return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
     return tuple(np.array(values) for values in zip(*kept, strict=True))

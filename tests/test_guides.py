@@ -18,7 +18,7 @@ import pytest
 
 from data_prep.sample_set import sample_files
 from mtcnn_tf import datasets
-from mtcnn_tf.detection import stored_thresholds
+from mtcnn_tf.detection import stored_calibration
 
 ROOT = pathlib.Path(__file__).parents[1]
 GUIDES = sorted(ROOT.glob("docs/*.md"))
@@ -127,7 +127,7 @@ def test_fine_tune(directory):
     shutil.rmtree(directory / "networks")
     told = run("fine_tune.md", directory)
     assert "tuned" in told and "shipped" in told
-    assert stored_thresholds.read(directory / "networks") is not None
+    assert stored_calibration.read(directory / "networks") is not None
     assert (directory / "exported" / "cascade" / "1" / "saved_model.pb").is_file()
 
 
@@ -147,7 +147,7 @@ def test_thresholds(directory):
         json.loads((directory / name / "detections.json").read_text())[0]["scores"] for name in ("strict", "lenient")
     )
     assert 0 < len(strict) <= len(lenient)
-    assert stored_thresholds.read(directory / "networks") is not None
+    assert stored_calibration.read(directory / "networks") is not None
     assert "AP" in told and (directory / "evaluation" / "wider_face.png").is_file()
 
 

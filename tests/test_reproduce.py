@@ -14,7 +14,7 @@ from skimage import data as photographs
 
 from data_prep.sample_set import sample_files
 from mtcnn_tf import datasets
-from mtcnn_tf.detection import stored_thresholds
+from mtcnn_tf.detection import stored_calibration
 from mtcnn_tf.images import image_files
 
 pytestmark = pytest.mark.slow
@@ -93,7 +93,7 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert (work_dir / "exported" / "cascade" / "1" / "saved_model.pb").is_file()
-    assert stored_thresholds.read(work_dir / "networks") is not None
+    assert stored_calibration.read(work_dir / "networks") is not None
     rows = [line.split(" | ") for line in result.stdout.splitlines() if line.startswith("| ")]
     values = {f"{part.removeprefix('| ')}, {name}": value.removesuffix(" |") for part, name, value in rows}
     assert values["FDDB, 2 images, upright boxes, recall at 10 / 50 / 100 / 500 false positives"].count("1.00") == 4
@@ -119,7 +119,7 @@ def test_behind_an_rpn(photograph_dir, tmp_path):
     )
     assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
     assert (work_dir / "exported" / "rpn" / "1" / "saved_model.pb").is_file()
-    assert len(stored_thresholds.read(work_dir / "networks")) == 2
+    assert len(stored_calibration.read(work_dir / "networks").thresholds) == 2
     assert "| FDDB, 2 images" in result.stdout
 
 

@@ -15,7 +15,7 @@ from absl import flags
 
 from mtcnn_tf import datasets, programs
 from mtcnn_tf.datasets import sizes
-from mtcnn_tf.detection import cascade, detector, stored_thresholds
+from mtcnn_tf.detection import cascade, detector, stored_calibration
 from mtcnn_tf.evaluation import calibration, reports, saved_detections, subset
 
 FLAGS = flags.FlagValues()
@@ -78,12 +78,15 @@ def _calibrate() -> None:
         problems += met + unfit
     annotations, notes = subset.choose(listed, problems, ", ".join(_DATASET.value), _IMAGES.value)
     paths = [annotation.image_path for annotation in annotations]
-    its_detector = detector.from_networks(_NETWORKS.value)
-    search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value)
+    its_cascade = cascade.Cascade.from_networks(_NETWORKS.value)
 
-    def find(thresholds: tuple[float, ...]) -> list:
-        name = ", ".join(f"{threshold:.2f}" for threshold in thresholds)
-        return saved_detections.detect(functools.partial(search, thresholds=thresholds), paths, name)
+    def find(thresholds: tuple[float, ...], first_weight: float) -> list:
+        its_cascade.first_weight.assign(first_weight)
+        search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
+        name = ", ".join(f"{number:.2f}" for number in (*thresholds, first_weight))
+        return saved_detections.detect(search, paths, name)
+
+    its_detector = detector.Detector(its_cascade)
 
     choice = calibration.choose(find, annotations, _MIN_FACE_SIZE.value, _KEEP_RECALL.value, its_detector.stages)
     about = {
@@ -92,10 +95,12 @@ def _calibrate() -> None:
         "keep_recall": _KEEP_RECALL.value,
         "figures": choice.reports["all chosen"].figures,
     }
-    stored_thresholds.write(_NETWORKS.value, choice.thresholds, about)
+    chosen = stored_calibration.Calibration(choice.thresholds, choice.first_weight)
+    stored_calibration.write(_NETWORKS.value, chosen, about)
     print(f"{len(paths):,} images", *notes, "", reports.table(choice.reports), "", sep="\n")
-    kept_in = os.path.join(_NETWORKS.value, stored_thresholds.FILE_NAME)
-    print(f"the thresholds {', '.join(map(str, choice.thresholds))} are kept in {kept_in}")
+    kept_in = os.path.join(_NETWORKS.value, stored_calibration.FILE_NAME)
+    numbers = ", ".join(map(str, choice.thresholds))
+    print(f"the thresholds {numbers} and the first stage's weight {choice.first_weight:g} are kept in {kept_in}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

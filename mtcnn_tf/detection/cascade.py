@@ -2,14 +2,16 @@
 
 Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-Net on a pyramid of scales or the RPN in
 one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
-mirrored, and what it says of both is averaged: its errors are not symmetric. Landmarks are the mean of what both tell
-and of two looks at the square round the final box, where a face lies better.
+mirrored, and what it says of both is averaged: its errors are not symmetric. The final score is O-Net's logit and, as
+far as calibration gave it a weight, the first stage's, which saw more of what is round the face. Landmarks are the mean
+of what both tell and of two looks at the square round the final box, where a face lies better.
 
 All pixels are sampled from the same mip levels that training crops are cut from (see `graph_crops`), so that every
 network meets the resampling it has learnt from. Each function is traced once and serves images of any size.
 """
 
 import functools
+import math
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -56,6 +58,7 @@ class Cascade(tf.Module):
     Attributes:
         networks: Name of a stage → its `inference` network, in order.
         thresholds: The thresholds that were calibrated for these networks, float32, one for each.
+        first_weight: How much the first stage's logit counts in the final score, see `__init__`, float32.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Cascade(tf.Module):
         thresholds: tuple[float, ...] | None = None,
         max_proposals_per_scale: int = 4096,
         max_proposals: int | None = None,
+        first_weight: float = 0.0,
     ):
         """Freezes the networks.
 
@@ -74,6 +78,8 @@ class Cascade(tf.Module):
             max_proposals_per_scale: The best that many windows of a scale of P-Net compete in non-maximum suppression.
             max_proposals: The best that many boxes go on, by default as many as suit the first stage. Both bound time
                 and memory on an image on which it fires everywhere.
+            first_weight: A face's final logit is that of O-Net, times 1 - first_weight, and that of the first stage,
+                times first_weight; in 0–1.
 
         Raises:
             ValueError: `thresholds` are not numbers in 0–1, one for each network; a network is not as `networks`
@@ -86,6 +92,10 @@ class Cascade(tf.Module):
         self.thresholds = tf.Variable(
             arguments.thresholds(chosen, len(order)), trainable=False, dtype=tf.float32, name="thresholds"
         )
+        weight = arguments.number(
+            "first_weight", first_weight, "one number in 0–1", above=math.nextafter(0, -1), up_to=1
+        )
+        self.first_weight = tf.Variable(weight, trainable=False, dtype=tf.float32, name="first_weight")
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
         for stage in order:
             setattr(self, f"until_{stage.name}", self._traced(stage.name))
@@ -158,8 +168,9 @@ class Cascade(tf.Module):
 
     def _finish(self, levels, proposals, threshold, shape):
         """O-Net's faces: boxes after regression, clipped to the image, scores and landmarks."""
-        squares, _, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
+        squares, first_logits, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
         logits, offsets, mirrored_features = self._average_with_flipped(pixels, outputs)
+        logits = self._final(logits, first_logits)
         rows = tf.where(logits > first_stages.logit(threshold))[:, 0]
         boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
         boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
@@ -173,8 +184,15 @@ class Cascade(tf.Module):
         boxes, *others = graph_boxes.drop_empty(graph_boxes.clip(boxes, shape), *found.values())
         return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
+    def _final(self, logits, first_logits):
+        """The final logits of faces, of O-Net's and the first stage's."""
+        return logits + self.first_weight * (first_logits - logits)
+
     def _classify(self, stage, levels, proposals, threshold):
-        """Of the proposals that the stage's network takes for faces: squares, first logits, crops and its outputs."""
+        """Of the proposals that the stage's network takes for faces: squares, first logits, crops and its outputs.
+
+        O-Net may be overruled by the first stage.
+        """
         squares, num_boxes = graph_boxes.square(proposals.boxes), tf.shape(proposals.boxes)[0]
         network = self.networks[stage.name]
 
@@ -182,7 +200,11 @@ class Cascade(tf.Module):
             shown = _filled_up(graph_boxes.enlarge(squares, network.margin), _BATCH_STEPS[stage.name])
             pixels, places = graph_crops.cut(levels, shown, stage.size)
             outputs = network(pixels)
-            keep = tf.where((outputs.logits > first_stages.logit(threshold)) & (places < num_boxes))[:, 0]
+            logits = outputs.logits
+            if stage is stages.ONET:
+                first_logits = _filled_up(proposals.first_logits, _BATCH_STEPS[stage.name])
+                logits = self._final(logits, tf.gather(first_logits, places))
+            keep = tf.where((logits > first_stages.logit(threshold)) & (places < num_boxes))[:, 0]
             return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
 
         no_pixels = tf.zeros([0, stage.size, stage.size, 3])

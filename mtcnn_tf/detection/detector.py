@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import mtcnn_tf
 from mtcnn_tf import arguments, faces, files, stages
-from mtcnn_tf.detection import cascade, rotations, stored_thresholds
+from mtcnn_tf.detection import cascade, rotations, stored_calibration
 from mtcnn_tf.images import image_files
 
 MODEL_NAME = "cascade"
@@ -203,12 +203,12 @@ def load(path: str | os.PathLike | None = None) -> Detector:
 
     Args:
         path: A folder that `exporting` wrote to, its `cascade`, or one version in there (otherwise the highest is
-            taken); or one in which the networks were trained, with the thresholds that were chosen for them, if any. It
+            taken); or one in which the networks were trained, with what was chosen for them by calibration, if any. It
             may be an address, see `files`. By default the weights that come with the package.
 
     Raises:
         FileNotFoundError: There is no detector at `path`.
-        ValueError: The thresholds in the folder were chosen for other networks, or it holds two first stages.
+        ValueError: What the folder's `weights.json` holds was chosen for other networks, or it holds two first stages.
     """
     if path is None:
         return _load_shipped()
@@ -221,7 +221,7 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     if files.is_file(os.path.join(path, _SAVED_MODEL_FILE)):
         return _load_version(path)
     if any(files.is_file(os.path.join(path, stage.network_file)) for stage in stages.ALL):
-        return from_networks(path, thresholds=stored_thresholds.read(path))
+        return _from_calibrated(path, stored_calibration.read(path))
     raise FileNotFoundError(
         f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"
@@ -236,16 +236,20 @@ def _load_shipped() -> Detector:
         ValueError: A file is not the one that was shipped.
     """
     try:
-        thresholds = stored_thresholds.read(_WEIGHTS_DIR)
-    except stored_thresholds.OtherNetworksError as error:
+        chosen = stored_calibration.read(_WEIGHTS_DIR)
+    except stored_calibration.OtherNetworksError as error:
         name = error.names[0]
         raise ValueError(
             f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again"
         ) from None
-    if thresholds is None:
-        path = os.path.join(_WEIGHTS_DIR, stored_thresholds.FILE_NAME)
+    if chosen is None:
+        path = os.path.join(_WEIGHTS_DIR, stored_calibration.FILE_NAME)
         raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
-    return from_networks(_WEIGHTS_DIR, thresholds=thresholds)
+    return _from_calibrated(_WEIGHTS_DIR, chosen)
+
+
+def _from_calibrated(path: str | os.PathLike, chosen: stored_calibration.Calibration | None) -> Detector:
+    return from_networks(path, **(chosen._asdict() if chosen else {}))
 
 
 def versions(model_dir: str | os.PathLike) -> list[int]:

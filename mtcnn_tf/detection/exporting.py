@@ -26,6 +26,7 @@ def export(
     out_dir: str,
     thresholds: tuple[float, ...] | None = None,
     max_pixels: int = image_files.MAX_PIXELS,
+    first_weight: float = 0.0,
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
 
@@ -34,13 +35,14 @@ def export(
         out_dir: Folder for all of them.
         thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
         max_pixels: The cascade decodes no image file of more.
+        first_weight: Stored with the cascade, too.
 
     Raises:
         ValueError: A SavedModel disagrees with the Python model, or the networks make no cascade, or `thresholds` are
             not numbers in 0–1, one for each network, or another process exports to `out_dir`.
         OSError: A SavedModel could not be written.
     """
-    whole = cascade.Cascade(models, thresholds)
+    whole = cascade.Cascade(models, thresholds, first_weight=first_weight)
     with locks.only_one_in(out_dir, "export"):
         for name in (*whole.networks, detector.MODEL_NAME):
             files.remove_partial(pathlib.Path(out_dir, name))

@@ -2,9 +2,10 @@
 
 What counts are the faces that the whole cascade finds; a stage's own recall says little, for a face has many proposals.
 
-1. All the faces that can be found are those that come out at `LOWEST`.
-2. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
-3. The first stage's threshold, on which most of the time depends, is then the highest that loses at most half of what
+1. How much the first stage counts in the final score is decided by the average precision at `LOWEST`.
+2. All the faces that can be found are those that come out at `LOWEST`.
+3. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
+4. The first stage's threshold, on which most of the time depends, is then the highest that loses at most half of what
    may be lost, and R-Net's, beside it, the highest that loses at most the rest. Without R-Net, the first stage may
    lose all of it.
 
@@ -26,8 +27,11 @@ LOWEST = {"rpn": 0.05, "pnet": 0.2, "rnet": 0.1, "onet": 0.05}
 STEPS = 100
 """Thresholds are whole hundredths."""
 
-Find = Callable[[tuple[float, ...]], list[faces.Detections]]
-"""Thresholds → what is found in each image."""
+FIRST_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+"""Of the first stage's logit in the final one; see `cascade.Cascade`."""
+
+Find = Callable[[tuple[float, ...], float], list[faces.Detections]]
+"""Thresholds and the weight of the first stage → what is found in each image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +40,19 @@ class Choice:
 
     Attributes:
         thresholds: Scores to exceed after each network.
+        first_weight: How much the first stage counts in the final score, one of `FIRST_WEIGHTS`.
         reports: Name of a setting → its figures, to lay side by side.
     """
 
     thresholds: tuple[float, ...]
+    first_weight: float
     reports: dict[str, reports.Report]
 
 
 def choose(
     find: Find, annotations: list[faces.Annotation], min_size: float, keep_recall: float, names: Sequence[str]
 ) -> Choice:
-    """The thresholds for a cascade.
+    """The thresholds for a cascade, and the weight of its first stage.
 
     Args:
         find: The cascade on the images.
@@ -59,7 +65,11 @@ def choose(
         ValueError: The cascade finds none of the faces.
     """
     *lowest, last_lowest = (LOWEST[name] for name in names)
-    everything = wider_face.rank(annotations, find((*lowest, last_lowest)), min_size)
+    rankings = {
+        weight: wider_face.rank(annotations, find((*lowest, last_lowest), weight), min_size) for weight in FIRST_WEIGHTS
+    }
+    first_weight = max(rankings, key=lambda weight: rankings[weight].average_precision())
+    everything = rankings[first_weight]
     last = best_threshold(everything)
     num_findable = _num_hits(everything, last)
     if not num_findable:
@@ -71,7 +81,7 @@ def choose(
 
     def keeps_with(before: tuple[float, ...], after: tuple[float, ...], fraction: float, threshold: float) -> bool:
         these = (*before, threshold, *after)
-        tried[these] = wider_face.rank(annotations, find((*these, last_lowest)), min_size)
+        tried[these] = wider_face.rank(annotations, find((*these, last_lowest), first_weight), min_size)
         return _num_hits(tried[these], last) >= fraction * num_findable
 
     chosen: list[float] = []
@@ -81,7 +91,9 @@ def choose(
         chosen.append(highest(keeps_at, start))
     return Choice(
         (*chosen, last),
+        first_weight,
         {
+            "O-Net alone": _report(rankings[0.0], names, (*lowest, last_lowest)),
             "lowest": _report(everything, names, (*lowest, last_lowest)),
             "O-Net's chosen": _report(everything, names, (*lowest, last)),
             "all chosen": _report(tried[tuple(chosen)], names, (*chosen, last)),

@@ -124,6 +124,28 @@ def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
     assert_agrees_with_reference(some(all_models, names), all_detectors[names], *IMAGES[name])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("names", CASCADES[1:])
+def test_the_first_stage_counts_in_the_final_score_as_far_as_it_has_weight(all_models, names):
+    models, (image, min_face_size) = some(all_models, names), IMAGES["waves"]
+    find = detector.Detector(cascade.Cascade(models, first_weight=0.4))
+    thresholds = [0.1] * len(names)
+    thresholds[0] = gap_near(find(image, min_face_size, [0] * len(names), until="rpn").scores, 0.3)
+    thresholds[-1] = gap_near(find(image, min_face_size, thresholds).scores, 0.7)
+    found = find(image, min_face_size, thresholds)
+    wanted = reference_cascade.detect(models, image, min_face_size, thresholds, first_weight=0.4)
+    assert len(found) >= 3
+    assert_same_faces(found, *wanted, atol=0.1)
+    alone = reference_cascade.detect(models, image, min_face_size, thresholds)
+    assert len(alone[1]) != len(found) or np.abs(alone[1] - found.scores).max() > 0.01
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, "a", None, float("nan")])
+def test_a_weight_that_is_none_is_refused(all_models, weight):
+    with pytest.raises(ValueError, match="first_weight must be one number in 0–1, got"):
+        cascade.Cascade(some(all_models, CASCADES[2]), first_weight=weight)
+
+
 def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_models):
     rpn = networks.rpn(anchors.Anchors((12.0, 30.0)))
     for layer in rpn.layers[:-1]:

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 import mtcnn_tf
 from mtcnn_tf import faces, stages
-from mtcnn_tf.detection import cascade, detector, exporting, stored_thresholds
+from mtcnn_tf.detection import cascade, detector, exporting, stored_calibration
 from mtcnn_tf.models import networks
 
 EVERYTHING = (0.0, 0.0, 0.0)
@@ -55,7 +55,7 @@ def saved(export_dir):
 def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(networks_dir, tmp_path):
     chosen_dir = shutil.copytree(networks_dir, tmp_path / "chosen")
     assert detector.load(chosen_dir).thresholds == pytest.approx((0.6, 0.7, 0.7))
-    stored_thresholds.write(chosen_dir, (0.25, 0.5, 0.75), {})
+    stored_calibration.write(chosen_dir, stored_calibration.Calibration((0.25, 0.5, 0.75), 0.0), {})
     assert detector.load(chosen_dir).thresholds == (0.25, 0.5, 0.75)
     shutil.copy(chosen_dir / "rnet.keras", chosen_dir / "onet.keras")
     with pytest.raises(ValueError, match="choose again with mtcnn-calibrate"):

@@ -21,7 +21,8 @@ class Cascade:
         self.boxes = np.stack([x, 0 * x, x + 30, 0 * x + 30], axis=1).astype(np.float32)
         self.annotations = [faces.Annotation("", self.boxes[:NUM_FACES])]
 
-    def __call__(self, thresholds):
+    def __call__(self, thresholds, first_weight=0.0):
+        del first_weight  # these networks' last one knows all that the first does
         rows = np.flatnonzero(np.all(self.scores > thresholds, axis=1))
         rows = rows[np.argsort(-self.scores[rows, -1])]
         return [faces.Detections(self.boxes[rows], self.scores[rows, -1], faces.no_landmarks(len(rows)))]
@@ -77,7 +78,7 @@ def test_a_cascade_that_finds_nothing_is_refused():
     cascade = Cascade(0)
     nothing = faces.Detections(faces.no_boxes(), np.zeros(0), faces.no_landmarks(0))
     with pytest.raises(ValueError, match="one that finds none"):
-        calibration.choose(lambda _: [nothing], cascade.annotations, 20, 0.99, NAMES)
+        calibration.choose(lambda *_: [nothing], cascade.annotations, 20, 0.99, NAMES)
 
 
 @pytest.mark.parametrize("last_fine", range(20, 100))
@@ -88,3 +89,18 @@ def test_the_search_ends_at_the_last_threshold_that_is_fine(last_fine):
 def test_between_equal_scores_the_lowest_threshold_is_best():
     ranking = curves.Ranking(np.array([0.9, 0.505]), np.array([1, 0]), num_faces=1)
     assert calibration.best_threshold(ranking) == 0.51
+
+
+@pytest.mark.parametrize("best", calibration.FIRST_WEIGHTS)
+def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
+    cascade = Cascade(1, num_networks=2)
+    rng = np.random.default_rng(2)
+
+    def find(thresholds, first_weight):
+        (found,) = cascade(thresholds)
+        noise = rng.normal(0, 3 * abs(first_weight - best), len(found))
+        return [faces.Detections(found.boxes, found.scores + noise, found.landmarks)]
+
+    choice = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet"))
+    assert choice.first_weight == best
+    assert choice.reports["lowest"].figures["ap"] >= choice.reports["O-Net alone"].figures["ap"]

@@ -1,12 +1,13 @@
-"""The thresholds that were chosen for the networks of a folder or address, kept beside them in `weights.json`.
+"""What was chosen for the networks of a folder or address by calibration, kept beside them in `weights.json`.
 
-The file holds `thresholds`, `sha256` (file of each network → the sum it had) and, under `calibration`, how they were
-chosen; of the weights that ship also their `scores` by public protocols. Thresholds don't carry over between trainings:
-where a network is another one, they are not given out.
+The file holds `thresholds`, `first_weight`, `sha256` (file of each network → the sum it had) and, under `calibration`,
+how they were chosen; of the weights that ship also their `scores` by public protocols. What was chosen doesn't carry
+over between trainings: where a network is another one, it is not given out.
 """
 
 import json
 import os
+from typing import NamedTuple
 
 from mtcnn_tf import arguments, files, stages
 
@@ -28,24 +29,38 @@ class OtherNetworksError(ValueError):
         self.names = names
 
 
-def write(networks_dir: str | os.PathLike, thresholds: tuple[float, ...], about: dict) -> None:
-    """Keeps `thresholds` for the networks in `networks_dir` as they are now.
+class Calibration(NamedTuple):
+    """What `cascade.Cascade` takes beside its networks."""
+
+    thresholds: tuple[float, ...]
+    """Scores in 0–1 to exceed after each of the networks."""
+    first_weight: float
+    """How much the first stage counts in the final score, in 0–1."""
+
+
+def write(networks_dir: str | os.PathLike, chosen: Calibration, about: dict) -> None:
+    """Keeps what was chosen for the networks in `networks_dir` as they are now.
 
     Args:
         networks_dir: Holds the networks of a cascade, see `stages.in_folder`.
-        thresholds: Scores in 0–1 to exceed after each of them.
-        about: How they were chosen; anything that goes into JSON.
+        chosen: What was chosen.
+        about: How it was chosen; anything that goes into JSON.
     """
-    held = {"thresholds": list(thresholds), "sha256": _sums(networks_dir), "calibration": about}
+    held = {
+        "thresholds": list(chosen.thresholds),
+        "first_weight": chosen.first_weight,
+        "sha256": _sums(networks_dir),
+        "calibration": about,
+    }
     with files.atomic_write(files.as_path(networks_dir) / FILE_NAME) as partial:
         partial.write_bytes(f"{json.dumps(held, indent=1, ensure_ascii=False)}\n".encode())
 
 
-def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
-    """The thresholds chosen for the networks in `networks_dir`, None where none were.
+def read(networks_dir: str | os.PathLike) -> Calibration | None:
+    """What was chosen for the networks in `networks_dir`, None where nothing was.
 
     Raises:
-        OtherNetworksError: A network is not the one they were chosen for.
+        OtherNetworksError: A network is not the one it was chosen for.
         FileNotFoundError: A network is missing.
         ValueError: The file isn't what `write` wrote, or see `stages.in_folder`.
     """
@@ -55,8 +70,10 @@ def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
     try:
         held = json.loads(files.read_text(path))
         arguments.thresholds(held["thresholds"], len(held["sha256"]))
+        first_weight = held.get("first_weight", 0.0)  # version 0.1 knew none
+        arguments.thresholds([first_weight], 1)
         sums = dict(held["sha256"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"expected thresholds and the SHA-256 of their networks in {os.fspath(path)!r}, got something else "
             f"({repr(error)[:200]}); choose again with mtcnn-calibrate, or remove the file"
@@ -64,7 +81,7 @@ def read(networks_dir: str | os.PathLike) -> tuple[float, ...] | None:
     others = [name for name, found in _sums(networks_dir).items() if sums.get(name) != found]
     if others:
         raise OtherNetworksError(path, others)
-    return tuple(held["thresholds"])
+    return Calibration(tuple(held["thresholds"]), first_weight)
 
 
 def _sums(networks_dir: str | os.PathLike) -> dict[str, str]:
