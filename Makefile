@@ -28,16 +28,16 @@ TUNE := $(RUN) train.py --records_dir=demo/records --networks=demo/networks --ep
 demo: setup
 	$(RUN) -m data_prep.sample_set --out_dir=demo/sample_set
 	$(BUILD) --stage=pnet
-	$(TUNE) --stage=pnet --init_from=mtcnn_tf/weights/pnet.keras --steps_per_epoch=200
+	$(TUNE) --stage=pnet --init_from=mtcnn_tf/weights/classic/pnet.keras --steps_per_epoch=200
 	$(BUILD) --stage=rnet --networks=demo/networks
-	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/rnet.keras --steps_per_epoch=100
+	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/classic/rnet.keras --steps_per_epoch=100
 	$(BUILD) --stage=onet --networks=demo/networks
-	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/onet.keras --steps_per_epoch=25
+	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/classic/onet.keras --steps_per_epoch=25
 	$(RUN) export.py --networks=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
 	$(BUILD) --stage=rpn
 	$(RUN) train.py --stage=rpn --records_dir=demo/records --networks=demo/networks_rpn \
-	    --init_from=mtcnn_tf/weights/rpn/rpn.keras --window=256 --batch_size=8 --epochs=1 --steps_per_epoch=60 \
+	    --init_from=mtcnn_tf/weights/default/rpn.keras --window=256 --batch_size=8 --epochs=1 --steps_per_epoch=60 \
 	    --learning_rate=0.001 --ema=0
 	cp demo/networks/onet.keras demo/networks_rpn
 	$(RUN) export.py --networks=demo/networks_rpn --out_dir=demo/exported_rpn

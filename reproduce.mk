@@ -1,5 +1,5 @@
-# make reproduce DATA=DIR      trains the networks as those that ship were trained, and scores them
-# make reproduce-rpn DATA=DIR  trains an RPN and an O-Net behind it, without P-Net and R-Net, and scores them
+# make reproduce DATA=DIR      trains RPN and O-Net as the default weights were trained, and scores them
+# make reproduce-classic DATA=DIR  trains P-Net, R-Net and O-Net as the classic ones were trained, and scores them
 # make calibrate DATA=DIR …    chooses thresholds for the networks in NETWORKS on the images in HELD_OUT
 # make scores DATA=DIR …       scores the networks in NETWORKS by every protocol and prints the model card's tables
 #
@@ -12,48 +12,52 @@
 #   fddb/           FDDB: originalPics, FDDB-folds
 # each whole or in part: images that lists name and that are not there are left out and counted.
 #
-# Everything is written to WORK, reproduced or reproduced_rpn by default. Builds and trainings go on where they were
+# Everything is written to WORK, reproduced or reproduced_classic by default. Builds and trainings go on where they were
 # stopped; what comes after them is done anew.
 # BUILD_FLAGS and TRAIN_FLAGS are added to every build and training, and INIT_FROM is a folder of networks to begin with.
 # In short, with trained networks, since new ones find nothing yet after so few steps:
-#   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights BUILD_FLAGS=--max_images=100 \
+#   make reproduce DATA=DIR WORK=try INIT_FROM=mtcnn_tf/weights/default BUILD_FLAGS=--max_images=100 \
 #       TRAIN_FLAGS="--epochs=1 --steps_per_epoch=20 --learning_rate=0.0001"
 #
-# The RPN takes hours on two cores. On an accelerator, with JAX installed, it takes minutes: name it for the trainings alone,
-# make reproduce-rpn DATA=DIR TRAIN_ENV=KERAS_BACKEND=jax
+# On an accelerator, with JAX installed, the trainings take minutes: name it for them alone,
+# make reproduce DATA=DIR TRAIN_ENV=KERAS_BACKEND=jax
 
-WORK := $(if $(filter reproduce-rpn,$(MAKECMDGOALS)),reproduced_rpn,reproduced)
+WORK := $(if $(filter reproduce-classic,$(MAKECMDGOALS)),reproduced_classic,reproduced)
 NETWORKS := $(WORK)/networks
 HELD_OUT := $(WORK)/records/onet/held_out.txt
 
-# The recipe: what each build and each training is told beside its stage and folders. P-Net is trained twice, the second
-# time with its own first proposals as negatives. The R-Net and O-Net that ship were trained in several starts, each from
-# the one before, and O-Net is the mean of three of them (docs/experiments.md); here every training is one, as long
-# as theirs together. Last, O-Net's landmarks get layers of their own, from crops as close as those that the cascade cuts.
+CLASSIC := mtcnn_tf/weights/classic
+
+# The recipe of the default weights: what each build and each training is told beside its stage and folders. The RPN that
+# ships was trained in three starts, each from the one before; here it is one, as long as these together. O-Net begins
+# with the classic one, sees crops that each step cuts anew and that show 1.3 times the square they tell of, and learns
+# faces and boxes alone; then its landmarks, in the layers that they have for themselves.
+TRAIN_RPN := --epochs=15 --steps_per_epoch=1000 --batch_size=8 --window=320 --learning_rate=0.003 --weight_decay=0.001 \
+    --warmup=0.01 --ema=0.998
+BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=12 \
+    --max_rotation=20
+TRAIN_ONET := --landmarks=none --epochs=20 --steps_per_epoch=350 --batch_size=256 --learning_rate=0.0015 --ema=0.998 \
+    --mix=3:1:1:0 --box_weight=1 --warmup=0.02 --weight_decay=0.0005
+TRAIN_LANDMARKS := --epochs=12 --steps_per_epoch=250 --batch_size=256 --learning_rate=0.002 --ema=0.99 --weight_decay=0.0005
+INIT_RPN = $(if $(INIT_FROM),--init_from=$(INIT_FROM)/rpn.keras)
+INIT_ONET = --init_from=$(or $(INIT_FROM),$(CLASSIC))/onet.keras
+
+# That of the classic weights. P-Net is trained twice, the second time with its own first proposals as negatives. The
+# R-Net and O-Net that ship were trained in several starts, each from the one before, and O-Net is the mean of three of
+# them (docs/experiments.md); here every training is one, as long as theirs together. Last, O-Net's landmarks get layers
+# of their own, from crops as close as those that the cascade cuts. All learnt from labels by the IoU with a face's box.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
-# They learnt from labels by the IoU with a face's box.
-OVERLAP := --overlap=box
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
 BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
 TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
-BUILD_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 --trials_per_face=10 \
+BUILD_CLASSIC_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 --trials_per_face=10 \
     --landmark_trials_per_face=60 --max_rotation=15
-TRAIN_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
+TRAIN_CLASSIC_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
     --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
-BUILD_LANDMARKS := --thresholds=0.2,0.1 --max_mined_negatives=0 --min_face_size=16 --trials_per_face=0 \
+BUILD_CLASSIC_LANDMARKS := --thresholds=0.2,0.1 --max_mined_negatives=0 --min_face_size=16 --trials_per_face=0 \
     --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=10
-TRAIN_LANDMARKS := --epochs=12 --steps_per_epoch=500 --batch_size=256 --learning_rate=0.001
-
-# The other first stage: 22,000 steps of 32 windows of 512 pixels. Its O-Net learns from crops that each step cuts anew, which
-# show 1.3 times the square they tell of.
-TRAIN_RPN := --epochs=22 --steps_per_epoch=1000 --batch_size=32 --window=512 --learning_rate=0.003 --weight_decay=0.001 \
-    --ema=0.998
-BUILD_ONET_RPN := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=16 \
-    --max_rotation=15
-TRAIN_ONET_RPN := --epochs=40 --steps_per_epoch=1000 --batch_size=256 --learning_rate=0.003 --box_weight=1 \
-    --landmark_weight=10 --mix=3:1:1:4
-INIT_RPN = $(if $(INIT_FROM),--init_from=$(firstword $(wildcard $(INIT_FROM)/rpn.keras $(INIT_FROM)/rpn/rpn.keras)))
+TRAIN_CLASSIC_LANDMARKS := --epochs=12 --steps_per_epoch=500 --batch_size=256 --learning_rate=0.001
 
 # Every fourth image without faces, by name, is kept from training: on these false positives are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
@@ -63,11 +67,12 @@ SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/
     --dataset=folder:$(NO_FACES_TRAIN)
 
 build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(OVERLAP) $(BUILD_FLAGS)
-train = $(TRAIN_ENV) $(RUN) train.py --stage=$(1) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
+start = $(TRAIN_ENV) $(RUN) train.py --stage=$(1)
+train = $(call start,$(1)) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
 CURVE_OF_PNET := --thresholds=0.3,0.1,0.01
 CURVE_OF_RPN := --thresholds=0.03,0.01
-WHOLE_CURVE = $(if $(filter reproduce-rpn,$(MAKECMDGOALS))$(wildcard $(NETWORKS)/rpn.keras),$(CURVE_OF_RPN),$(CURVE_OF_PNET))
+WHOLE_CURVE = $(if $(filter reproduce,$(MAKECMDGOALS))$(wildcard $(NETWORKS)/rpn.keras),$(CURVE_OF_RPN),$(CURVE_OF_PNET))
 
 define choose_thresholds
 $(RUN) -m mtcnn_tf.cli.calibrate --networks=$(NETWORKS) --dataset=wider_face:$(DATA)/wider_face \
@@ -86,31 +91,32 @@ $(call evaluate,breakdown)/masks --dataset_dir=voc:$(DATA)/face_mask_voc --image
 @$(RUN) -m mtcnn_tf.cli.card $(WORK)/scores
 endef
 
-.PHONY: reproduce reproduce-rpn calibrate scores lists
+.PHONY: reproduce reproduce-classic calibrate scores lists
 
 reproduce: setup lists
+	$(call build,rpn) --out_dir=$(WORK)/records
+	$(call start,rpn) $(INIT_RPN) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_RPN) $(TRAIN_FLAGS)
+	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
+	$(call start,onet) $(INIT_ONET) --records_dir=$(WORK)/records --networks=$(WORK)/boxes $(TRAIN_ONET) $(TRAIN_FLAGS)
+	$(call start,onet) --train_only=landmarks --init_from=$(WORK)/boxes/onet.keras --landmarks_from=$(CLASSIC)/onet.keras \
+	    --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
+	$(choose_thresholds)
+	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
+	$(print_scores)
+
+reproduce-classic: OVERLAP := --overlap=box
+reproduce-classic: setup lists
 	$(call build,pnet) --out_dir=$(WORK)/records/first
 	$(call train,pnet) --records_dir=$(WORK)/records/first --networks=$(WORK)/first $(TRAIN_PNET_FIRST) $(TRAIN_FLAGS)
 	$(call build,pnet) --out_dir=$(WORK)/records --networks=$(WORK)/first $(BUILD_PNET)
 	$(call train,pnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_PNET) $(TRAIN_FLAGS)
 	$(call build,rnet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_RNET)
 	$(call train,rnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
-	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
-	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/first $(TRAIN_ONET) $(TRAIN_FLAGS)
-	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_LANDMARKS)
+	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_CLASSIC_ONET)
+	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/first $(TRAIN_CLASSIC_ONET) $(TRAIN_FLAGS)
+	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_CLASSIC_LANDMARKS)
 	$(RUN) train.py --stage=onet --train_only=landmarks --init_from=$(WORK)/first/onet.keras \
-	    --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
-	$(choose_thresholds)
-	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
-	$(print_scores)
-
-reproduce-rpn: OVERLAP := --overlap=square
-reproduce-rpn: setup lists
-	$(call build,rpn) --out_dir=$(WORK)/records
-	$(TRAIN_ENV) $(RUN) train.py --stage=rpn $(INIT_RPN) --records_dir=$(WORK)/records --networks=$(WORK)/networks \
-	    $(TRAIN_RPN) $(TRAIN_FLAGS)
-	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET_RPN)
-	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_ONET_RPN) $(TRAIN_FLAGS)
+	    --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(TRAIN_CLASSIC_LANDMARKS) $(TRAIN_FLAGS)
 	$(choose_thresholds)
 	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)

@@ -66,6 +66,12 @@ _TRAIN_ONLY = flags.DEFINE_enum(
     "boxes stays.",
     flag_values=FLAGS,
 )
+flags.DEFINE_string(
+    "landmarks_from",
+    _DEFAULTS.landmarks_from,
+    "With --train_only: a .keras file of an O-Net whose landmark layers are the branch to begin with.",
+    flag_values=FLAGS,
+)
 _MIX = flags.DEFINE_string(
     "mix",
     "3:1:1:2",

@@ -51,6 +51,13 @@ def exported() -> Find:
     return find
 
 
+def model_file(path: str) -> Find:
+    """A file that export.py wrote for a runtime without TensorFlow, with two threads."""
+    from mtcnn_tf import runtimes
+
+    return runtimes.FixedSizeDetector(path, num_threads=2)
+
+
 def mtcnn() -> Find:
     """`mtcnn` from PyPI, on TensorFlow."""
     from mtcnn import MTCNN
@@ -80,8 +87,8 @@ class Contestant:
         ImportError, FileNotFoundError: It is not here.
     """
 
-    def __init__(self, load: Callable[[], Find]):
-        self.name = load.__name__
+    def __init__(self, load: Callable[[], Find], name: str | None = None):
+        self.name = name or load.__name__
         self._process = concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         try:
             self._process.submit(_start, load).result()

@@ -24,7 +24,7 @@ from mtcnn_tf import faces
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 5000, "Images looked at by one thread and by all.", 1)
 _NUM_THREADS = flags.DEFINE_integer("num_threads", 8, "Threads that call the detector.", 1)
 _MINUTES = flags.DEFINE_float("minutes", 20, "How long the threads go on.", 0)
-_MODEL = flags.DEFINE_string("model", None, "What mtcnn_tf.load takes. [the weights that ship]")
+_MODEL = flags.DEFINE_string("model", "default", "What mtcnn_tf.load takes.")
 
 SHORTEST, LONGEST = 40, 640
 """Sides of the images in pixels."""

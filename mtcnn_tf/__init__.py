@@ -17,9 +17,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # of what `__getattr__` loads when it is asked for, type checkers and editors see the types
-    from mtcnn_tf.detection.detector import load
     from mtcnn_tf.faces import Detections, Face
     from mtcnn_tf.images.alignment import align, crop
+    from mtcnn_tf.loading import load
 
 __version__ = "0.2.0"
 __all__ = ["Detections", "Face", "align", "crop", "load"]
@@ -29,7 +29,7 @@ _HOMES = {
     "Face": "mtcnn_tf.faces",
     "align": "mtcnn_tf.images.alignment",
     "crop": "mtcnn_tf.images.alignment",
-    "load": "mtcnn_tf.detection.detector",
+    "load": "mtcnn_tf.loading",
 }
 
 

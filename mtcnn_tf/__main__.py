@@ -2,21 +2,19 @@
 
     python -m mtcnn_tf
 
-The exit status is 1 where the weights are missing or damaged. Scores are those in `weights/weights.json`.
+The exit status is 1 where the weights are missing or damaged. Scores are those in their `weights.json`.
 """
 
 import json
 import os
-import pathlib
 import platform
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import mtcnn_tf
-from mtcnn_tf import programs
-
-WEIGHTS = pathlib.Path(__file__).with_name("weights") / "weights.json"
+from mtcnn_tf import files, programs
+from mtcnn_tf.detection import detector, shipped, stored_calibration
 
 
 def _run() -> None:
@@ -27,14 +25,20 @@ def _run() -> None:
     print(f"mtcnn_tf {mtcnn_tf.__version__}, TensorFlow {tf.__version__}, Keras {keras.__version__}", end=", ")
     print(f"Python {platform.python_version()}")
     print(f"devices: {', '.join(map(_device, tf.config.list_physical_devices()))}")
-    try:
-        detector = mtcnn_tf.load()
-        pairs = zip(detector.stages, detector.thresholds, strict=True)
-        thresholds = ", ".join(f"{name} {threshold:.3g}" for name, threshold in pairs)
-        held = json.loads(WEIGHTS.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        sys.exit(f"mtcnn_tf: {error}")
-    print(f"weights: {WEIGHTS.parent}, whole by their SHA-256, thresholds {thresholds}")
+    for name in shipped.NAMES:
+        try:
+            _tell(name)
+        except (OSError, ValueError) as error:
+            sys.exit(f"mtcnn_tf: {error}")
+
+
+def _tell(name: str) -> None:
+    """Prints what weights that ship reach."""
+    found = detector.load(name)
+    pairs = zip(found.stages, found.thresholds, strict=True)
+    thresholds = ", ".join(f"{stage} {threshold:.3g}" for stage, threshold in pairs)
+    held = json.loads(files.read_text(files.as_path(shipped.folder(name)) / stored_calibration.FILE_NAME))
+    print(f"weights: {name}, whole by their SHA-256, thresholds {thresholds}")
     for protocol in held["scores"].values():
         print(f"  {protocol['part']}")
         for figure in protocol["figures"].values():

@@ -30,7 +30,7 @@ python() {
     case "$*" in
         *data_prep.build*) set -- "$@" $SMALL ;;
         *train.py*--init_from*) set -- "$@" $TINY ;;
-        *train.py*) stage=${2#--stage=}; set -- "$@" $TINY --init_from=mtcnn_tf/weights/$stage.keras ;;
+        *train.py*) stage=${2#--stage=}; set -- "$@" $TINY --init_from=mtcnn_tf/weights/classic/$stage.keras ;;
     esac
     command $PYTHON "$@"
 }
@@ -110,7 +110,7 @@ def directory(material_dir, tmp_path):
         (copied / name).symlink_to(ROOT / name)
     (copied / "networks").mkdir()
     for name in ("pnet", "rnet", "onet"):
-        shutil.copy(ROOT / "mtcnn_tf" / "weights" / f"{name}.keras", copied / "networks")
+        shutil.copy(ROOT / "mtcnn_tf" / "weights" / "classic" / f"{name}.keras", copied / "networks")
     return copied
 
 

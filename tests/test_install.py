@@ -89,13 +89,12 @@ def test_it_asks_for_what_the_repository_does_but_the_sample_set(installed_dir):
 def test_it_brings_weights_and_type_hints_and_no_tests(installed_dir):
     package = installed_dir / "mtcnn_tf"
     assert (package / "py.typed").is_file()
-    assert {path.name for path in (package / "weights").iterdir()} >= {
-        "README.md",
-        "weights.json",
-        "pnet.keras",
-        "rnet.keras",
-        "onet.keras",
+    held = {str(path.relative_to(package / "weights")) for path in (package / "weights").rglob("*.*")}
+    networks = {"default/rpn.keras", "default/onet.keras"} | {
+        f"classic/{name}.keras" for name in ("pnet", "rnet", "onet")
     }
+    assert held >= {"README.md", "default/weights.json", "classic/weights.json"} | networks
+    assert sum(path.stat().st_size for path in (package / "weights").rglob("*.*")) < 12e6
     assert {path.name for path in installed_dir.iterdir() if path.suffix != ".dist-info"} == {"bin", "mtcnn_tf"}
     assert (package / "data_prep" / "build.py").is_file()
     assert not (package / "data_prep" / "sample_set").exists()

@@ -84,10 +84,10 @@ def make(*arguments):
 def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
     work_dir = tmp_path / "work"
     result = make(
-        "reproduce",
+        "reproduce-classic",
         f"DATA={photograph_dir}",
         f"WORK={work_dir}",
-        "INIT_FROM=mtcnn_tf/weights",
+        "INIT_FROM=mtcnn_tf/weights/classic",
         "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_fraction=0.3 --landmark_trials_per_face=2",
         "TRAIN_FLAGS=--epochs=1 --steps_per_epoch=2 --batch_size=32 --learning_rate=0.000001 --precision=float32",
     )
@@ -110,10 +110,10 @@ def test_from_photographs_to_the_tables(photograph_dir, tmp_path):
 def test_behind_an_rpn(photograph_dir, tmp_path):
     work_dir = tmp_path / "work"
     result = make(
-        "reproduce-rpn",
+        "reproduce",
         f"DATA={photograph_dir}",
         f"WORK={work_dir}",
-        "INIT_FROM=mtcnn_tf/weights",
+        "INIT_FROM=mtcnn_tf/weights/default",
         "BUILD_FLAGS=--num_workers=1 --num_shards=1 --validation_fraction=0.3",
         "TRAIN_FLAGS=--epochs=1 --steps_per_epoch=2 --batch_size=8 --window=128 --learning_rate=0.000001",
     )

@@ -36,8 +36,8 @@ FLAGS = flags.FlagValues()
 
 _MODEL = flags.DEFINE_string(
     "model",
-    None,
-    "Folder that export.py wrote, or one with trained networks. [the weights in the package]",
+    "default",
+    "default or classic, the weights that ship, or a folder that export.py wrote, or one with trained networks.",
     flag_values=FLAGS,
 )
 _OUT_DIR = flags.DEFINE_string(

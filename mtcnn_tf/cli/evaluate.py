@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from mtcnn_tf import datasets, faces, files, programs, stages
-from mtcnn_tf.detection import cascade, detector
+from mtcnn_tf import datasets, faces, files, programs, runtimes, stages
+from mtcnn_tf.detection import cascade, detector, shipped
 from mtcnn_tf.evaluation import false_positives, protocols, reports, saved_detections
 from mtcnn_tf.images import drawing, image_files
 
@@ -60,7 +60,8 @@ _IMAGES = flags.DEFINE_string(
 _MODEL = flags.DEFINE_multi_string(
     "model",
     [],
-    "Folder that export.py wrote, or one with trained networks; NAME=DIR gives it a name. Repeatable.",
+    "default or classic, the weights that ship, or a folder or .tflite or .onnx file that export.py wrote, or a folder "
+    "with trained networks; NAME=DIR gives it a name. Repeatable.",
     flag_values=FLAGS,
 )
 _DETECTOR = flags.DEFINE_multi_string(
@@ -204,9 +205,14 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
 
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> saved_detections.Find:
     until = "onet"
+    if model_dir.endswith(runtimes.ENDINGS):
+        if thresholds or _PROTOCOL.value == "proposals":
+            raise ValueError(f"expected a folder of networks for proposals or --thresholds, got {model_dir!r}")
+        return runtimes.FixedSizeDetector(model_dir)
     if _PROTOCOL.value != "proposals":
         found = detector.load(model_dir)
     else:
+        model_dir = os.fspath(shipped.folder(model_dir))
         until = _UNTIL.value or stages.in_folder(model_dir)[0].name
         caps = {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
         found = detector.from_networks(model_dir, until, **caps)

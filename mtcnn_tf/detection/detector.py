@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import mtcnn_tf
 from mtcnn_tf import arguments, faces, files, stages
-from mtcnn_tf.detection import cascade, rotations, stored_calibration
+from mtcnn_tf.detection import cascade, rotations, shipped, stored_calibration
 from mtcnn_tf.images import image_files
 
 MODEL_NAME = "cascade"
@@ -22,7 +21,6 @@ _MAX_SCALE_FACTOR = 0.99
 """Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
 _TO_DO = "enlarge min_face_size or make the image smaller"
 _SAVED_MODEL_FILE = "saved_model.pb"
-_WEIGHTS_DIR = os.path.join(os.path.dirname(mtcnn_tf.__file__), "weights")
 
 
 class Detector:
@@ -198,22 +196,24 @@ def from_networks(networks_dir: str | os.PathLike, until: str = "onet", **kwargs
     return Detector(cascade.Cascade.from_networks(networks_dir, until, **kwargs))
 
 
-def load(path: str | os.PathLike | None = None) -> Detector:
+def load(path: str | os.PathLike = "default") -> Detector:
     """The detector at `path`.
 
     Args:
-        path: A folder that `exporting` wrote to, its `cascade`, or one version in there (otherwise the highest is
-            taken); or one in which the networks were trained, with what was chosen for them by calibration, if any. It
-            may be an address, see `files`. By default the weights that come with the package.
+        path: "default" or "classic", the weights that come with the package: RPN and O-Net, or the paper's P-, R- and
+            O-Net. Or a folder that `exporting` wrote to, its `cascade`, or one version in there (otherwise the highest
+            is taken); or one in which the networks were trained, with what was chosen for them by calibration, if any.
+            It may be an address, see `files`; one that has the name of weights is told apart by `./`.
 
     Raises:
-        FileNotFoundError: There is no detector at `path`.
-        ValueError: What the folder's `weights.json` holds was chosen for other networks, or it holds two first stages.
+        FileNotFoundError: There is no detector at `path`, or the package was installed without its weights.
+        ValueError: What the folder's `weights.json` holds was chosen for other networks, or it holds two first stages;
+            of the weights that ship a file is not the one that was shipped.
     """
-    if path is None:
-        return _load_shipped()
     _check_process()
-    path = arguments.path("path", path, "None or the path of a folder with a detector")
+    path = arguments.path("path", path, "the path of a folder with a detector")
+    if path in shipped.NAMES:
+        return _load_shipped(shipped.folder(path))
     for model_dir in (os.path.join(path, MODEL_NAME), path):
         numbers = versions(model_dir)
         if numbers:
@@ -228,24 +228,19 @@ def load(path: str | os.PathLike | None = None) -> Detector:
     )
 
 
-def _load_shipped() -> Detector:
-    """The detector that comes with the package.
-
-    Raises:
-        FileNotFoundError: The package was installed without its weights.
-        ValueError: A file is not the one that was shipped.
-    """
+def _load_shipped(path: str | os.PathLike) -> Detector:
+    """The detector of weights that come with the package."""
     try:
-        chosen = stored_calibration.read(_WEIGHTS_DIR)
+        chosen = stored_calibration.read(path)
     except stored_calibration.OtherNetworksError as error:
         name = error.names[0]
-        raise ValueError(
-            f"expected {name} as it was shipped in {_WEIGHTS_DIR}, got another; install it again"
-        ) from None
+        raise ValueError(f"expected {name} as it was shipped in {path}, got another; install it again") from None
     if chosen is None:
-        path = os.path.join(_WEIGHTS_DIR, stored_calibration.FILE_NAME)
-        raise FileNotFoundError(f"expected the weights that come with the package, found no {path}; install it again")
-    return _from_calibrated(_WEIGHTS_DIR, chosen)
+        missing = os.path.join(path, stored_calibration.FILE_NAME)
+        raise FileNotFoundError(
+            f"expected the weights that come with the package, found no {missing}; install it again"
+        )
+    return _from_calibrated(path, chosen)
 
 
 def _from_calibrated(path: str | os.PathLike, chosen: stored_calibration.Calibration | None) -> Detector:

@@ -36,6 +36,9 @@ class Outputs(NamedTuple):
 class _Frozen(tf.Module):
     """The layers of a model as functions, and copies of its weights.
 
+    Attributes:
+        read_kernel: Called on the kernel of a layer when it computes; see `quantization`.
+
     Raises:
         ValueError: The network holds a layer, or an activation inside of a layer, that `networks` doesn't use.
     """
@@ -43,10 +46,18 @@ class _Frozen(tf.Module):
     def __init__(self, model: keras.Model):
         super().__init__(name=model.name)
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
+        self.read_kernel: Callable[[tf.Variable], tf.Tensor] = tf.convert_to_tensor
+        self._ways: list[list[Callable]] = []
+
+    def wrap_steps(self, wrap: Callable[[Callable], Callable]) -> None:
+        """Puts `wrap(step)` in the place of the function of each layer but the heads."""
+        for way in self._ways:
+            way[:] = map(wrap, way)
 
     def _steps(self, way: list[keras.Layer], layers_before: dict) -> list[Callable[[tf.Tensor], tf.Tensor]]:
         """The layers of `way` as functions, each with those of the layers before it that are part of it."""
-        return [self._step(layer, layers_before) for layer in way]
+        self._ways.append([self._step(layer, layers_before) for layer in way])
+        return self._ways[-1]
 
     def _step(self, layer: keras.Layer, layers_before: dict) -> Callable[[tf.Tensor], tf.Tensor]:
         before = layers_before[layer]
@@ -67,7 +78,7 @@ class _Frozen(tf.Module):
                 return self._depthwise(kernel, bias, layer)
             case keras.layers.Dense():
                 kernel, bias = map(self._keep, layer.get_weights())
-                return lambda x: _product(x, kernel, bias)
+                return lambda x: _product(x, self.read_kernel(kernel), bias)
             case keras.layers.PReLU():
                 return self._prelu(layer.get_weights()[0])
             case blocks.CReLU():
@@ -82,7 +93,7 @@ class _Frozen(tf.Module):
         self, kernel: np.ndarray, bias: np.ndarray, strides: tuple[int, int], padding: str
     ) -> Callable[[tf.Tensor], tf.Tensor]:
         kernel, bias = self._keep(kernel), self._keep(bias)
-        return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, kernel, strides, padding), bias)
+        return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, self.read_kernel(kernel), strides, padding), bias)
 
     def _depthwise(
         self, kernel: np.ndarray, bias: np.ndarray, layer: keras.layers.DepthwiseConv2D

@@ -108,16 +108,19 @@ def is_of_landmark_branch(layer: keras.Layer) -> bool:
 def with_landmark_branch(network: keras.Model) -> keras.Model:
     """An O-Net that says the same as `network`, whose landmarks have a branch of their own: copies, to begin with.
 
+    Where `network` finds no landmarks, what the branch says of them is still to be learnt.
+
     Raises:
         ValueError: See `build`.
     """
     if has_landmark_branch(network):
         return network
     is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
-    has_landmarks, margin = "landmarks" in network.output, margin_of(network)
-    copy = build(stages.BY_NAME[network.name], is_shared, has_landmarks, landmark_branch=True, margin=margin)
+    copy = build(stages.BY_NAME[network.name], is_shared, landmark_branch=True, margin=margin_of(network))
+    names = {layer.name for layer in network.layers}
     for layer in copy.layers:
-        layer.set_weights(network.get_layer(layer.name.removeprefix(_OWN)).get_weights())
+        if (name := layer.name.removeprefix(_OWN)) in names:
+            layer.set_weights(network.get_layer(name).get_weights())
     return copy
 
 

@@ -7,9 +7,11 @@ from matplotlib import figure
 
 from mtcnn_tf import files
 
+_OF_PROPOSALS = ("recall_at_40", "recall_at_100", "recall_at_300")
+"""The RPN's."""
 _PANELS = {
     "loss": ("loss", "face_loss", "box_loss", "landmark_loss"),
-    "face": ("face_accuracy", "precision", "recall", "auc", "recall_at_precision"),
+    "face": ("face_accuracy", "precision", "recall", "auc", "recall_at_precision", *_OF_PROPOSALS),
     "box IoU": ("box_iou",),
     "landmark error, % of inter-ocular distance": ("landmark_error",),
     "learning rate": ("learning_rate",),

@@ -64,6 +64,8 @@ class Config:
             (see `networks.build`).
         train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
             `init_from` says of faces and boxes stays as it is. O-Net only.
+        landmarks_from: With `train_only`: a .keras file of an O-Net whose landmark layers are the branch to begin with;
+            empty stands for those of `init_from`.
         seed: Decides first weights and, through `train`, the batches.
         checkpoint_minutes: How often to save within an epoch.
         profile_steps: So many steps are traced for TensorBoard's profiler, after the first few; 0 traces none.
@@ -93,6 +95,7 @@ class Config:
     landmarks: bool = True
     init_from: tuple[str, ...] = ()
     train_only: str = ""
+    landmarks_from: str = ""
     seed: int = 0
     checkpoint_minutes: float = dataclasses.field(default=5.0, metadata=_FREE)
     profile_steps: int = dataclasses.field(default=0, metadata=_FREE)
@@ -120,9 +123,12 @@ class Config:
             raise ValueError(f"loss_weights must be 0 or more, got {self.loss_weights}")
         if self.train_only and not (self.init_from and self.landmarks):
             raise ValueError("train_only=landmarks needs landmarks, and init_from, which says what stays as it is")
-        for path in self.init_from:
-            if not pathlib.Path(path).is_file():
-                raise FileNotFoundError(f"init_from must be .keras files, there is none at {path}")
+        if self.landmarks_from and not self.train_only:
+            raise ValueError("landmarks_from begins a landmark branch that is trained alone; give train_only=landmarks")
+        for name, paths in (("init_from", self.init_from), ("landmarks_from", (self.landmarks_from,))):
+            for path in filter(None, paths):
+                if not pathlib.Path(path).is_file():
+                    raise FileNotFoundError(f"{name} must be .keras files, there is none at {path}")
 
 
 class OtherRunError(ValueError):

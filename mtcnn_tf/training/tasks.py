@@ -5,6 +5,7 @@ P-, R- and O-Net learn from crops with a kind each, the RPN from windows with bo
 
 import contextlib
 import pathlib
+import warnings
 from collections.abc import Iterator
 
 import keras
@@ -107,7 +108,18 @@ def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     if config.train_only:
         for layer in network.layers:
             layer.trainable = networks.is_of_landmark_branch(layer)
+    if config.landmarks_from:
+        _take_branch(network, networks.load(config.landmarks_from), config.landmarks_from)
     return network
+
+
+def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
+    """Gives `network` the landmark branch of `source`, which comes from `path`."""
+    if source.name != network.name or "landmarks" not in source.output:
+        raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
+    source = networks.with_landmark_branch(source)
+    for layer in filter(networks.is_of_landmark_branch, network.layers):
+        layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
 def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
@@ -123,5 +135,11 @@ def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> li
         raise ValueError(
             f"init_from must be a network like {network.name} with the same form of slopes, and of the same variant, "
             f"{path} differs in {', '.join(differing[:4])}{' …' if len(differing) > 4 else ''}"
+        )
+    if networks.margin_of(source) != networks.margin_of(network):
+        warnings.warn(
+            f"crops for {path} showed {networks.margin_of(source):g} times the square, these show "
+            f"{networks.margin_of(network):g} times: it has to learn anew how large faces are in them",
+            stacklevel=2,
         )
     return source.get_weights()

@@ -14,14 +14,20 @@ from skimage import data as photographs
 import mtcnn_tf
 from data_prep.sample_set import sample_scenes
 from mtcnn_tf import faces, files
+from mtcnn_tf.detection import shipped
 from mtcnn_tf.geometry import boxes
 
 GOLDEN = pathlib.Path(__file__).with_name("golden_detections.json")
 
 
+@pytest.fixture(scope="module", params=shipped.NAMES)
+def name(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def find_faces():
-    return mtcnn_tf.load()
+def find_faces(name):
+    return mtcnn_tf.load(name)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -36,8 +42,8 @@ def test_the_two_portraits_are_found_where_a_person_placed_them(find_faces, numb
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_they_find_what_they_found_when_they_were_shipped(find_faces, number):
-    golden = faces.Detections.from_dict(json.loads(GOLDEN.read_text())[number])
+def test_they_find_what_they_found_when_they_were_shipped(find_faces, name, number):
+    golden = faces.Detections.from_dict(json.loads(GOLDEN.read_text())[name][number])
     found = find_faces(sample_scenes.portraits()[number].pixels)
     assert len(found) == len(golden)
     # The faces are some 100 and 200 pixels wide. Libraries decode, convolve and round a little differently.
@@ -46,15 +52,17 @@ def test_they_find_what_they_found_when_they_were_shipped(find_faces, number):
     np.testing.assert_allclose(found.scores, golden.scores, atol=0.01)
 
 
-@pytest.mark.parametrize("name", ["coffee", "chelsea", "rocket", "brick", "grass", "gravel", "moon"])
-def test_no_face_is_found_where_there_is_none(find_faces, name):
-    image = getattr(photographs, name)()
+@pytest.mark.parametrize("scene", ["coffee", "chelsea", "rocket", "brick", "grass", "gravel", "moon"])
+def test_no_face_is_found_where_there_is_none(find_faces, scene):
+    image = getattr(photographs, scene)()
     assert len(find_faces(image).with_score(0.9)) == 0
 
 
 if __name__ == "__main__":
-    find = mtcnn_tf.load()
-    detections = [find(portrait.pixels).to_dict() for portrait in sample_scenes.portraits()]
+    detections = {}
+    for each in shipped.NAMES:
+        find = mtcnn_tf.load(each)
+        detections[each] = [find(portrait.pixels).to_dict() for portrait in sample_scenes.portraits()]
     with files.atomic_write(GOLDEN) as partial:
         partial.write_text(json.dumps(detections, indent=1) + "\n")
-    print(f"wrote {sum(len(found['scores']) for found in detections)} faces to {GOLDEN}")
+    print(f"wrote what {', '.join(detections)} find to {GOLDEN}")

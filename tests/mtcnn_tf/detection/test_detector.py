@@ -1,6 +1,7 @@
 """What goes in, what comes out, and what stays the same through a SavedModel."""
 
 import concurrent.futures
+import functools
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ import tensorflow as tf
 
 import mtcnn_tf
 from mtcnn_tf import faces, stages
-from mtcnn_tf.detection import cascade, detector, exporting, stored_calibration
+from mtcnn_tf.detection import cascade, detector, exporting, shipped, stored_calibration
 from mtcnn_tf.models import networks
 
 EVERYTHING = (0.0, 0.0, 0.0)
@@ -419,18 +420,20 @@ def test_load_says_what_is_missing(tmp_path, networks_dir, monkeypatch):
 
 
 def test_shipped_weights_are_checked_and_bring_their_thresholds(tmp_path, networks_dir, monkeypatch):
-    monkeypatch.setattr(detector, "_WEIGHTS_DIR", str(tmp_path))
+    monkeypatch.setattr(shipped, "_WEIGHTS_DIR", str(tmp_path.parent))
+    monkeypatch.setattr(shipped, "NAMES", ("default", tmp_path.name))
+    load = functools.partial(mtcnn_tf.load, tmp_path.name)
     with pytest.raises(FileNotFoundError, match="weights that come with the package.*install it again"):
-        mtcnn_tf.load()
+        load()
     digests = {}
     for name in ("pnet.keras", "rnet.keras", "onet.keras"):
         (tmp_path / name).write_bytes((networks_dir / name).read_bytes())
         digests[name] = hashlib.sha256((networks_dir / name).read_bytes()).hexdigest()
     (tmp_path / "weights.json").write_text(json.dumps({"thresholds": [0.5, 0.25, 0.125], "sha256": digests}))
-    assert mtcnn_tf.load().thresholds == (0.5, 0.25, 0.125)
+    assert load().thresholds == (0.5, 0.25, 0.125)
     (tmp_path / "rnet.keras").write_bytes((networks_dir / "rnet.keras").read_bytes() + b" ")
     with pytest.raises(ValueError, match="expected rnet.keras as it was shipped"):
-        mtcnn_tf.load()
+        load()
 
 
 def test_load_refuses_two_first_stages(tmp_path, networks_dir):

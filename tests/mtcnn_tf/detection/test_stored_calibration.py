@@ -5,7 +5,7 @@ import pytest
 
 import mtcnn_tf
 from mtcnn_tf import files, stages
-from mtcnn_tf.detection import stored_calibration
+from mtcnn_tf.detection import shipped, stored_calibration
 from mtcnn_tf.detection.stored_calibration import Calibration
 
 
@@ -55,8 +55,9 @@ def test_a_cascade_that_begins_with_the_rpn_has_as_many_as_it_has_networks(netwo
 
 
 def test_the_weights_that_ship_have_thresholds():
-    shipped = f"{mtcnn_tf.__path__[0]}/weights"
-    assert stored_calibration.read(shipped).thresholds == pytest.approx(mtcnn_tf.load().thresholds)
+    for name in shipped.NAMES:
+        held = stored_calibration.read(shipped.folder(name))
+        assert held.thresholds == pytest.approx(mtcnn_tf.load(name).thresholds)
 
 
 def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(networks_dir):
@@ -74,10 +75,9 @@ def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(ne
 
 def test_a_detector_is_loaded_from_an_address():
     """TensorFlow's ram:// stands for a bucket."""
-    shipped = pathlib.Path(mtcnn_tf.__path__[0]) / "weights"
     address = files.as_path("ram://detectors/networks")
     address.mkdir()
-    for path in shipped.glob("*.*"):
+    for path in pathlib.Path(shipped.folder("default")).glob("*.*"):
         (address / path.name).write_bytes(path.read_bytes())
     loaded = mtcnn_tf.load(str(address))
     assert loaded.thresholds == pytest.approx(mtcnn_tf.load().thresholds)

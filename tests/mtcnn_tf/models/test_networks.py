@@ -103,10 +103,24 @@ def test_landmarks_get_layers_of_their_own_which_say_the_same_at_first(tmp_path)
         np.testing.assert_array_equal(there, here)
 
 
+def test_an_onet_without_landmarks_can_learn_them_in_a_branch():
+    network = networks.build(stages.ONET, landmarks=False, margin=1.3)
+    own = networks.with_landmark_branch(network)
+    assert networks.margin_of(own) == 1.3
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 3))
+    for name, values in network(pixels).items():
+        np.testing.assert_allclose(own(pixels)[name], values, atol=1e-5)
+    assert own(pixels)["landmarks"].shape == (4, 10)
+    for layer in own.layers:
+        if networks.is_of_landmark_branch(layer) and layer.name != "landmarks":
+            for there, here in zip(layer.weights, network.get_layer(layer.name[9:]).weights, strict=True):
+                np.testing.assert_array_equal(there, here)
+
+
 @pytest.mark.parametrize(("stage", "landmarks"), [(stages.RNET, True), (stages.ONET, False)])
 def test_only_an_onet_with_landmarks_gives_them_layers_of_their_own(stage, landmarks):
     with pytest.raises(ValueError, match="expected an O-Net that finds landmarks"):
-        networks.with_landmark_branch(networks.build(stage, landmarks=landmarks))
+        networks.build(stage, landmarks=landmarks, landmark_branch=True)
 
 
 @pytest.mark.parametrize("landmark_branch", [True, False])

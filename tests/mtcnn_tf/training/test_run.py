@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from mtcnn_tf import kinds, stages, training
 from mtcnn_tf.models import networks
-from mtcnn_tf.training import checkpoints, run
+from mtcnn_tf.training import checkpoints, run, tasks
 from tests.mtcnn_tf.training import conftest
 
 CONFIG = training.Config(epochs=3, steps_per_epoch=8, batch_size=32, learning_rate=0.01)
@@ -338,12 +338,45 @@ def test_only_landmarks_are_trained_and_all_else_stays(tmp_path):
             for there, here in zip(trained.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
                 np.testing.assert_array_equal(there, here)
 
-    # It can be the start of a usual training, and of one without landmarks.
+    # It can be the start of a usual training, and of one without landmarks; its branch that of another network.
     again = dataclasses.replace(config, init_from=(str(tmp_path / "onet.keras"),), train_only="", epochs=1)
     training.fit(again, stages.ONET, batches, None, tmp_path / "again")
     assert networks.has_landmark_branch(networks.load(tmp_path / "again" / "onet.keras"))
     training.fit(dataclasses.replace(again, landmarks=False), stages.ONET, batches, None, tmp_path / "without")
-    assert set(networks.load(tmp_path / "without" / "onet.keras").output) == {"face", "offsets"}
+    boxes = networks.load(tmp_path / "without" / "onet.keras")
+    assert set(boxes.output) == {"face", "offsets"}
+    joined = dataclasses.replace(
+        config,
+        epochs=1,
+        learning_rate=1e-9,
+        init_from=(str(tmp_path / "without" / "onet.keras"),),
+        landmarks_from=str(tmp_path / "onet.keras"),
+    )
+    training.fit(joined, stages.ONET, batches, None, tmp_path / "joined")
+    for layer in networks.load(tmp_path / "joined" / "onet.keras").layers:
+        source = trained if networks.is_of_landmark_branch(layer) else boxes
+        for there, here in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_allclose(there, here, atol=1e-6)
+
+
+def test_a_branch_comes_from_an_onet_with_landmarks(tmp_path):
+    networks.build(stages.ONET).save(tmp_path / "start.keras")
+    networks.build(stages.ONET, landmarks=False).save(tmp_path / "boxes.keras")
+    start, boxes = str(tmp_path / "start.keras"), str(tmp_path / "boxes.keras")
+    with pytest.raises(ValueError, match="landmarks_from must be an O-Net that finds landmarks"):
+        tasks.build(training.Config(init_from=(start,), train_only="landmarks", landmarks_from=boxes), stages.ONET)
+    with pytest.raises(ValueError, match="give train_only=landmarks"):
+        training.Config(init_from=(start,), landmarks_from=boxes)
+    with pytest.raises(FileNotFoundError, match="landmarks_from must be .keras files, there is none at nowhere"):
+        training.Config(init_from=(start,), train_only="landmarks", landmarks_from="nowhere")
+
+
+def test_a_start_with_another_margin_is_told(tmp_path):
+    networks.build(stages.ONET, margin=1.3).save(tmp_path / "wide.keras")
+    start = (str(tmp_path / "wide.keras"),)
+    with pytest.warns(UserWarning, match="showed 1.3 times the square, these show 1 times"):
+        tasks.build(training.Config(init_from=start), stages.ONET)
+    tasks.build(training.Config(init_from=start, margin=1.3), stages.ONET)
 
 
 def test_to_train_only_landmarks_needs_a_start():
