@@ -21,7 +21,7 @@ MAX_PIXELS = 25_000_000
 @contextlib.asynccontextmanager
 async def load(app: fastapi.FastAPI) -> AsyncIterator[None]:
     """Loads the detector of this process, from the folder that the environment variable MODEL names, if it does."""
-    app.state.detector = mtcnn_tf.load(os.environ.get("MODEL"))
+    app.state.detector = mtcnn_tf.load(os.environ.get("MODEL", "default"))
     yield
 
 

@@ -40,10 +40,10 @@ def test_version_devices_weights_and_their_scores():
 @pytest.mark.slow
 def test_damaged_weights_are_one_sentence_and_a_status(tmp_path):
     package = shutil.copytree(pathlib.Path(mtcnn_tf.__file__).parent, tmp_path / "mtcnn_tf")
-    (package / "weights" / "classic" / "rnet.keras").write_bytes(b"something else")
+    (package / "weights" / "default" / "rpn.keras").write_bytes(b"something else")
     result = tell(tmp_path)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("mtcnn_tf: expected rnet.keras as it was shipped")
+    assert result.stderr.splitlines()[-1].startswith("mtcnn_tf: expected rpn.keras as it was shipped")
     assert "WIDER" not in result.stdout and mtcnn_tf.__version__ in result.stdout
 
 
