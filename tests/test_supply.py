@@ -48,7 +48,7 @@ config = training.Config(epochs=1, steps_per_epoch=2, batch_size=8)
 rows = training.fit(config, stages.PNET, lambda seed: batches.repeat(), lambda: batches, sys.argv[1])
 print(len(rows), "epoch")
 
-networks = cascade.load_networks("mtcnn_tf/weights")
+networks = cascade.load_networks("mtcnn_tf/weights/classic")
 networks["pnet"] = tf.keras.models.load_model(sys.argv[1] + "/pnet.keras")
 print(len(list(exporting.export(networks, sys.argv[1] + "/exported"))), "SavedModels")
 """

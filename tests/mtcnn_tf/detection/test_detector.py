@@ -269,7 +269,7 @@ def test_a_detector_that_lacks_networks_says_so(networks_dir):
         detector.from_networks(networks_dir, until="qnet")
     with pytest.raises(ValueError, match="thresholds must be 3"):
         detector.from_networks(networks_dir, thresholds=0.5)
-    with pytest.raises(ValueError, match="path must be None or the path of a folder with a detector, got 7"):
+    with pytest.raises(ValueError, match="path must be the path of a folder with a detector, got 7"):
         mtcnn_tf.load(7)
 
 
