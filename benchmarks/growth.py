@@ -18,7 +18,7 @@ from mtcnn_tf import datasets, stages
 
 _DATASET = flags.DEFINE_string("dataset", None, "NAME:DIR of a data set.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Where the drawing goes.", required=True)
-_NETWORKS = flags.DEFINE_string("networks", "mtcnn_tf/weights", "The networks that propose boxes.")
+_NETWORKS = flags.DEFINE_string("networks", "mtcnn_tf/weights/classic", "The networks that propose boxes.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", 160, "Images of each build.", lower_bound=16)
 
 THRESHOLDS = (0.3, 0.2)
