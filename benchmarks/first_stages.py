@@ -1,6 +1,6 @@
 """Recall against milliseconds: the first stages of cascades, all on the same images.
 
-python -m benchmarks.first_stages --dataset=fddb:DIR --model=paper=networks --model=rpn=mtcnn_tf/default
+python -m benchmarks.first_stages --dataset=fddb:DIR --model=paper=networks --model=rpn=mtcnn_tf/weights/default
 
 Prints a table and draws one plot. What is timed is the detector that stops after its first stage, at the score that
 leaves it as many proposals as the largest of --num_proposals, on the mean of all images: no network is slow, or fast,

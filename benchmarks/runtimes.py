@@ -1,8 +1,8 @@
 """Times the detector that ships in TensorFlow, LiteRT and ONNX Runtime, in turn on the same images of one size.
 
-python -m benchmarks.runtimes --dataset=wider_face:DIR
+python -m benchmarks.runtimes --dataset=wider_face:DIR --calibrate=DIR
 
-The files are exported first; those for int8 are calibrated on the data set's training images.
+The files are exported first, with the network of int8 observed on images that are not timed.
 """
 
 import functools

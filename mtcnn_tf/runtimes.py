@@ -5,7 +5,6 @@ Such a file finds faces in images of one size. A `FixedSizeDetector` takes image
 """
 
 import os
-from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,9 +13,6 @@ from mtcnn_tf import arguments, faces
 from mtcnn_tf.images import image_files
 
 ENDINGS = (".tflite", ".onnx")
-
-Run = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""An image, uint8 [H, W, 3], of the model's size → its outputs; see `portable.Portable`."""
 
 
 class FixedSizeDetector:
@@ -92,6 +88,8 @@ def fitted(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]
 
 def open_model(path: str | os.PathLike, ending: str, num_threads: int | None = None) -> "_LiteRt | _Onnx":
     """What runs the model at `path`, a file of the kind that `ending` tells.
+
+    It takes an image of the model's `image_size`, uint8 [H, W, 3], and gives its outputs, see `portable.Portable`.
 
     Raises:
         FileNotFoundError, ValueError, ModuleNotFoundError: See `FixedSizeDetector`.

@@ -23,6 +23,8 @@ NMS_PNET_SCALE, NMS_PNET = 0.5, 0.7
 """Largest intersection over union of two windows: of one scale, and of all scales."""
 NMS_RPN = 0.6
 """Largest intersection over union of two boxes of the RPN, after their regression."""
+MAX_OF_RPN = 1000
+"""The RPN's best that many boxes compete in its suppression, where no other number is asked for."""
 PNET_STRIDE = 2
 MAX_GROWTH = 1.4
 """A face larger than this times the RPN's largest anchor is not found."""
@@ -131,7 +133,7 @@ class OneLook:
             max_proposals: The best that many boxes compete in non-maximum suppression; by default 1,000.
         """
         self._network = network
-        self.max_proposals = 1000 if max_proposals is None else max_proposals
+        self.max_proposals = MAX_OF_RPN if max_proposals is None else max_proposals
 
     def __call__(
         self,

@@ -23,8 +23,6 @@ from mtcnn_tf.models import inference
 
 _BATCH = 8
 """Crops that O-Net sees at once."""
-_CANDIDATES = 1000
-"""The best that many anchors compete in the RPN's suppression, as in the cascade."""
 MAX_PROPOSALS = 200
 
 
@@ -119,7 +117,7 @@ class Portable(tf.Module):
         """The RPN's squares [P, 4] after regression, their logits [P], and how many of the rows are proposals."""
         looks = [self._look(levels, scale) for scale in self._scales]
         squares, logits, offsets = (tf.concat(values, axis=0) for values in zip(*looks, strict=True))
-        best = tf.math.top_k(logits, min(_CANDIDATES, logits.shape[0]))
+        best = tf.math.top_k(logits, min(first_stages.MAX_OF_RPN, logits.shape[0]))
         boxes = graph_boxes.decode(tf.gather(squares, best.indices), tf.gather(offsets, best.indices))
         scores = tf.where(_has_area(boxes), best.values, _NEVER)
         keep, count = tf.raw_ops.NonMaxSuppressionV4(
