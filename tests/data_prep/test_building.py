@@ -107,16 +107,16 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     flags = [f"--dataset={specs[1]}", "--num_workers=1"]
     process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
     unfinished = tmp_path / "pnet" / "unfinished"
-    wait_for(lambda: list(unfinished.glob("*-0*.json")))
+    wait_for(lambda: list(unfinished.glob("[!.]*-0*.json")))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert list(unfinished.glob("*-0*.json")), "the build was killed before its first shard was done"
+    assert list(unfinished.glob("[!.]*-0*.json")), "the build was killed before its first shard was done"
     assert not (tmp_path / "pnet" / "manifest.json").exists()
     with pytest.raises(FileNotFoundError, match="finished pnet records"):
         input_pipeline.read_manifest(str(tmp_path), stages.PNET)
 
     # A finished shard is damaged and a half-written one is left: neither is taken for whole.
-    marker = json.loads(sorted(unfinished.glob("*-0*.json"))[0].read_text())
+    marker = json.loads(sorted(unfinished.glob("[!.]*-0*.json"))[0].read_text())
     damaged = tmp_path / "pnet" / max(marker["shards"], key=lambda shard: shard["examples"])["file"]
     damaged.write_bytes(damaged.read_bytes()[:-1])
     (damaged.parent / ".partial-99-negative-00001-of-00004.tfrecord").write_bytes(b"half")

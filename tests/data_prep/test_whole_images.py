@@ -167,11 +167,11 @@ def test_a_killed_build_goes_on_and_ends_the_same(built, specs, tmp_path):
     flags = ["--stage=rpn", f"--dataset={specs[1]}", "--num_workers=1"]
     process = subprocess.Popen(command(specs[0], tmp_path, *flags), cwd=ROOT)
     unfinished = tmp_path / "rpn" / "unfinished"
-    wait_for(lambda: list(unfinished.glob("*-0*.json")))
+    wait_for(lambda: list(unfinished.glob("[!.]*-0*.json")))
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "rpn" / "manifest.json").exists()
-    marker = json.loads(sorted(unfinished.glob("*-0*.json"))[0].read_text())
+    marker = json.loads(sorted(unfinished.glob("[!.]*-0*.json"))[0].read_text())
     damaged = tmp_path / "rpn" / marker["shards"][0]["file"]
     damaged.write_bytes(damaged.read_bytes()[:-1])
     building.build(config_of(*specs), str(tmp_path), num_workers=2)
