@@ -20,6 +20,7 @@ CSV_COLUMNS = (
     *("source", "frame", "identity", "x1", "y1", "x2", "y2", "score"),
     *(f"{name}_{axis}" for name in faces.LANDMARK_NAMES for axis in "xy"),
 )
+"""Of five landmarks; of others each row ends with x and y of all, in their order."""
 
 
 class Results:
@@ -136,6 +137,6 @@ class _JsonList:
 
 
 def _crops(image: np.ndarray, found: faces.Detections) -> np.ndarray:
-    """The faces turned upright, or as they stand where the detector finds no landmarks."""
-    has_landmarks = np.isfinite(found.landmarks).all()
-    return alignment.align(image, found) if has_landmarks else alignment.crop(image, found)
+    """The faces turned upright, or as they stand where the detector doesn't find the five landmarks."""
+    has_five = found.landmarks.shape[1:] == alignment.TEMPLATE.shape and np.isfinite(found.landmarks).all()
+    return alignment.align(image, found) if has_five else alignment.crop(image, found)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import mtcnn_tf
-from mtcnn_tf import files, stages
+from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import blocks, losses, pnet
 from mtcnn_tf.training.strategies import STRATEGIES
@@ -58,6 +58,7 @@ class Config:
         shared_slopes: See `networks.build`.
         pnet_variant: P-Net: one of `pnet.VARIANTS`.
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
+        landmark_set: The points of the landmark crops.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
             soups"). Their landmarks are left out where none are wanted; a landmark branch is kept
@@ -93,6 +94,7 @@ class Config:
     shared_slopes: bool = True
     pnet_variant: str = blocks.PAPER
     landmarks: bool = True
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE
     init_from: tuple[str, ...] = ()
     train_only: str = ""
     landmarks_from: str = ""

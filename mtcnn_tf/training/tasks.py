@@ -37,7 +37,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         network = _first_network(config, stage)
         if stage is stages.RPN:
             return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
-        return network, losses.attach(network, weights, config.hard_fraction)
+        return network, losses.attach(network, weights, config.hard_fraction, config.landmark_set)
 
 
 def optimizer(config: settings.Config) -> keras.Optimizer:
@@ -93,7 +93,7 @@ def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
     form = (config.shared_slopes, config.landmarks, has_landmark_branch, config.margin, config.pnet_variant)
-    return networks.build(stage, *form)
+    return networks.build(stage, *form, config.landmark_set)
 
 
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:

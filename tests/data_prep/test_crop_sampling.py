@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import crop_sampling, labels, recipes
-from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.images import image_store
 from mtcnn_tf.records import image_records
@@ -135,7 +135,7 @@ def test_landmarks_lie_in_the_crop_where_the_map_says(margin):
             assert np.all((points >= 0) & (points <= 1))
             pixels = ((points - 0.5) / margin + 0.5) * SIZE
             there = pixels @ batch["to_image"][row, :, :2].T + batch["to_image"][row, :, 2]
-            expected = one.landmarks[0][list(faces.MIRROR_ORDER)] if is_mirrored else one.landmarks[0]
+            expected = one.landmarks[0][list(landmark_sets.FIVE.mirror_order)] if is_mirrored else one.landmarks[0]
             np.testing.assert_allclose(there, expected, atol=0.05)
 
 

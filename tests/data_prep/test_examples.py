@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_prep import examples, labels, recipes
-from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf import faces, kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.records import crop_records
 
@@ -92,7 +92,7 @@ def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
         seen = crop[pixels[:, 1], pixels[:, 0], :2].astype(float)
         is_mirrored = crop[:, -1, 0].mean() < crop[:, 0, 0].mean()
         mirrored += is_mirrored
-        expected = POINTS[0][list(faces.MIRROR_ORDER)] if is_mirrored else POINTS[0]
+        expected = POINTS[0][list(landmark_sets.FIVE.mirror_order)] if is_mirrored else POINTS[0]
         np.testing.assert_allclose(seen, expected, atol=3)
     assert 0 < mirrored < len(rows)
 

@@ -79,7 +79,7 @@ def test_other_keypoints_are_passed_over_and_polygons_give_the_box_round_them(wr
 def test_lines_that_are_no_face_make_their_image_incomplete(write, line):
     (annotation,), problems = yolo.read(write(f"{line}\n{row()}"))
     assert len(annotation.boxes) == 1 and not annotation.is_complete
-    assert [p.what for p in problems] == ["a line that is no box, polygon or five points in fractions"]
+    assert [p.what for p in problems] == ["a line that is no box, polygon or points in fractions"]
     assert ":1" in problems[0].where
 
 
