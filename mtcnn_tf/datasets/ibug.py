@@ -39,19 +39,22 @@ def read(
 
     Raises:
         ValueError: Another split.
-        FileNotFoundError: No such directory.
+        FileNotFoundError: No such directory, or no points of this split in it.
     """
     annotation_lists.check_directory(directory)
     if split not in SPLITS:
         raise ValueError(f"300-W's splits are {', '.join(SPLITS)}, got {split!r}; choose one")
     pairs = _pairs(directory)
     has_splits = any(map(_is_test, pairs))
+    of_split = [name for name in sorted(pairs) if not has_splits or _is_test(name) == (split == "test")]
+    if not of_split:
+        raise FileNotFoundError(
+            f"the split {split!r} of {directory} needs .pts files, found none of it; check the folder"
+        )
     annotations, problems = [], []
-    for name in sorted(pairs):
-        if has_splits and _is_test(name) != (split == "test"):
-            continue
-        path = os.path.join(directory, name)
-        if pairs[name] is None:
+    for name in of_split:
+        path, image = os.path.join(directory, name), pairs[name]
+        if image is None:
             problems.append(faces.Problem(path, "points without an image"))
             continue
         points = _read_points(path)
@@ -60,7 +63,7 @@ def read(
             problems.append(faces.Problem(path, _NO_POINTS if points is None else "points without extent"))
             continue
         wanted = five_of(points) if landmark_set == landmark_sets.FIVE and len(points) == 68 else points
-        annotations.append(faces.Annotation(os.path.join(directory, pairs[name]), box, wanted, is_complete=False))
+        annotations.append(faces.Annotation(os.path.join(directory, image), box, wanted, is_complete=False))
     return annotations, problems
 
 

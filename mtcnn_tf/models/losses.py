@@ -38,7 +38,7 @@ def total(losses: dict[str, Any], weights: stages.LossWeights) -> Any:
 
 
 def flatten(predictions: dict) -> dict:
-    """The predictions as float32 [N, 2], [N, 4] and perhaps [N, 2 P]: P-Net's maps of one cell lose rows and columns."""
+    """The predictions as float32 [N, 2], [N, 4] and maybe [N, 2 P]: P-Net's maps of one cell lose rows and columns."""
     return {name: ops.reshape(ops.cast(x, "float32"), [-1, x.shape[-1]]) for name, x in predictions.items()}
 
 
@@ -200,8 +200,8 @@ class OhemLoss(keras.layers.Layer):
         """The arguments that make the same layer."""
         weights = self.weights_of_losses
         config = {"face": weights.face, "box": weights.box, "landmarks": weights.landmarks}
-        config |= {"hard_fraction": self.hard_fraction, "landmark_set": self.landmark_set.to_dict()}
-        return {**super().get_config(), **config}
+        landmark_set = self.landmark_set.to_dict()
+        return {**super().get_config(), **config, "hard_fraction": self.hard_fraction, "landmark_set": landmark_set}
 
 
 def attach(

@@ -125,8 +125,13 @@ def with_landmark_branch(network: keras.Model) -> keras.Model:
     if has_landmark_branch(network):
         return network
     is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
-    kept = {"margin": margin_of(network), "landmark_set": landmark_set_of(network)}
-    copy = build(stages.BY_NAME[network.name], is_shared, landmark_branch=True, **kept)
+    copy = build(
+        stages.BY_NAME[network.name],
+        is_shared,
+        landmark_branch=True,
+        margin=margin_of(network),
+        landmark_set=landmark_set_of(network),
+    )
     names = {layer.name for layer in network.layers}
     for layer in copy.layers:
         if (name := layer.name.removeprefix(_OWN)) in names:

@@ -5,8 +5,8 @@ A record is a `tf.train.Example` that any TensorFlow program can read:
 * `image`: the bytes of an encoded image that stands upright;
 * `height`, `width`: int64, of the image in pixels;
 * `path`: the last two parts of the file's path, for messages;
-* `boxes` (4·N floats), `landmarks` (10·N, or 2·P·N of another set of points; NaN where unknown), `ignored` (4·M), `is_complete` (int64): see
-  `faces.Annotation`; all lie within the image but for landmarks;
+* `boxes` (4·N floats), `landmarks` (10·N, or 2·P·N of another set of points; NaN where unknown), `ignored` (4·M),
+  `is_complete` (int64): see `faces.Annotation`; all lie within the image but for landmarks;
 * where a cascade was asked, `proposals` (4·P floats) and `proposal_scores` (P): what it proposes, best first.
 
 Files are TFRecords: before each record its length, as eight bytes and a checksum of four, behind it a checksum of four.
