@@ -89,7 +89,7 @@ def _is_test(name: str) -> bool:
 def _read_points(path: str) -> np.ndarray | None:
     """The points of a file, float64 [P, 2], counted from 0; None where it holds none, or not as many as it says."""
     lines = [re.split("#|//", text)[0] for _, text in annotation_lists.read_lines(path)]
-    match = re.search(r"n_points:\s*(\d+)\s[^{]*\{([^{}]*)\}", "\n".join(lines))
+    match = re.search(r"n_points:\s*(\d{1,9})\s[^{]*\{([^{}]*)\}", "\n".join(lines))
     numbers = None if match is None else annotation_lists.pixels(match[2].split())
     if match is None or numbers is None or not len(numbers) or len(numbers) != 2 * int(match[1]):
         return None
