@@ -48,9 +48,7 @@ def read(
     has_splits = any(map(_is_test, pairs))
     of_split = [name for name in sorted(pairs) if not has_splits or _is_test(name) == (split == "test")]
     if not of_split:
-        raise FileNotFoundError(
-            f"the split {split!r} of {directory} needs .pts files, found none of it; check the folder"
-        )
+        raise FileNotFoundError(f"the split {split!r} of {directory} needs .pts files, and there are none")
     annotations, problems = [], []
     for name in of_split:
         path, image = os.path.join(directory, name), pairs[name]

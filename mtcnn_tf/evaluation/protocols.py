@@ -67,7 +67,7 @@ def landmarks(
     name: str = "points",
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
 ) -> Task:
-    """Faces with points, five or others: how far landmarks are off, and how many are failures; `name`: see `breakdown`."""
+    """Faces with points, five or others: how far landmarks are off, and how many fail; `name` as in `breakdown`."""
     listed = datasets.read(f"{name}:{directory}", split, landmark_set=landmark_set)
     annotations, notes = subset.choose(*listed, directory, images)
     notes.append(f"Errors are in percent of the {landmark_errors.unit_of(landmark_set)}.")

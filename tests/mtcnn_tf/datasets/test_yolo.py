@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.datasets import yolo
 from mtcnn_tf.images import image_files
 
@@ -59,6 +60,16 @@ def test_the_persons_sides_are_exchanged(write):
     values = FRACTIONS[[1, 0, 2, 4, 3]]
     (annotation,), _ = yolo.read(write(row(*values.ravel()), "kpt_shape: [5, 2]"))
     np.testing.assert_allclose(annotation.landmarks[0], POINTS, rtol=1e-5)
+
+
+def test_other_points_are_read_where_they_are_wanted(write):
+    three = landmark_sets.LandmarkSet(3, ())
+    values = np.concatenate([FRACTIONS[:3], [[2], [0], [1]]], axis=1).ravel()
+    for text in ("kpt_shape: [3, 3]", "nc: 1"):
+        (annotation,), problems = yolo.read(write(row(*values), text), landmark_set=three)
+        assert not problems
+        np.testing.assert_allclose(annotation.landmarks[0, [0, 2]], POINTS[[0, 2]], rtol=1e-5)
+        assert np.isnan(annotation.landmarks[0, 1]).all()
 
 
 def test_other_keypoints_are_passed_over_and_polygons_give_the_box_round_them(write):
