@@ -139,6 +139,23 @@ def test_landmarks_lie_in_the_crop_where_the_map_says(margin):
             np.testing.assert_allclose(there, expected, atol=0.05)
 
 
+def test_other_points_are_drawn_and_mirrored_likewise():
+    three = landmark_sets.LandmarkSet(3, ((0, 2),))
+    images = [dataclasses.replace(one, landmarks=one.landmarks[:, [0, 2, 1]]) for one in IMAGES]
+    sampler = sampler_of(images, recipe=dataclasses.replace(RECIPE, landmark_set=three))
+    batch = sampler.draw(np.random.default_rng(0), ROWS)
+    assert batch["landmarks"].shape == (len(batch["kind"]), 6)
+    of_landmarks = batch["kind"] == kinds.LANDMARK
+    assert np.all(batch["landmarks"][~of_landmarks].reshape(-1, 3, 2)[:, :, 1] == 0)
+    rows = {name: values[of_landmarks] for name, values in batch.items()}
+    for row, (one, is_mirrored, *_) in enumerate(drawn_rows(rows)):
+        there = (
+            rows["landmarks"][row].reshape(3, 2) * SIZE @ rows["to_image"][row, :, :2].T + rows["to_image"][row, :, 2]
+        )
+        expected = one.landmarks[0][[1, 2, 0]] if is_mirrored else one.landmarks[0][[0, 2, 1]]
+        np.testing.assert_allclose(there, expected, atol=0.05)
+
+
 def test_negatives_keep_away_from_every_face_and_ignored_region():
     """The proposals lie on a tiny face and on the ignored region, too."""
     sampler = sampler_of()

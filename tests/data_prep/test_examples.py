@@ -97,6 +97,20 @@ def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
     assert 0 < mirrored < len(rows)
 
 
+def test_other_points_are_cut_and_mirrored_likewise():
+    three = landmark_sets.LandmarkSet(3, ((0, 2),))
+    annotation = faces.Annotation("a.png", FACE, POINTS[:, [0, 2, 1]])
+    recipe = dataclasses.replace(RECIPE, landmark_set=three)
+    found = of_image(annotation, stages.ONET, recipe, image=ramp_image())
+    assert found.landmarks.shape == (len(found), 6)
+    rows = np.flatnonzero(found.kinds == kinds.LANDMARK)
+    assert len(rows) > 2
+    for crop, points in zip(found.images[rows], found.landmarks[rows].reshape(-1, 3, 2), strict=True):
+        pixels = np.clip((points * 48).astype(int), 0, 47)
+        order = [1, 2, 0] if crop[:, -1, 0].mean() < crop[:, 0, 0].mean() else [0, 2, 1]
+        np.testing.assert_allclose(crop[pixels[:, 1], pixels[:, 0], :2].astype(float), POINTS[0][order], atol=3)
+
+
 def test_faces_with_unknown_points_give_no_landmark_crops():
     points = POINTS.copy()
     points[0, 2] = np.nan
