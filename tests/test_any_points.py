@@ -200,7 +200,8 @@ def test_detector_export_and_figures_have_68_points(trained, ibug_dir, tmp_path)
     run("mtcnn_tf.cli.detect", tmp_path / "face.png", *writes, "--thresholds=0,0,0.3")
     with open(tmp_path / "found" / "detections.csv") as file:
         rows = list(csv.reader(file))
-    assert len(rows) == len(found) + 1 and len(rows[1]) == 8 + 136
+    assert len(rows) == len(found) + 1 and len(rows[1]) == len(rows[0]) == 8 + 136
+    assert rows[0][-1] == "point_67_y"
     assert len(os.listdir(tmp_path / "found" / "crops")) == len(found)
 
     measured = (f"--dataset_dir=ibug:{ibug_dir}", "--landmarks=68", f"--model={trained}", "--thresholds=0,0,0.3")
