@@ -124,10 +124,9 @@ def with_landmark_branch(network: keras.Model) -> keras.Model:
     """
     if has_landmark_branch(network):
         return network
-    is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
     copy = build(
         stages.BY_NAME[network.name],
-        is_shared,
+        _has_shared_slopes(network),
         landmark_branch=True,
         margin=margin_of(network),
         landmark_set=landmark_set_of(network),
@@ -137,6 +136,31 @@ def with_landmark_branch(network: keras.Model) -> keras.Model:
         if (name := layer.name.removeprefix(_OWN)) in names:
             layer.set_weights(network.get_layer(name).get_weights())
     return copy
+
+
+def with_landmark_set(network: keras.Model, landmark_set: landmark_sets.LandmarkSet) -> keras.Model:
+    """A network that says the same of faces and boxes as `network` and finds other points, which it is still to learn.
+
+    The network itself where it finds these already, or none.
+    """
+    if "landmarks" not in network.output or landmark_set_of(network) == landmark_set:
+        return network
+    copy = build(
+        stages.BY_NAME[network.name],
+        shared_slopes=_has_shared_slopes(network),
+        landmark_branch=has_landmark_branch(network),
+        margin=margin_of(network),
+        pnet_variant=network.get_layer(f"{network.name}_pixels").pnet_variant,
+        landmark_set=landmark_set,
+    )
+    for layer in copy.layers:
+        if layer.name != "landmarks":
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return copy
+
+
+def _has_shared_slopes(network: keras.Model) -> bool:
+    return list(network.get_layer("conv2_prelu").shared_axes) == [1, 2, 3]  # the first convolution may have a CReLU
 
 
 @keras_settings.ours(policy="float32")

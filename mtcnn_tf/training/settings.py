@@ -61,8 +61,8 @@ class Config:
         landmark_set: The points of the landmark crops.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
-            soups"). Their landmarks are left out where none are wanted; a landmark branch is kept
-            (see `networks.build`).
+            soups"). Their landmarks are left out where none are wanted, and other points than theirs are learnt anew;
+            a landmark branch is kept (see `networks.build`).
         train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
             `init_from` says of faces and boxes stays as it is. O-Net only.
         landmarks_from: With `train_only`: a .keras file of an O-Net whose landmark layers are the branch to begin with;

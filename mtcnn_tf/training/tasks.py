@@ -118,6 +118,7 @@ def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
     if source.name != network.name or "landmarks" not in source.output:
         raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
     source = networks.with_landmark_branch(source)
+    source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     for layer in filter(networks.is_of_landmark_branch, network.layers):
         layer.set_weights(source.get_layer(layer.name).get_weights())
 
@@ -126,7 +127,9 @@ def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> li
     """The weights of `source`, which comes from `path`, for `network`."""
     if networks.has_landmark_branch(network):
         source = networks.with_landmark_branch(source)
-    if "landmarks" not in network.output:
+    if "landmarks" in network.output:
+        source = networks.with_landmark_set(source, networks.landmark_set_of(network))
+    else:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
     found = {variable.path: tuple(variable.shape) for variable in source.variables}

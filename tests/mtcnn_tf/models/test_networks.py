@@ -152,6 +152,19 @@ def test_the_points_travel_with_the_network(tmp_path, stage, landmark_set):
         np.testing.assert_array_equal(with_branch(pixels)["landmarks"], network(pixels)["landmarks"])
 
 
+@pytest.mark.parametrize("variant", ["paper", "crelu", "depthwise"])
+def test_other_points_change_neither_faces_nor_boxes(variant):
+    network = networks.build(stages.PNET, shared_slopes=False, pnet_variant=variant)
+    other = networks.with_landmark_set(network, landmark_sets.IBUG)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 20, 20, 3))
+    for name in ("face", "offsets"):
+        np.testing.assert_array_equal(other(pixels)[name], network(pixels)[name])
+    assert other(pixels)["landmarks"].shape[-1] == 136
+    assert networks.with_landmark_set(other, landmark_sets.IBUG) is other
+    without = networks.build(stages.RNET, landmarks=False)
+    assert networks.with_landmark_set(without, landmark_sets.IBUG) is without
+
+
 def test_a_network_of_five_points_or_none_says_nothing_of_them(tmp_path):
     for landmarks in (True, False):
         network = networks.build(stages.ONET, landmarks=landmarks, landmark_set=landmark_sets.FIVE)
