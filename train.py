@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from absl import app, flags, logging
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from mtcnn_tf import files, kinds, programs, stages, training
+from mtcnn_tf import files, kinds, landmark_sets, programs, stages, training
 from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.models import anchor_loss, networks, pnet
 from mtcnn_tf.records import image_batches, manifests, windows
@@ -55,7 +55,8 @@ _LANDMARKS = flags.DEFINE_enum(
     "landmarks",
     None,
     ["five", "none"],
-    "Which points the network finds beside the box. [five where the records hold landmark crops, otherwise none]",
+    "Whether the network finds five points beside the box. [the points of the records, five or others, where they hold "
+    "landmark crops, otherwise none]",
     flag_values=FLAGS,
 )
 _TRAIN_ONLY = flags.DEFINE_enum(
@@ -202,11 +203,16 @@ def _rules() -> anchor_labels.Rules:
     return anchor_labels.Rules(positive, negative, nearest_iou=nearest, overlap=_OVERLAP.value)
 
 
-def _has_landmarks(num_crops: int) -> bool:
+def _has_landmarks(num_crops: int, landmark_set: landmark_sets.LandmarkSet) -> bool:
     """Whether the network is to find landmarks, of which the records hold `num_crops` examples.
 
     A network that is never told where they are would make them up.
     """
+    if _LANDMARKS.value == "five" and landmark_set != landmark_sets.FIVE:
+        raise ValueError(
+            f"--landmarks=five needs records of the five points, these hold {landmark_set.num_points} of another set; "
+            "leave the flag out to learn these"
+        )
     if (_LANDMARKS.value == "five" or _TRAIN_ONLY.value) and not num_crops:
         wanted = f"--train_only={_TRAIN_ONLY.value}" if _TRAIN_ONLY.value else "--landmarks=five"
         raise ValueError(
@@ -218,8 +224,8 @@ def _has_landmarks(num_crops: int) -> bool:
     return num_crops > 0 and _LANDMARKS.value != "none"
 
 
-def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: float = 1.0) -> training.Config:
-    """The flags as a `Config`."""
+def _config(stage: stages.Stage, num_examples: int, landmarks: bool, manifest: dict) -> training.Config:
+    """The flags, and what the records say of themselves, as a `Config`."""
     steps_per_epoch = _STEPS_PER_EPOCH.value
     if steps_per_epoch is None:
         steps_per_epoch = math.ceil(num_examples / max(_BATCH_SIZE.value, 1))
@@ -229,11 +235,12 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, margin: flo
         steps_per_epoch=steps_per_epoch,
         optimizer_options=_optimizer_options(_OPTIMIZER_OPTIONS.value),
         loss_weights=_loss_weights(stage),
-        margin=margin,
+        margin=manifests.margin(manifest),
         ema=_EMA.value if _EMA.value is not None else (0.998 if stage is stages.RPN else 0.0),
         anchors=anchors.read(_ANCHORS.value).sizes if _ANCHORS.value else (),
         shared_slopes=_SLOPES.value == "layer",
         landmarks=landmarks,
+        landmark_set=manifests.landmark_set(manifest),
     )
 
 
@@ -253,7 +260,7 @@ def _train_on_windows(records_dir: str):
     _check_images(stages.RPN, records_dir)
     recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
     manifest = manifests.read(records_dir, stages.RPN, manifests.IMAGES)
-    config = _config(stages.RPN, manifest["images"]["train"], landmarks=False)
+    config = _config(stages.RPN, manifest["images"]["train"], False, manifest)
     its_anchors = anchors.Anchors(config.anchors) if config.anchors else anchors.Anchors()
     rules = _rules()
     batches = image_batches.of_windows(records_dir, config.batch_size, recipe, its_anchors, rules)
@@ -276,8 +283,8 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
 
     num_examples = manifest["examples"]
     input_pipeline.check_shards(records_dir, stage)
-    landmarks, mix = _landmarks_and_mix(num_examples["train"]["landmark"])
-    config = _config(stage, sum(num_examples["train"].values()), landmarks, manifests.margin(manifest))
+    landmarks, mix = _landmarks_and_mix(num_examples["train"]["landmark"], manifest)
+    config = _config(stage, sum(num_examples["train"].values()), landmarks, manifest)
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())
     training.fit(
@@ -300,8 +307,8 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     if opened is None:
         raise ValueError(f"expected images to train {stage.name} on, got none; build the records from more images")
     sampler, store = opened
-    landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"])
-    config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifests.margin(manifest))
+    landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"], manifest)
+    config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifest)
     rows = kinds.rows_per_kind({name: fraction for name, fraction in mix.items() if fraction}, config.batch_size)
     held_out = crop_sampling.open_records(records_dir, stage, "validation", augment=False)
     validation = held_out and (functools.partial(held_out[0].draw, rows=rows), held_out[1])
@@ -318,9 +325,10 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     )
 
 
-def _landmarks_and_mix(num_landmark_crops: int) -> tuple[bool, dict[str, int]]:
+def _landmarks_and_mix(num_landmark_crops: int, manifest: dict) -> tuple[bool, dict[str, int]]:
     """Whether the network is to find landmarks, and the fractions of the kinds in a batch."""
-    mix, landmarks = _mix(_MIX.value), _has_landmarks(num_landmark_crops)
+    mix = _mix(_MIX.value)
+    landmarks = _has_landmarks(num_landmark_crops, manifests.landmark_set(manifest))
     if not landmarks:
         mix["landmark"] = 0
     if _TRAIN_ONLY.value:

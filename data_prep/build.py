@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from absl import app, flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from mtcnn_tf import datasets, programs, stages
+from mtcnn_tf import datasets, landmark_sets, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
 
@@ -47,6 +47,13 @@ _DATASET = flags.DEFINE_multi_string(
 )
 flags.DEFINE_string(
     "class_name", None, "voc, coco and yolo: the class to detect; by default all classes.", flag_values=FLAGS
+)
+_LANDMARKS = flags.DEFINE_string(
+    "landmarks",
+    "5",
+    f"The points to learn: {', '.join(landmark_sets.NAMES)}, none, or a file that describes others, see the module "
+    "`landmark_sets`. A face that a data set marks with other points is learnt without.",
+    flag_values=FLAGS,
 )
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Records go to OUT_DIR/STAGE.", required=True, flag_values=FLAGS)
 _NETWORKS = flags.DEFINE_string(
@@ -208,13 +215,14 @@ def recipe() -> recipes.Recipe:
     if trials is None:
         trials = 20 if stages.BY_NAME[_STAGE.value] in stages.FIRST else 5
     rules = programs.from_flags(labels.Rules, FLAGS)
-    return programs.from_flags(recipes.Recipe, FLAGS, trials_per_face=trials, rules=rules)
+    landmark_set = landmark_sets.FIVE if _LANDMARKS.value == "none" else landmark_sets.named(_LANDMARKS.value)
+    return programs.from_flags(recipes.Recipe, FLAGS, trials_per_face=trials, rules=rules, landmark_set=landmark_set)
 
 
 def _run() -> None:
     """Checks the flags, builds, and says what came of it."""
-    _check_flags()
     try:
+        _check_flags()
         manifest = building.build(_config(), _OUT_DIR.value, _NUM_WORKERS.value, _RESTART.value, run=_runner())
     except KeyboardInterrupt:
         print("\nStopped. The same command goes on where this one stopped.", file=sys.stderr)
@@ -241,7 +249,9 @@ def _check_flags() -> None:
 
 def _config() -> recipes.Config:
     datasets = tuple(_DATASET.value)
-    return programs.from_flags(recipes.Config, FLAGS, datasets=datasets, recipe=recipe(), thresholds=_thresholds())
+    landmarks = _LANDMARKS.value != "none"
+    others = {"recipe": recipe(), "thresholds": _thresholds(), "landmarks": landmarks}
+    return programs.from_flags(recipes.Config, FLAGS, datasets=datasets, **others)
 
 
 def _thresholds() -> tuple[float, ...] | None:

@@ -18,7 +18,7 @@ import numpy as np
 from absl import app, flags
 
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
-from mtcnn_tf import datasets, kinds, programs, stages
+from mtcnn_tf import datasets, kinds, landmark_sets, programs, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
 
@@ -39,6 +39,9 @@ _SPLIT = flags.DEFINE_enum(
 )
 _CLASS_NAME = flags.DEFINE_string(
     "class_name", None, "voc, coco and yolo: the class to detect; by default all classes.", flag_values=FLAGS
+)
+_LANDMARKS = flags.DEFINE_string(
+    "landmarks", "5", "The points of a data set's faces: see data_prep.build.", flag_values=FLAGS
 )
 _REPORT = flags.DEFINE_string("report", None, "List every problem of the data set in this file.", flag_values=FLAGS)
 _NUM_THREADS = flags.DEFINE_integer(
@@ -80,8 +83,9 @@ def _run() -> None:
 
 def _check_datasets(specs: list[str]) -> None:
     annotations, problems = [], []
+    landmark_set = landmark_sets.named(_LANDMARKS.value)
     for spec in specs:
-        found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value)
+        found, met = datasets.read(spec, _SPLIT.value, _CLASS_NAME.value, landmark_set)
         for sentence in datasets.alarms(spec, met):
             print(f"check: {sentence}", file=sys.stderr)
         annotations += found

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf import kinds, stages
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import drawing
 from mtcnn_tf.records import input_pipeline
@@ -64,7 +64,7 @@ def draw_targets(
         image: [S, S, 3] in 0–255.
         kind: Which targets count, see `kinds`.
         offsets: [4], see `boxes.encode`.
-        landmarks: [10], relative to the square.
+        landmarks: [2 P], relative to the square.
         margin: The crop shows so many times the square.
     """
     zoom = (CROP_SIDE_WITH_BOX if kind in kinds.WITH_OFFSETS else CROP_SIDE) // image.shape[0]
@@ -78,8 +78,8 @@ def draw_targets(
         x1, y1, x2, y2 = (round(float(edge)) for edge in box_geometry.decode(crop_box, offsets))
         cv2.rectangle(tile, (x1, y1), (x2 - 1, y2 - 1), drawing.BOX_COLOUR)
     if kind in kinds.WITH_LANDMARKS:
-        points = box_geometry.decode_points(crop_box[None], landmarks.reshape(1, len(faces.LANDMARK_NAMES), 2))[0]
-        for point, colour in zip(points, drawing.POINT_COLOURS, strict=True):
+        points = box_geometry.decode_points(crop_box[None], landmarks.reshape(1, -1, 2))[0]
+        for point, colour in zip(points, drawing.point_colours(len(points)), strict=True):
             x, y = (int(np.floor(coordinate)) for coordinate in point)  # the pixel in which the point lies
             cv2.circle(tile, (x, y), POINT_RADIUS, colour, cv2.FILLED)
     return tile

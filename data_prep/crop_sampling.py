@@ -73,7 +73,7 @@ class Sampler:
         self._face_image = np.repeat(np.arange(len(images), dtype=np.int32), [mask.sum() for mask in usable])
         self._faces = np.concatenate([p.boxes[mask] for p, mask in zip(images, usable, strict=True)])
         self._points = np.concatenate([p.landmarks[mask] for p, mask in zip(images, usable, strict=True)])
-        self._with_points = np.flatnonzero(np.isfinite(self._points).all(axis=(1, 2)))
+        self._with_points = np.flatnonzero(faces.known_mask(self._points))
         self.num_examples = {kinds.NAMES[kind]: len(pool.image) for kind, pool in self._pools.items()}
         self.num_examples["landmark"] = len(self._with_points)
         if not len(self._faces) or not self.num_examples["negative"]:
@@ -88,8 +88,9 @@ class Sampler:
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image a crop shows;
         * `colours`, `noise`, `pattern`: see `colours.draw`;
-        * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 10]: see `crop_records.parse`.
+        * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 2 P]: see `crop_records.parse`.
         """
+        landmark_set = self._recipe.landmark_set
         parts = [self._background(rng, rows.get("negative", 0))]
         parts += [self._on_faces(rng, kind, rows.get(kinds.NAMES[kind], 0)) for kind in (kinds.POSITIVE, kinds.PART)]
         parts.append(self._with_landmarks(rng, rows.get("landmark", 0)))
@@ -97,24 +98,24 @@ class Sampler:
         batch = {name: np.concatenate([part[name] for part in parts]) for name in names}
         mirrored = rng.random(len(batch["kind"])) < (0.5 if self._augment else 0.0)
         batch["offsets"][mirrored] = batch["offsets"][mirrored][:, [2, 1, 0, 3]] * (-1, 1, -1, 1)
-        points = batch["landmarks"].reshape(-1, len(faces.LANDMARK_NAMES), 2)
-        points[mirrored] = points[mirrored][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
+        points = batch["landmarks"].reshape(-1, landmark_set.num_points, 2)
+        points[mirrored] = points[mirrored][:, landmark_set.mirror_order] * (-1, 1) + (1, 0)
         squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
         to_image = array_crops.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
         to_image[mirrored] = _mirrored(to_image[mirrored], self._size)
         changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
-        landmarks = points.reshape(-1, 10).astype(np.float32)
+        landmarks = points.reshape(-1, 2 * landmark_set.num_points).astype(np.float32)
         return {**batch, "landmarks": landmarks, "to_image": to_image.astype(np.float32), **changes}
 
     def _background(self, rng: np.random.Generator, count: int) -> dict:
         pool = self._pools[kinds.NEGATIVE]
-        return _upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
+        return self._upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
 
     def _on_faces(self, rng: np.random.Generator, kind: int, count: int) -> dict:
         """Positives or parts: proposals as far as there are any, for one half, and jittered faces."""
         pool = self._pools[kind]
         num_proposed = count // 2 if len(pool.image) else 0
-        proposed = _upright(pool[rng.integers(max(len(pool.image), 1), size=num_proposed)], kind)
+        proposed = self._upright(pool[rng.integers(max(len(pool.image), 1), size=num_proposed)], kind)
         recipe = self._recipe
         jittered = self._jittered(
             rng,
@@ -148,7 +149,7 @@ class Sampler:
         squares, face_boxes, rows = squares[order], face_boxes[order], rows[order]
         has_points = kind == kinds.LANDMARK
         offsets = np.zeros((len(order), 4), np.float32) if has_points else box_geometry.encode(squares, face_boxes)
-        landmarks = points[order].reshape(-1, 10) if has_points else np.zeros((len(order), 10))
+        landmarks = points[order].reshape(len(order), 2 * recipe.landmark_set.num_points)
         return {
             "image_index": self._face_image[rows],
             "squares": squares,
@@ -156,22 +157,21 @@ class Sampler:
             "pivots": pivots[order],
             "kind": np.full(len(order), kind, np.int32),
             "offsets": offsets,
-            "landmarks": landmarks.astype(np.float32),
+            "landmarks": np.where(has_points, landmarks, 0).astype(np.float32),
         }
 
-
-def _upright(pool: _Pool, kind: int) -> dict:
-    """Squares of a pool as a part of a batch."""
-    count = len(pool.image)
-    return {
-        "image_index": pool.image,
-        "squares": pool.boxes,
-        "angles": np.zeros(count),
-        "pivots": np.zeros((count, 2)),
-        "kind": np.full(count, kind, np.int32),
-        "offsets": pool.offsets,
-        "landmarks": np.zeros((count, 10), np.float32),
-    }
+    def _upright(self, pool: _Pool, kind: int) -> dict:
+        """Squares of a pool as a part of a batch."""
+        count = len(pool.image)
+        return {
+            "image_index": pool.image,
+            "squares": pool.boxes,
+            "angles": np.zeros(count),
+            "pivots": np.zeros((count, 2)),
+            "kind": np.full(count, kind, np.int32),
+            "offsets": pool.offsets,
+            "landmarks": np.zeros((count, 2 * self._recipe.landmark_set.num_points), np.float32),
+        }
 
 
 def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
@@ -216,7 +216,8 @@ def open_records(
     Raises:
         FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`.
     """
-    settings = manifests.read(records_dir, stage, manifests.IMAGES)["settings"]["recipe"]
-    recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"])})
+    manifest = manifests.read(records_dir, stage, manifests.IMAGES)
+    settings, landmark_set = manifest["settings"]["recipe"], manifests.landmark_set(manifest)
+    recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"]), "landmark_set": landmark_set})
     images, store = image_batches.read(records_dir, stage, split)
     return (Sampler(images, store, stage, recipe, augment), store) if images else None

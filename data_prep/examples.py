@@ -75,11 +75,16 @@ def of_image(
         levels, array_crops.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size
     )
     examples = [
-        crop_records.Examples(cut, found, offsets, np.zeros((len(boxes), 10), np.float32)),
+        crop_records.Examples(cut, found, offsets, _no_targets(len(boxes), recipe)),
         _face_examples(levels, annotation, stage, recipe, rng),
         _landmark_examples(levels, annotation, stage.size, recipe, rng),
     ]
     return crop_records.concatenate(examples)
+
+
+def _no_targets(num_crops: int, recipe: recipes.Recipe) -> np.ndarray:
+    """The landmark targets of crops without landmarks."""
+    return np.zeros((num_crops, 2 * recipe.landmark_set.num_points), np.float32)
 
 
 def _labelled_boxes(
@@ -175,9 +180,8 @@ def _face_examples(
         keep_mask &= candidates.inside_mask(jittered.squares, levels[0].shape[1], levels[0].shape[0])
     jittered, found = jittered[keep_mask], found[keep_mask]
     offsets = box_geometry.encode(jittered.squares, jittered.face_boxes)
-    return crop_records.Examples(
-        jittered.cut(levels, stage.size, recipe.margin), found, offsets, np.zeros((len(found), 10), np.float32)
-    )
+    crops = jittered.cut(levels, stage.size, recipe.margin)
+    return crop_records.Examples(crops, found, offsets, _no_targets(len(found), recipe))
 
 
 def _landmark_examples(
@@ -187,7 +191,7 @@ def _landmark_examples(
 
     Dropped where the crop is not close to the face (IoU of a positive) or a point falls outside of it.
     """
-    known_mask = np.isfinite(annotation.landmarks).all(axis=(1, 2))
+    known_mask = faces.known_mask(annotation.landmarks)
     rows = np.flatnonzero(known_mask & labels.usable_mask(annotation, recipe.rules.min_face_size))
     jittered = _jitter(rng, annotation.boxes[rows], recipe.landmark_trials_per_face, recipe)
     points = box_geometry.rotate_points(annotation.landmarks[rows][jittered.rows], jittered.angles, jittered.pivots)
@@ -199,9 +203,9 @@ def _landmark_examples(
 
     mirror_mask = rng.random(len(points)) < 0.5
     images[mirror_mask] = images[mirror_mask, :, ::-1]
-    points[mirror_mask] = points[mirror_mask][:, faces.MIRROR_ORDER] * (-1, 1) + (1, 0)
+    points[mirror_mask] = points[mirror_mask][:, recipe.landmark_set.mirror_order] * (-1, 1) + (1, 0)
     num_crops = len(points)
-    landmarks = points.reshape(num_crops, 10).astype(np.float32)
+    landmarks = points.reshape(num_crops, 2 * recipe.landmark_set.num_points).astype(np.float32)
     return crop_records.Examples(
         images, np.full(num_crops, kinds.LANDMARK), np.zeros((num_crops, 4), np.float32), landmarks
     )

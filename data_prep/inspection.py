@@ -39,7 +39,7 @@ class Report:
         num_without_faces: Of these, images that have no face to learn from.
         num_incomplete: Of these, images in which not every face is annotated; they give no negatives.
         num_faces: Faces to learn from.
-        num_with_landmarks: Of these, faces of which all five points are known.
+        num_with_landmarks: Of these, faces of which all points are known.
         num_ignored: Regions that are neither face nor background.
         num_cut: Faces cut by the image's edge.
         num_outside: Faces of which more than half lies outside of the image; they are not learnt from.
@@ -107,13 +107,13 @@ def report(annotations: list[faces.Annotation], reader_problems: list[faces.Prob
         in_image, _ = sizes.fit(annotation, image.width, image.height)
         problems += [] if in_image is None else _check_points(in_image, image)
     boxes = np.concatenate([faces.no_boxes(), *(annotation.boxes for annotation in annotations)])
-    landmarks = np.concatenate([faces.no_landmarks(0), *(annotation.landmarks for annotation in annotations)])
+    landmarks = faces.concatenate_landmarks([annotation.landmarks for annotation in annotations])
     return Report(
         num_images=len(annotations),
         num_without_faces=sum(not len(annotation.boxes) for annotation in annotations),
         num_incomplete=sum(not annotation.is_complete for annotation in annotations),
         num_faces=len(boxes),
-        num_with_landmarks=int(np.isfinite(landmarks).all(axis=(1, 2)).sum()),
+        num_with_landmarks=int(faces.known_mask(landmarks).sum()),
         num_ignored=sum(len(annotation.ignored) for annotation in annotations),
         num_cut=num_reported_outside - num_outside,
         num_outside=num_outside,
@@ -165,13 +165,14 @@ def _repeated(annotations: list[faces.Annotation], seen: dict[str, _Image | face
 
 
 def _check_faces(annotation: faces.Annotation) -> list[faces.Problem]:
-    """Boxes that repeat an earlier one, and faces whose eyes and mouth corners are both the wrong way round.
+    """Boxes that repeat an earlier one, and of five points those whose eyes and mouth are both the wrong way round.
 
     The latter stand on their head, or the person's left was written down in place of the image's.
     """
     repeats_mask = np.triu(box_geometry.iou(annotation.boxes, annotation.boxes) >= DUPLICATE_IOU, 1).any(axis=0)
     x = annotation.landmarks[:, :, 0]
-    swapped_mask = (x[:, 0] > x[:, 1]) & (x[:, 3] > x[:, 4])  # False for NaN
+    is_five = x.shape[1] == len(faces.LANDMARK_NAMES)
+    swapped_mask = (x[:, 0] > x[:, 1]) & (x[:, 3] > x[:, 4]) if is_five else np.zeros(len(x), bool)  # False for NaN
     return [
         faces.Problem(annotation.image_path, what, f"{box.tolist()}")
         for what, mask in ((DUPLICATE_BOX, repeats_mask), (SIDES_SWAPPED, swapped_mask))

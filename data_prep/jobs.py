@@ -197,14 +197,14 @@ def make(
     """
     if settings.config.kind_of_records == manifests.IMAGES:
         return _make_images(job, settings, propose, on_image)
-    stage = stages.BY_NAME[settings.config.stage]
+    stage, num_points = stages.BY_NAME[settings.config.stage], settings.config.recipe.landmark_set.num_points
     problems, made = [], []
     for index, annotation in job.images:
         of_image, found = _examples_of(index, annotation, stage, settings, propose)
         problems += found
         made += of_image
         on_image(crop_records.num_per_kind(of_image[0]) if of_image else {})
-    merged = crop_records.concatenate(made) if made else crop_records.no_examples(stage.size)
+    merged = crop_records.concatenate(made) if made else crop_records.no_examples(stage.size, num_points)
     order = np.random.default_rng([settings.config.seed, job.shard, manifests.SPLITS.index(job.split)]).permutation(
         len(merged)
     )

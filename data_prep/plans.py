@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 import mtcnn_tf
-from mtcnn_tf import datasets, faces, files, stages
+from mtcnn_tf import datasets, faces, files, landmark_sets, stages
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.images import image_files
 
@@ -66,14 +66,15 @@ def _read_datasets(
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     annotations, problems = [], []
     for spec in config.datasets:
-        found, met = datasets.read(spec, "train", config.class_name)
+        found, met = datasets.read(spec, "train", config.class_name, config.recipe.landmark_set)
         for sentence in datasets.alarms(spec, met):
             report(sentence)
         if config.max_images is not None and len(found) > config.max_images:
             rows = np.random.default_rng(config.seed).choice(len(found), config.max_images, replace=False)
             found = [found[row] for row in np.sort(rows)]
-        annotations += found
+        annotations += found if config.landmarks else [_without_landmarks(annotation) for annotation in found]
         problems += met
+    _check_landmarks(config, annotations)
     min_size = config.recipe.rules.min_face_size
     if not any(labels.usable_mask(annotation, min_size).any() for annotation in annotations):
         raise ValueError(
@@ -81,6 +82,20 @@ def _read_datasets(
             f"{len(annotations)} images; check the folders or lower --min_face_size"
         )
     return annotations, problems
+
+
+def _without_landmarks(annotation: faces.Annotation) -> faces.Annotation:
+    return dataclasses.replace(annotation, landmarks=np.full_like(annotation.landmarks, np.nan))
+
+
+def _check_landmarks(config: recipes.Config, annotations: list[faces.Annotation]) -> None:
+    """Raises ValueError where points other than the five are asked for, and no face has them."""
+    landmark_set = config.recipe.landmark_set
+    if landmark_set != landmark_sets.FIVE and not any(faces.known_mask(one.landmarks).any() for one in annotations):
+        raise ValueError(
+            f"expected faces with {landmark_set.num_points} points in {', '.join(config.datasets)}, found none; give "
+            "--landmarks for the points that they have, or none"
+        )
 
 
 def _digest(annotations: list[faces.Annotation]) -> str:

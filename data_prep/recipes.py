@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mtcnn_tf import stages
+from mtcnn_tf import landmark_sets, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import manifests
 
@@ -27,6 +27,7 @@ class Recipe:
             used with one margin, see `networks.build`.
         rules: What separates the kinds.
         scale_boxes: Whether boxes drawn on an image of another size but the same proportions are scaled.
+        landmark_set: The points of the faces. They are read where a data set has just these.
     """
 
     negatives: int = 50
@@ -41,6 +42,7 @@ class Recipe:
     margin: float = 1.0
     rules: labels.Rules = labels.Rules()
     scale_boxes: bool = False
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE
 
     def __post_init__(self) -> None:
         if self.min_scale > self.max_scale:
@@ -65,6 +67,7 @@ class Config:
         max_images: Take so many images of each data set, drawn by the seed; None for all.
         max_pixels: Image files of more pixels are stepped over.
         class_name: The class of VOC and COCO annotations to take; None for all.
+        landmarks: Whether points are recorded; otherwise faces have none, whatever a data set says.
         thresholds: Score thresholds of the stages so far; None to find them by recall.
         calibration_images: On how many training images.
         crops: "in_records", or "on_the_fly" to record whole images with the proposals of the cascade so far.
@@ -81,6 +84,7 @@ class Config:
     max_images: int | None = None
     max_pixels: int = image_files.MAX_PIXELS
     class_name: str | None = None
+    landmarks: bool = True
     thresholds: tuple[float, ...] | None = None
     calibration_images: int = 200
     crops: str = "in_records"

@@ -4,8 +4,8 @@ Conventions, said once for the whole project:
 
 * A box is `x1, y1, x2, y2` in absolute pixels, float32; the right and bottom edges are exclusive, so that a box is
   `x2 - x1` wide.
-* Landmarks are five points `x, y`: left eye, right eye, nose, left and right mouth corner. *Left* is left in the
-  image, not the person's left.
+* Landmarks are five points `x, y`: left eye, right eye, nose, left and right mouth corner; or the points of another
+  set, see `landmark_sets`. *Left* is left in the image, not the person's left.
 * An unknown landmark is NaN.
 """
 
@@ -19,8 +19,7 @@ import numpy.typing as npt
 from mtcnn_tf import arguments, files
 
 LANDMARK_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-MIRROR_ORDER = (1, 0, 2, 4, 3)
-"""`landmarks[MIRROR_ORDER]` names the points of the mirrored face rightly again."""
+"""Those of the five points, `landmark_sets.FIVE`."""
 
 
 def no_boxes() -> np.ndarray:
@@ -28,9 +27,19 @@ def no_boxes() -> np.ndarray:
     return np.zeros((0, 4), np.float32)
 
 
-def no_landmarks(num_faces: int) -> np.ndarray:
-    """Landmarks of `num_faces` faces of which none are known: float32 [num_faces, 5, 2], all NaN."""
-    return np.full((num_faces, len(LANDMARK_NAMES), 2), np.nan, np.float32)
+def no_landmarks(num_faces: int, num_points: int = len(LANDMARK_NAMES)) -> np.ndarray:
+    """Landmarks of `num_faces` faces of which none are known: float32 [num_faces, num_points, 2], all NaN."""
+    return np.full((num_faces, num_points, 2), np.nan, np.float32)
+
+
+def known_mask(landmarks: np.ndarray) -> np.ndarray:
+    """Which faces have all of their landmarks [N, P, 2]: bool [N]."""
+    return np.isfinite(landmarks).all(axis=(1, 2))
+
+
+def concatenate_landmarks(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """The landmarks [N, P, 2] of all `parts`, in order; parts without faces may have another number of points."""
+    return np.concatenate([part for part in parts if len(part)] or [no_landmarks(0)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Annotation:
     Attributes:
         image_path: Where the image lies.
         boxes: Faces to learn from, float32 [N, 4]; every box has an area.
-        landmarks: Their points, float32 [N, 5, 2]; NaN where unknown.
+        landmarks: Their points, float32 [N, P, 2], P = 5 unless others are read; NaN where unknown.
         ignored: Regions that are neither face nor background (flagged invalid, unusable), float32 [M, 4]: no positive
             is cut there and no negative.
         is_complete: Whether every face of the image is in `boxes` or `ignored`. Negatives are cut from complete
@@ -71,13 +80,24 @@ class Annotation:
     def __post_init__(self) -> None:
         if self.landmarks is None:
             object.__setattr__(self, "landmarks", no_landmarks(len(self.boxes)))
-        for name, shape in (("boxes", (-1, 4)), ("landmarks", (-1, 5, 2)), ("ignored", (-1, 4))):
-            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32).reshape(shape))
-        if len(self.landmarks) != len(self.boxes):
-            raise ValueError(
-                f"an annotation needs landmarks for each of its {len(self.boxes)} boxes, got {len(self.landmarks)}; "
-                "use NaN for unknown points"
-            )
+        for name in ("boxes", "ignored"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float32).reshape(-1, 4))
+        object.__setattr__(self, "landmarks", _of_each_face(self.landmarks, len(self.boxes)))
+
+
+def _of_each_face(landmarks: npt.ArrayLike, num_faces: int) -> np.ndarray:
+    """Landmarks as float32 [num_faces, P, 2]; those of one face may come as [P, 2]."""
+    points = np.asarray(landmarks, np.float32)
+    if not num_faces and not points.size:
+        return points if points.ndim == 3 else no_landmarks(0)
+    if points.ndim == 2 and points.shape[1] == 2:
+        points = points[None]
+    if points.ndim != 3 or points.shape[2] != 2 or len(points) != num_faces:
+        raise ValueError(
+            f"expected landmarks [{num_faces}, P, 2] of {num_faces} faces, got {list(points.shape)}; use NaN for "
+            "unknown points"
+        )
+    return points
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +107,7 @@ class Face:
     Attributes:
         box: float32 [4], in pixels of the image.
         score: In 0–1.
-        landmarks: float32 [5, 2], in pixels of the image.
+        landmarks: float32 [P, 2], in pixels of the image; five unless the network has learnt others.
     """
 
     box: np.ndarray
@@ -105,7 +125,8 @@ class Detections:
     Attributes:
         boxes: float32 [N, 4], in pixels of the image.
         scores: float32 [N], in 0–1.
-        landmarks: float32 [N, 5, 2], in pixels of the image; NaN where unknown.
+        landmarks: float32 [N, P, 2], in pixels of the image; NaN where unknown. Five unless the network has learnt
+            others.
     """
 
     boxes: np.ndarray
@@ -160,7 +181,7 @@ class Detections:
         try:
             scores = np.array(values["scores"], np.float32).reshape(-1)
             boxes = np.array(values["boxes"], np.float32).reshape(len(scores), 4)
-            landmarks = np.array(values["landmarks"], np.float32).reshape(len(scores), len(LANDMARK_NAMES), 2)
+            landmarks = _of_each_face(values["landmarks"], len(scores))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"expected boxes, scores and landmarks of as many faces, got something else ({error!r}); "

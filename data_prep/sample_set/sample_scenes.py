@@ -21,7 +21,7 @@ from matplotlib import cbook
 from PIL import Image
 from skimage import data as photographs
 
-from mtcnn_tf import faces
+from mtcnn_tf import landmark_sets
 
 TRAIN, VAL, POINTS_TRAIN, POINTS_TEST, GROUP = range(5)
 """The splits; each has random numbers of its own."""
@@ -79,7 +79,7 @@ class Placement:
         """The five points in the scene, float64 [5, 2], named rightly where the face is mirrored."""
         landmarks = self.points(self.portrait.landmarks)
         is_mirrored = np.linalg.det(self.matrix[:, :2]) < 0
-        return landmarks[list(faces.MIRROR_ORDER)] if is_mirrored else landmarks
+        return landmarks[list(landmark_sets.FIVE.mirror_order)] if is_mirrored else landmarks
 
     @property
     def box(self) -> np.ndarray:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from mtcnn_tf import datasets, faces, files, programs, runtimes, stages
+from mtcnn_tf import datasets, faces, files, landmark_sets, programs, runtimes, stages
 from mtcnn_tf.detection import cascade, detector, shipped
 from mtcnn_tf.evaluation import false_positives, protocols, reports, saved_detections
 from mtcnn_tf.images import drawing, image_files
@@ -37,7 +37,8 @@ _PROTOCOL = flags.DEFINE_enum("protocol", None, PROTOCOLS, "What is measured.", 
 _DATASET_DIR = flags.DEFINE_string(
     "dataset_dir",
     None,
-    "The data set, as it is published. [in breakdown and proposals WIDER FACE, or NAME:DIR as in data_prep.build]",
+    "The data set, as it is published. [in breakdown and proposals WIDER FACE, in landmarks lists of five points; or "
+    "NAME:DIR as in data_prep.build]",
     required=True,
     flag_values=FLAGS,
 )
@@ -49,6 +50,9 @@ _CLASS_NAME = flags.DEFINE_string(
     None,
     "voc, coco and yolo: the class that is looked for; by default all classes.",
     flag_values=FLAGS,
+)
+_LANDMARKS = flags.DEFINE_string(
+    "landmarks", "5", "landmarks: the points that are compared, as in data_prep.build.", flag_values=FLAGS
 )
 _IMAGES = flags.DEFINE_string(
     "images",
@@ -148,7 +152,18 @@ def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_di
 
 def _settings() -> dict:
     """The flags that a figure depends on."""
-    held = (_SPLIT, _CLASS_NAME, _IMAGES, _MODEL, _DETECTOR, _DETECTIONS, _MIN_FACE_SIZE, _THRESHOLDS, _UNTIL)
+    held = (
+        _SPLIT,
+        _CLASS_NAME,
+        _LANDMARKS,
+        _IMAGES,
+        _MODEL,
+        _DETECTOR,
+        _DETECTIONS,
+        _MIN_FACE_SIZE,
+        _THRESHOLDS,
+        _UNTIL,
+    )
     return {flag.name: flag.value for flag in held}
 
 
@@ -159,7 +174,9 @@ def _prepare() -> protocols.Task:
     prepare = {
         "wider_face": lambda: protocols.wider_face(directory, split or "val", images),
         "fddb": lambda: protocols.fddb(directory, images),
-        "landmarks": lambda: protocols.landmarks(directory, split or "test", images),
+        "landmarks": lambda: protocols.landmarks(
+            directory_of_set, split or "test", images, name, landmark_sets.named(_LANDMARKS.value)
+        ),
         "proposals": lambda: protocols.proposals(
             name, directory_of_set, split, images, _CLASS_NAME.value, _UNTIL.value
         ),
@@ -170,9 +187,10 @@ def _prepare() -> protocols.Task:
 
 
 def _dataset() -> tuple[str, str]:
-    """Format and folder of what breakdown and proposals look at; the other protocols have one format each."""
+    """Format and folder of what breakdown, proposals and landmarks look at; the others have one format each."""
     name, _, directory = _DATASET_DIR.value.partition(":")
-    return (name, directory) if name in datasets.NAMES else ("wider_face", _DATASET_DIR.value)
+    default = "points" if _PROTOCOL.value == "landmarks" else "wider_face"
+    return (name, directory) if name in datasets.NAMES else (default, _DATASET_DIR.value)
 
 
 def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[faces.Detections]]]:

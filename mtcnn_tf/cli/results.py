@@ -16,10 +16,13 @@ LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detecti
 KINDS = ("drawings", *LISTS, "crops")
 CROPS_DIR = "crops"
 
-CSV_COLUMNS = (
-    *("source", "frame", "identity", "x1", "y1", "x2", "y2", "score"),
-    *(f"{name}_{axis}" for name in faces.LANDMARK_NAMES for axis in "xy"),
-)
+
+def csv_columns(num_points: int) -> list[str]:
+    """The names of a CSV list's columns, where faces have so many landmarks: five are named, others numbered from 0."""
+    is_five = num_points == len(faces.LANDMARK_NAMES)
+    points = faces.LANDMARK_NAMES if is_five else [f"point_{i}" for i in range(num_points)]
+    of_face = ["source", "frame", "identity", "x1", "y1", "x2", "y2", "score"]
+    return of_face + [f"{point}_{axis}" for point in points for axis in "xy"]
 
 
 class Results:
@@ -44,8 +47,6 @@ class Results:
         self._json = _JsonList(self._lists["json"]) if "json" in kinds else None
         self._lines = self._lists.get("jsonl")
         self._rows = csv.writer(self._lists["csv"], lineterminator="\n") if "csv" in kinds else None
-        if self._rows:
-            self._rows.writerow(CSV_COLUMNS)
         if "crops" in kinds:
             os.makedirs(os.path.join(out_dir, CROPS_DIR), exist_ok=True)
 
@@ -95,6 +96,8 @@ class Results:
             entry["crops"] = [f"{CROPS_DIR}/{crop_stem}-{i + 1}.png" for i in range(len(found))]
             for crop_name, crop in zip(entry["crops"], _crops(image, found), strict=True):
                 image_files.write(os.path.join(self._out_dir, crop_name), crop)
+        if self._rows and not self._counts["images"] + self._counts["frames"]:
+            self._rows.writerow(csv_columns(found.landmarks.shape[1]))
         self._counts["faces"] += len(found)
         self._counts["frames" if "frame" in entry else "images"] += 1
         entry |= found.to_dict()
@@ -136,6 +139,6 @@ class _JsonList:
 
 
 def _crops(image: np.ndarray, found: faces.Detections) -> np.ndarray:
-    """The faces turned upright, or as they stand where the detector finds no landmarks."""
-    has_landmarks = np.isfinite(found.landmarks).all()
-    return alignment.align(image, found) if has_landmarks else alignment.crop(image, found)
+    """The faces turned upright, or as they stand where the detector doesn't find the five landmarks."""
+    has_five = found.landmarks.shape[1:] == alignment.TEMPLATE.shape and np.isfinite(found.landmarks).all()
+    return alignment.align(image, found) if has_five else alignment.crop(image, found)

@@ -1,7 +1,8 @@
 """COCO's JSON: `images`, `annotations` with `bbox` as `x y w h`, `categories` with the names of keypoints.
 
-Lin et al., "Microsoft COCO: Common Objects in Context", 2014. COCO's *left* is the person's left; where a set names its
-keypoints by the image, the points themselves show it, see `five_points.in_image_order`.
+Lin et al., "Microsoft COCO: Common Objects in Context", 2014. Five points are found by their names. COCO's *left* is
+the person's left; where a set names its keypoints by the image, the points themselves show it, see
+`five_points.in_image_order`. Other points are the keypoints of a category that names as many, in their order.
 """
 
 import collections
@@ -11,16 +12,18 @@ import re
 
 import numpy as np
 
-from mtcnn_tf import faces, files
+from mtcnn_tf import faces, files, landmark_sets
 from mtcnn_tf.datasets import annotation_lists, five_points, places
 
 SPLITS = ("train", "val", "test")
-_NUM_POINTS = len(faces.LANDMARK_NAMES)
 _WITHOUT_NAME = "an image without file_name or an id of its own"
 
 
 def read(
-    directory: str, split: str = "train", class_name: str | None = None
+    directory: str,
+    split: str = "train",
+    class_name: str | None = None,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     """Annotations in the order of the file's `images`, and what was wrong in it.
 
@@ -33,6 +36,7 @@ def read(
             `{split}/*.coco.json`; images are looked for in all its folders, see `places.locate`.
         split: 'train', 'val' or 'test'.
         class_name: The category that is a face; the others aren't. None: every one is.
+        landmark_set: The points that are wanted.
 
     Raises:
         ValueError: Another split, several files that fit, no category of this name, or a file that isn't COCO's JSON.
@@ -58,7 +62,7 @@ def read(
             problems.append(faces.Problem(where, annotation_lists.NO_CLASS, ascii(entry.get("category_id"))[:100]))
             image["is_complete"] = False
         else:
-            problems += _add_face(image, entry, _keypoint_indices(category or {}), where)
+            problems += _add_face(image, entry, _keypoint_indices(category or {}, landmark_set), where)
     named = [image for image in images.values() if image["name"] is not None]
     names = [image["name"] for image in named]
     image_paths = places.locate([[name] for name in names], _image_dirs(directory, split, names[:1]), directory, split)
@@ -171,11 +175,19 @@ def _add_face(image: dict, entry: dict, indices: list[int | None], where: str) -
     return problems
 
 
-def _keypoint_indices(category: dict) -> list[int | None]:
-    """Where the category's keypoints have our five points, None for those it lacks; COCO's sides are the person's."""
-    names = category.get("keypoints")
-    indices: list[int | None] = [None] * _NUM_POINTS
-    for index, name in enumerate(names if isinstance(names, list) else []):
+def _keypoint_indices(category: dict, landmark_set: landmark_sets.LandmarkSet) -> list[int | None]:
+    """Where the category's keypoints have the points of the set, None for those it lacks."""
+    listed = category.get("keypoints")
+    names = listed if isinstance(listed, list) else []
+    if landmark_set == landmark_sets.FIVE:
+        return _indices_of_five(names)
+    return [index if len(names) == landmark_set.num_points else None for index in range(landmark_set.num_points)]
+
+
+def _indices_of_five(names: list) -> list[int | None]:
+    """Where keypoints of these names have our five points; COCO's sides are the person's."""
+    indices: list[int | None] = [None] * len(faces.LANDMARK_NAMES)
+    for index, name in enumerate(names):
         words = re.findall("[a-z]+", re.sub("([a-z])([A-Z])", r"\1 \2", str(name)).lower())
         text = "".join(words)
         is_left, is_right = "left" in text or "l" in words, "right" in text or "r" in words
@@ -194,8 +206,8 @@ def _keypoint_indices(category: dict) -> list[int | None]:
 
 
 def _points(keypoints: object, indices: list[int | None]) -> tuple[np.ndarray, bool]:
-    """Five points [5, 2], NaN where unknown, from a list of `x y visibility`, and whether the list was sound."""
-    points = np.full((_NUM_POINTS, 2), np.nan)
+    """A face's points [P, 2], NaN where unknown, from a list of `x y visibility`, and whether the list was sound."""
+    points = np.full((len(indices), 2), np.nan)
     if not keypoints:
         return points, True
     numbers = annotation_lists.pixels(keypoints) if isinstance(keypoints, list) else None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.datasets import annotation_lists, places
 
 # In units of the points' spread. Medians over 2,750 frontal faces of WIDER FACE's training part that are at least 40 px
@@ -22,7 +22,7 @@ _RAISE = 0.225
 
 
 def in_image_order(landmarks: np.ndarray) -> np.ndarray:
-    """The same points, float32 [N, 5, 2], with left and right exchanged for faces that would be mirror images.
+    """The same points, float32 [N, P, 2], with left and right of five exchanged for faces that would be mirror images.
 
     Going from the left eye to the right one, the mouth of a face lies on the right hand (y points down in an image),
     however the face is rotated. Where it lies on the left hand, the person's own sides were written down. For a face
@@ -30,10 +30,13 @@ def in_image_order(landmarks: np.ndarray) -> np.ndarray:
     keeps its names, which turn with it.
 
     Args:
-        landmarks: [N, 5, 2]; NaN where unknown. Without points above and below, the face is taken to be upright;
-            without both points of a pair, its names are left as they are.
+        landmarks: [N, P, 2]; NaN where unknown. Without points above and below, the face is taken to be upright;
+            without both points of a pair, its names are left as they are; and so are those of sets of other points.
     """
-    landmarks = np.asarray(landmarks, np.float32).reshape(-1, 5, 2)
+    landmarks = np.asarray(landmarks, np.float32)
+    if landmarks.ndim == 3 and landmarks.shape[1] != len(faces.LANDMARK_NAMES):
+        return landmarks
+    landmarks = landmarks.reshape(-1, 5, 2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing is NaN: just what is wanted
         across = np.nanmean(landmarks[:, [1, 4]] - landmarks[:, [0, 3]], axis=1)  # [N, 2]
@@ -42,7 +45,7 @@ def in_image_order(landmarks: np.ndarray) -> np.ndarray:
     down = np.where(np.isnan(mouth), nose, mouth) - np.where(np.isnan(eyes), nose, eyes)
     down = np.where(np.isnan(down) | np.all(down == 0, axis=1, keepdims=True), np.array([0, 1], np.float32), down)
     mirrored_mask = across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0] < 0
-    return np.where(mirrored_mask[:, None, None], landmarks[:, faces.MIRROR_ORDER], landmarks)
+    return np.where(mirrored_mask[:, None, None], landmarks[:, landmark_sets.FIVE.mirror_order], landmarks)
 
 
 def boxes_round(landmarks: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """YOLO's text labels: for each image a text file with `class x y width height` a line, in fractions of the image.
 
-x and y are the centre's. Behind them may follow five keypoints, `x y` or `x y visibility` each, as `kpt_shape` in
-data.yaml says; in place of the box a polygon, which gives the box round it. Labels lie beside the images, or in
-`labels` where those are in `images`. An image with an empty label file shows no faces; one without any is not yet
-annotated.
+x and y are the centre's. Behind them may follow keypoints, `x y` or `x y visibility` each, as `kpt_shape` in
+data.yaml says; they are read where they are as many as the points that are wanted. In place of the box a polygon,
+which gives the box round it. Labels lie beside the images, or in `labels` where those are in `images`. An image with
+an empty label file shows no faces; one without any is not yet annotated.
 """
 
 import os
@@ -12,19 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 import yaml
 
-from mtcnn_tf import faces, files
+from mtcnn_tf import faces, files, landmark_sets
 from mtcnn_tf.datasets import annotation_lists, five_points, places
 from mtcnn_tf.images import image_files
 
 SPLITS = ("train", "val", "test")
-_NUM_POINTS = len(faces.LANDMARK_NAMES)
 _CLASS_LISTS = ("classes.txt", "obj.names", "labels/classes.txt")
 _EDGE = 0.01
 """So far beyond the image a fraction may lie, for tools round."""
 
 
 def read(
-    directory: str, split: str = "train", class_name: str | None = None
+    directory: str,
+    split: str = "train",
+    class_name: str | None = None,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
 ) -> tuple[list[faces.Annotation], list[faces.Problem]]:
     """Annotations sorted by the images' paths, and what was wrong in them. Of each image the header is read.
 
@@ -36,6 +38,7 @@ def read(
             `kpt_shape`), `classes.txt` or `obj.names` (a class a line), `train.txt` (an image a line).
         split: 'train', 'val' or 'test'. Where neither a file nor a folder speaks of splits, every image is read.
         class_name: The class that is a face; the others aren't. None: every one is.
+        landmark_set: The points that are wanted.
 
     Raises:
         ValueError: Another split, no class of this name, or a data.yaml that isn't one.
@@ -58,7 +61,8 @@ def read(
             problems.append(faces.Problem(image_path, what if label is None else "unreadable image"))
             continue
         path = os.path.join(directory, label)
-        annotation, wrong_rows = _read_labels(path, image_path, size, names, class_name, settings.get("kpt_shape"))
+        keypoints = (settings.get("kpt_shape"), landmark_set.num_points)
+        annotation, wrong_rows = _read_labels(path, image_path, size, names, class_name, keypoints)
         annotations.append(annotation)
         problems += wrong_rows
     return annotations, problems + _without_image(directory, texts, images)
@@ -167,9 +171,14 @@ def _without_image(directory: str, texts: dict[str, str], images: list[str]) -> 
 
 
 def _read_labels(
-    path: str, image_path: str, size: tuple[int, int], names: dict[str, str], class_name: str | None, kpt_shape: object
+    path: str,
+    image_path: str,
+    size: tuple[int, int],
+    names: dict[str, str],
+    class_name: str | None,
+    keypoints: tuple[object, int],
 ) -> tuple[faces.Annotation, list[faces.Problem]]:
-    """The annotation of one image, and what was wrong in its file."""
+    """The annotation of one image, and what was wrong in its file; `keypoints` is what `_face` takes."""
     boxes, points, problems, is_intact = [], [], [], True
     for number, text in annotation_lists.read_lines(path):
         label, *words = text.split()
@@ -177,9 +186,9 @@ def _read_labels(
         if name and not annotation_lists.is_class(name, class_name):
             continue
         numbers = annotation_lists.pixels(words)
-        face = None if numbers is None else _face(numbers, kpt_shape)
+        face = None if numbers is None else _face(numbers, *keypoints)
         if face is None or (class_name is not None and not name):
-            what = annotation_lists.NO_CLASS if face else "a line that is no box, polygon or five points in fractions"
+            what = annotation_lists.NO_CLASS if face else "a line that is no box, polygon or points in fractions"
             problems.append(annotation_lists.problem(path, number, what, text))
             is_intact = False
             continue
@@ -193,24 +202,24 @@ def _read_labels(
     return faces.Annotation(image_path, boxes, landmarks, is_complete=is_intact, size=size), problems
 
 
-def _face(numbers: np.ndarray, kpt_shape: object) -> tuple[np.ndarray, np.ndarray] | None:
-    """Corners [4] and points [5, 2], NaN where unknown, in fractions of the image; None where they are none.
+def _face(numbers: np.ndarray, kpt_shape: object, wanted: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Corners [4] and the `wanted` points [P, 2], NaN where unknown, in fractions of the image; None if there are none.
 
     14 numbers may be a polygon as well as a box with five points: only data.yaml can tell.
     """
-    points: np.ndarray = np.full((_NUM_POINTS, 2), np.nan)
+    points: np.ndarray = np.full((wanted, 2), np.nan)
     num_numbers = len(numbers)
     if isinstance(kpt_shape, list) and len(kpt_shape) == 2 and all(isinstance(n, int) and n > 0 for n in kpt_shape):
         num_points, num_values = kpt_shape
     else:
-        num_points, num_values = (_NUM_POINTS, 3) if num_numbers == 4 + 3 * _NUM_POINTS else (0, 0)
+        num_points, num_values = (wanted, 3) if num_numbers == 4 + 3 * wanted else (0, 0)
     if num_numbers == 4 or (num_points and num_numbers == 4 + num_points * num_values):
         corners = np.concatenate([numbers[:2] - numbers[2:4] / 2, numbers[:2] + numbers[2:4] / 2])
         outline = np.concatenate([numbers[:2], np.abs(numbers[2:4])])
-        if num_points == _NUM_POINTS and num_values >= 2 and num_numbers > 4:
-            rows = numbers[4:].reshape(_NUM_POINTS, num_values)
+        if num_points == wanted and num_values >= 2 and num_numbers > 4:
+            rows = numbers[4:].reshape(wanted, num_values)
             points = np.where(np.all(rows > 0, axis=1, keepdims=True), rows[:, :2], np.nan)
-    elif not num_points and num_numbers >= 6 and num_numbers % 2 == 0 and num_numbers != 4 + 2 * _NUM_POINTS:
+    elif not num_points and num_numbers >= 6 and num_numbers % 2 == 0 and num_numbers != 4 + 2 * wanted:
         outline = numbers
         vertices = numbers.reshape(-1, 2)
         corners = np.concatenate([vertices.min(axis=0), vertices.max(axis=0)])

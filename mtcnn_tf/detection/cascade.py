@@ -51,7 +51,7 @@ class Cascade(tf.Module):
     * `scale_factor`: ratio of neighbouring scales, float32, in (0, 1); of no use to the RPN;
 
     and return a dict, best score first, of `boxes` [N, 4], `scores` [N] and, of an O-Net with landmarks, `landmarks`
-    [N, 5, 2].
+    [N, P, 2], P = 5 unless it has learnt others.
     Boxes of the stages before O-Net are after regression and may reach out of the image; those of O-Net are clipped
     to it.
 
@@ -254,7 +254,7 @@ class Cascade(tf.Module):
         return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.features
 
     def _landmarks(self, levels, squares, features, mirrored_features, boxes, images):
-        """The landmarks [N, 5, 2] of faces, as the mean of what four crops of each tell.
+        """The landmarks [N, P, 2] of faces, as the mean of what four crops of each tell.
 
         These are the crop in which the face was found, cut at `squares` [N, 4], which gave `features`, the one round
         its final box in `boxes` [N, 4], and the mirror images of both.
@@ -273,11 +273,12 @@ class Cascade(tf.Module):
             straight, mirrored = (
                 network.landmarks(tf.concat(both, axis=0)) for both in zip(found_features, final_features, strict=True)
             )
-            points = tf.reshape((straight + mirroring.landmarks(mirrored)) / 2, [-1, 5, 2])
+            both_mean = (straight + mirroring.landmarks(mirrored, network.landmark_set)) / 2
+            points = tf.reshape(both_mean, [-1, network.landmark_set.num_points, 2])
             by_found, by_final = tf.split(graph_boxes.decode_points(tf.concat([found, final], axis=0), points), 2)
             return (by_found + by_final)[:num_faces] / 2
 
-        return _if_any(num_faces, compute, tf.zeros([0, 5, 2]))
+        return _if_any(num_faces, compute, tf.zeros([0, network.landmark_set.num_points, 2]))
 
 
 def searches(module: tf.Module, prefix: str = "") -> dict[str, tf.types.experimental.PolymorphicFunction]:

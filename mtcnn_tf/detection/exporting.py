@@ -102,11 +102,11 @@ def signatures(
     """The entries of the saved cascade, by name.
 
     * `serving_default`: `image_bytes`, a batch of JPEG, PNG, BMP or WebP files (string [B], B at least 1), to `boxes`
-      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, 5, 2], of which image i has the first `num_faces[i]` (int32
+      [B, N, 4], `scores` [B, N] and `landmarks` [B, N, P, 2], of which image i has the first `num_faces[i]` (int32
       [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `graph_decoding`: it has
       no faces. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
-      [N, 4], `scores` [N] and `landmarks` [N, 5, 2].
+      [N, 4], `scores` [N] and `landmarks` [N, P, 2], P = 5 unless others were learnt.
     * `detect_batch`: the same of several images of one size, which each network sees at once: `images` (uint8
       [B, H, W, 3]) to what `serving_default` returns, less `num_errors`.
 
@@ -150,7 +150,8 @@ def signatures(
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")], autograph=False)
     def serve(image_bytes: tf.Tensor):
-        shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, 5, 2]}
+        num_points = the_cascade.networks["onet"].landmark_set.num_points
+        shapes = {"boxes": [None, 4], "scores": [None], "landmarks": [None, num_points, 2]}
         names = the_cascade.until_onet.get_concrete_function().structured_outputs
         rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
         rows["num_errors"] = tf.TensorSpec([], tf.int32)
@@ -169,7 +170,7 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
     """The entries of a saved network: `serving_default` takes float32 pixels in 0–255, `uint8` whole ones.
 
     Both take `pixels` [N, S, S, 3], N at least 1 (for P-Net of any size), and return `scores` [N], `offsets` [N, 4]
-    and, if the network finds them, `landmarks` [N, 5, 2]; P-Net each with rows and columns after N. Those of the RPN
+    and, if the network finds them, `landmarks` [N, P, 2]; P-Net each with rows and columns after N. Those of the RPN
     take `pixels` [N, H, W, 3], H and W multiples of 32, and return `scores` [N, A], `offsets` [N, A, 4] and `anchors`
     [A, 4].
     """
@@ -185,7 +186,8 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
         said = {"scores": tf.sigmoid(outputs.logits), "offsets": outputs.offsets}
         if network.has_landmarks:
             landmarks = network.landmarks(outputs.features)
-            said["landmarks"] = tf.reshape(landmarks, tf.concat([tf.shape(outputs.logits), [5, 2]], axis=0))
+            shape = tf.concat([tf.shape(outputs.logits), [network.landmark_set.num_points, 2]], axis=0)
+            said["landmarks"] = tf.reshape(landmarks, shape)
         return said
 
     def entry(dtype: tf.DType):
@@ -209,7 +211,7 @@ def check_network(path: str, model: keras.Model) -> None:
     else:
         wanted["scores"] = np.array(keras.ops.softmax(outputs["face"]))[..., 1]
     if "landmarks" in outputs:
-        wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], 5, 2)
+        wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], -1, 2)
     for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
         _compare(saved.signatures[name](pixels=tf.constant(pixels.astype(dtype))), wanted, f"{model.name}, {name}")
 

@@ -30,7 +30,7 @@ class Portable(tf.Module):
     """RPN and O-Net joined to a detector for images of one size.
 
     Called with `image`, uint8 [H, W, 3], RGB, it returns a dict, best score first, of `boxes` [max_faces, 4], `scores`
-    [max_faces], `landmarks` [max_faces, 5, 2] if O-Net finds them, and `num_faces`, int32 []: so many of the rows are
+    [max_faces], `landmarks` [max_faces, P, 2] if O-Net finds them, and `num_faces`, int32 []: so many of the rows are
     faces, the others are zero.
 
     Attributes:
@@ -170,7 +170,8 @@ class Portable(tf.Module):
         return tf.where(is_face, final(said), _NEVER), said[:, 1:]
 
     def _landmarks(self, pixels: "_Pixels", squares: tf.Tensor, final_squares: tf.Tensor, count: tf.Tensor):
-        """Landmarks [F, 5, 2], the mean of what two squares and their mirror images tell; see `cascade.Cascade`."""
+        """Landmarks [F, P, 2], the mean of what two squares and their mirror images tell; see `cascade.Cascade`."""
+        num_points = self._onet.landmark_set.num_points
 
         def compute(both):
             points = []
@@ -179,12 +180,12 @@ class Portable(tf.Module):
                 straight, mirrored = (
                     self._onet.landmarks(self._onet(x).features) for x in (crops, tf.reverse(crops, [2]))
                 )
-                relative = tf.reshape((straight + mirroring.landmarks(mirrored)) / 2, [-1, 5, 2])
-                points.append(graph_boxes.decode_points(boxes, relative))
-            return tf.reshape((points[0] + points[1]) / 2, [-1, 10])
+                relative = (straight + mirroring.landmarks(mirrored, self._onet.landmark_set)) / 2
+                points.append(graph_boxes.decode_points(boxes, tf.reshape(relative, [-1, num_points, 2])))
+            return tf.reshape((points[0] + points[1]) / 2, [-1, 2 * num_points])
 
         found = _in_batches(compute, tf.concat([squares, final_squares], axis=1), count)
-        return tf.reshape(found, [-1, 5, 2])
+        return tf.reshape(found, [-1, num_points, 2])
 
     def _cut(self, pixels: "_Pixels", squares: tf.Tensor) -> tf.Tensor:
         return pixels.cut(graph_boxes.enlarge(squares, self._onet.margin), stages.ONET.size)

@@ -1,26 +1,46 @@
-"""How far landmarks are from where people placed them, in units of the distance of the eyes.
+"""How far landmarks are from where people placed them, in units of the distance of the eyes, and of the face's size.
 
 The figures of Sun, Wang, Tang, "Deep Convolutional Network Cascade for Facial Point Detection", 2013, and of Zhang et
-al. 2016, section III.C, except that the detector finds the faces itself. A face that it misses is a failure.
+al. 2016, section III.C, except that the detector finds the faces itself. A face that it misses is a failure. The size
+is the square root of the area of the box round the true points, as in Bulat and Tzimiropoulos, "How far are we from
+solving the 2D & 3D Face Alignment problem?", 2017.
 """
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.evaluation import reports
 from mtcnn_tf.geometry import boxes
 
 MAX_ERROR = 0.1
 """An error above this fraction of the distance of the eyes is a failure."""
+EYES, SIZE = "distance of the eyes", "size of the face"
+"""The units of errors."""
 
 
-def report(annotations: list[faces.Annotation], detections: list[faces.Detections]) -> reports.Report:
-    """Failures of all faces, missed ones among them, and errors of those found; faces without five points are left out.
+def unit_of(landmark_set: landmark_sets.LandmarkSet) -> str:
+    """What failures of a set are measured by: `EYES`, or `SIZE` where it names none."""
+    return EYES if landmark_set.eyes else SIZE
 
-    Errors are in percent of the distance of the eyes.
+
+def report(
+    annotations: list[faces.Annotation],
+    detections: list[faces.Detections],
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+) -> reports.Report:
+    """Failures of all faces, missed ones among them, and errors of those found; faces without all points are left out.
+
+    Errors are in percent of what `unit_of` says, and their mean in percent of the face's size as well. Of five points
+    each has its own figure.
+
+    Raises:
+        ValueError: A detector has learnt other points.
     """
-    errors = find_errors(annotations, detections)  # [F, 5]
-    found = errors[np.isfinite(errors).all(axis=1)]
+    unit = unit_of(landmark_set)
+    errors = find_errors(annotations, detections, landmark_set, unit)  # [F, P]
+    by_size = find_errors(annotations, detections, landmark_set, SIZE)
+    is_found = np.isfinite(errors).all(axis=1)
+    found = errors[is_found]
     overall = errors.mean(axis=1)
     area = _mean(np.maximum(1 - overall / MAX_ERROR, 0))
     failures = "failures (error > 10 %), fraction"
@@ -31,32 +51,58 @@ def report(annotations: list[faces.Annotation], detections: list[faces.Detection
         "auc": reports.Figure(area, "all faces: area under the curve up to 10 %"),
         "failure_rate_of_found": reports.Figure(_mean(found.mean(axis=1) > MAX_ERROR), f"found: {failures}"),
         "error_of_found": reports.Figure(100 * _mean(found), "found: mean error", "%"),
+        "error_of_found_by_size": reports.Figure(
+            100 * _mean(by_size[is_found]), f"found: mean error, % of the {SIZE}", "%"
+        ),
     }
-    for name, column in zip(faces.LANDMARK_NAMES, found.T, strict=True):
+    names = faces.LANDMARK_NAMES if landmark_set == landmark_sets.FIVE else ()
+    for name, column in zip(names, found.T, strict=False):
         title = f"found: mean error of {name.replace('_', ' ')}"
         figures[f"error_of_found_{name}"] = reports.Figure(100 * _mean(column), title, "%")
-    labels = ("error, % of the distance of the eyes", "fraction of faces")
+    labels = (f"error, % of the {unit}", "fraction of faces")
     return reports.Report(
         figures, {"all faces": _cumulative(overall, labels), "faces found": _cumulative(found.mean(axis=1), labels)}
     )
 
 
-def find_errors(annotations: list[faces.Annotation], detections: list[faces.Detections]) -> np.ndarray:
-    """Distance of each point, in units of the distance of the eyes, [F, 5]; infinite for a face that was missed.
+def find_errors(
+    annotations: list[faces.Annotation],
+    detections: list[faces.Detections],
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+    unit: str = EYES,
+) -> np.ndarray:
+    """Distance of each point in the `unit`, `EYES` or `SIZE`, [F, P]; infinite for a face that was missed.
 
     Faces with an unknown point are left out.
     """
-    errors = [np.zeros((0, 5))]
+    errors = [np.zeros((0, landmark_set.num_points))]
     for annotation, found in zip(annotations, detections, strict=True):
         for box, points in zip(annotation.boxes, annotation.landmarks, strict=True):
             if not np.isfinite(points).all():
                 continue
             at = choose(box, points, found)
-            distances = np.full(5, np.inf)
+            distances = np.full(len(points), np.inf)
             if at is not None:
+                _check_number(found.landmarks[at], points)
                 distances = np.linalg.norm(found.landmarks[at].astype(np.float64) - points, axis=1)
-            errors.append(distances[None] / np.linalg.norm(points[1] - points[0]))
+            errors.append(distances[None] / _length(points, landmark_set, unit))
     return np.concatenate(errors)
+
+
+def _check_number(found: np.ndarray, true: np.ndarray) -> None:
+    if len(found) != len(true):
+        raise ValueError(
+            f"expected a detector of {len(true)} landmarks, as these faces have, got one of {len(found)}; give "
+            "--landmarks, or take another detector"
+        )
+
+
+def _length(points: np.ndarray, landmark_set: landmark_sets.LandmarkSet, unit: str) -> float:
+    """How long the unit is in pixels for a face with these points [P, 2]."""
+    if unit == EYES and landmark_set.eyes:
+        left, right = (points[list(eye)].mean(axis=0) for eye in landmark_set.eyes)
+        return float(np.linalg.norm(right - left))
+    return float(np.sqrt(np.prod(np.ptp(points, axis=0))))
 
 
 def choose(box: np.ndarray, points: np.ndarray, found: faces.Detections) -> int | None:

@@ -11,9 +11,9 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from mtcnn_tf import datasets, faces, stages
+from mtcnn_tf import datasets, faces, landmark_sets, stages
 from mtcnn_tf.datasets import fddb as fddb_ellipses
-from mtcnn_tf.datasets import folder, points, sizes
+from mtcnn_tf.datasets import folder, sizes
 from mtcnn_tf.datasets import wider_face as wider_face_boxes
 from mtcnn_tf.evaluation import breakdown as breakdowns
 from mtcnn_tf.evaluation import curves, reports, saved_detections, subset
@@ -60,10 +60,18 @@ def fddb(directory: str, images: str | None = None) -> Task:
     return Task(chosen, functools.partial(fddb_scores.report, sizes=fddb_scores.image_sizes(chosen)), notes)
 
 
-def landmarks(directory: str, split: str = "test", images: str | None = None) -> Task:
-    """Lists of five points: the error of landmarks, and how many are failures."""
-    annotations, notes = subset.choose(*points.read(directory, split), directory, images)
-    return Task(annotations, landmark_errors.report, [*notes, "Errors are in percent of the distance of the eyes."])
+def landmarks(
+    directory: str,
+    split: str = "test",
+    images: str | None = None,
+    name: str = "points",
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+) -> Task:
+    """Faces with points, five or others: how far landmarks are off, and how many fail; `name` as in `breakdown`."""
+    listed = datasets.read(f"{name}:{directory}", split, landmark_set=landmark_set)
+    annotations, notes = subset.choose(*listed, directory, images)
+    notes.append(f"Errors are in percent of the {landmark_errors.unit_of(landmark_set)}.")
+    return Task(annotations, functools.partial(landmark_errors.report, landmark_set=landmark_set), notes)
 
 
 def proposals(

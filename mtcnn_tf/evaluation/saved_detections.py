@@ -38,9 +38,9 @@ def detect(
 def _in_order(found: faces.Detections, path: str) -> faces.Detections:
     num = len(found.scores)
     shapes = tuple(np.shape(values) for values in (found.boxes, found.scores, found.landmarks))
-    if shapes != ((num, 4), (num,), (num, 5, 2)):
+    if shapes != ((num, 4), (num,), (num, *shapes[2][1:2], 2)):
         raise ValueError(
-            f"a detector must return boxes [N, 4], scores [N], landmarks [N, 5, 2], got {shapes}: {path!r}"
+            f"a detector must return boxes [N, 4], scores [N], landmarks [N, P, 2], got {shapes}: {path!r}"
         )
     if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
         raise ValueError(f"a detector must return finite boxes and scores, got others for {path!r}")
@@ -63,7 +63,7 @@ def save(path: str | os.PathLike, names: Sequence[str], detections: Sequence[fac
             counts=np.array([len(found) for found in detections], np.int64),
             boxes=np.concatenate([faces.no_boxes(), *(found.boxes for found in detections)]),
             scores=np.concatenate([np.zeros(0, np.float32), *(found.scores for found in detections)]),
-            landmarks=np.concatenate([faces.no_landmarks(0), *(found.landmarks for found in detections)]),
+            landmarks=faces.concatenate_landmarks([found.landmarks for found in detections]),
         )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-from mtcnn_tf import faces
+from mtcnn_tf import landmark_sets
 
 
 def offsets(values: Any) -> Any:
@@ -12,7 +12,8 @@ def offsets(values: Any) -> Any:
     return ops.take(values, [2, 1, 0, 3], axis=1) * ops.array([-1.0, 1.0, -1.0, 1.0])
 
 
-def landmarks(values: Any) -> Any:
-    """Landmarks [N, 10] of the mirrored crops: each point on the other side, under the name that it has there."""
-    points = ops.take(ops.reshape(values, [-1, 5, 2]), faces.MIRROR_ORDER, axis=1)
-    return ops.reshape(points * ops.array([-1.0, 1.0]) + ops.array([1.0, 0.0]), [-1, 10])
+def landmarks(values: Any, landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE) -> Any:
+    """Landmarks [N, 2 P] of the mirrored crops: each point on the other side, under the name that it has there."""
+    num_points = landmark_set.num_points
+    points = ops.take(ops.reshape(values, [-1, num_points, 2]), landmark_set.mirror_order, axis=1)
+    return ops.reshape(points * ops.array([-1.0, 1.0]) + ops.array([1.0, 0.0]), [-1, 2 * num_points])

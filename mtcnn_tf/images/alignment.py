@@ -26,14 +26,20 @@ def align(image: image_files.ImageLike, detections: faces.Detections, size: int 
 
     Args:
         image: The image in which they were found; see `image_files.as_rgb`.
-        detections: The faces, with all of their landmarks.
+        detections: The faces, with all of their five landmarks.
         size: Side of the crops; the template grows with it.
 
     Raises:
-        ValueError: A face lacks landmarks, or all of them are one point; or an argument is not as described.
+        ValueError: A face lacks landmarks, or has others than the five, or all of them are one point; or an argument is
+            not as described.
     """
     size = _checked(detections, size)
     template = (TEMPLATE + 0.5) * size / SIZE  # counted from the corner, as everywhere here
+    if detections.landmarks.shape[1:] != TEMPLATE.shape:
+        raise ValueError(
+            f"expected the five landmarks of each face, got {detections.landmarks.shape[1]}: the detector has learnt "
+            "others; use `crop` instead"
+        )
     if not np.all(np.isfinite(detections.landmarks)) or np.any(np.ptp(detections.landmarks, axis=1).max(axis=1) <= 0):
         raise ValueError(
             "expected five landmarks of each face, got faces without: the detector stopped before O-Net or was trained "

@@ -7,7 +7,12 @@ from mtcnn_tf import faces
 
 BOX_COLOUR = (40, 220, 80)
 POINT_COLOURS = ((255, 80, 80), (80, 120, 255), (255, 220, 60), (255, 80, 220), (60, 220, 255))
-"""One for each landmark, in the order of `faces.LANDMARK_NAMES`; RGB."""
+"""One for each of five landmarks, in the order of `faces.LANDMARK_NAMES`; RGB."""
+
+
+def point_colours(num_points: int) -> tuple[tuple[int, int, int], ...]:
+    """Colours of a face's landmarks: each has its own of five, otherwise all have the same."""
+    return POINT_COLOURS if num_points == len(POINT_COLOURS) else POINT_COLOURS[-1:] * num_points
 
 
 def draw(image: np.ndarray, detections: faces.Detections, identities: np.ndarray | None = None) -> np.ndarray:
@@ -31,8 +36,9 @@ def draw(image: np.ndarray, detections: faces.Detections, identities: np.ndarray
         cv2.rectangle(drawing, (x1, y1), (x2 - 1, y2 - 1), BOX_COLOUR, thickness)
         at = (x1, y1 - 2 * thickness if y1 > 12 * thickness else y2 + 11 * thickness)
         cv2.putText(drawing, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45 * thickness, BOX_COLOUR, thickness, cv2.LINE_AA)
-        radius = max(1, round((x2 - x1) / 40))
-        for point, colour in zip(face.landmarks, POINT_COLOURS, strict=True):
+        colours = point_colours(len(face.landmarks))
+        radius = max(1, round((x2 - x1) / 8 / max(len(colours), 5)))
+        for point, colour in zip(face.landmarks, colours, strict=True):
             if np.isfinite(point).all():
                 x, y = (round(float(coordinate)) for coordinate in point)
                 cv2.circle(drawing, (x, y), radius, colour, cv2.FILLED, cv2.LINE_AA)

@@ -5,11 +5,11 @@ from typing import Any
 import keras
 from keras import layers
 
+from mtcnn_tf import landmark_sets
+
 PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
 
-HEADS = {"face": 2, "offsets": 4, "landmarks": 10}
-"""How many numbers each head gives."""
 PAPER = "paper"
 """The name of the P-Net of the paper, among the variants of `pnet.VARIANTS`."""
 
@@ -23,6 +23,7 @@ class Pixels(layers.Rescaling):
         offset: What is added then.
         margin: See `networks.build`.
         pnet_variant: See `networks.build`.
+        landmark_set: What `LandmarkSet.to_dict` says of the points that the network finds; None for five, or none.
     """
 
     def __init__(
@@ -31,15 +32,19 @@ class Pixels(layers.Rescaling):
         offset: float = -PIXEL_MEAN / PIXEL_SCALE,
         margin: float = 1.0,
         pnet_variant: str = PAPER,
+        landmark_set: dict | None = None,
         **kwargs: Any,
     ):
         super().__init__(scale, offset, **kwargs)
         self.margin = float(margin)
         self.pnet_variant = pnet_variant
+        self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
 
     def get_config(self) -> dict:
         """The arguments that make the same layer."""
-        return {**super().get_config(), "margin": self.margin, "pnet_variant": self.pnet_variant}
+        config = {**super().get_config(), "margin": self.margin, "pnet_variant": self.pnet_variant}
+        is_default = self.landmark_set == landmark_sets.FIVE  # which files that are older don't speak of
+        return config if is_default else {**config, "landmark_set": self.landmark_set.to_dict()}
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -54,15 +59,16 @@ class CReLU(layers.Layer):
         return keras.ops.relu(keras.ops.concatenate([x, -x], axis=-1))
 
 
-def inputs(size: int | None, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER) -> tuple[Any, Any]:
+def inputs(size: int | None, stage_name: str, **kept: Any) -> tuple[Any, Any]:
     """The input of a network that takes images of `size` × `size` pixels, or of any size, and its pixels round 0."""
     image = keras.Input((size, size, 3), name="image")
-    return image, pixels(image, stage_name, margin, pnet_variant)
+    return image, pixels(image, stage_name, **kept)
 
 
-def pixels(image: Any, stage_name: str, margin: float = 1.0, pnet_variant: str = PAPER) -> Any:
-    """The image's pixels round 0."""
-    return Pixels(margin=margin, pnet_variant=pnet_variant, name=f"{stage_name}_pixels")(image)
+def pixels(image: Any, stage_name: str, landmark_set: landmark_sets.LandmarkSet | None = None, **kept: Any) -> Any:
+    """The image's pixels round 0, by a layer that keeps what `Pixels` takes."""
+    described = landmark_set.to_dict() if landmark_set else None
+    return Pixels(landmark_set=described, **kept, name=f"{stage_name}_pixels")(image)
 
 
 def conv(x: Any, channels: int, kernel_size: int, shared_slopes: bool, name: str, stride: int = 1) -> Any:
@@ -81,6 +87,7 @@ def prelu(shared_axes: list[int] | None, name: str) -> keras.Layer:
     return layers.PReLU(alpha_initializer=keras.initializers.Constant(0.25), shared_axes=shared_axes, name=name)
 
 
-def wanted_heads(landmarks: bool) -> list[str]:
-    """The names among `HEADS` of a network that finds landmarks, or doesn't."""
-    return [name for name in HEADS if landmarks or name != "landmarks"]
+def heads(landmark_set: landmark_sets.LandmarkSet | None) -> dict[str, int]:
+    """The heads of a network that finds these points, or none, and how many numbers each gives."""
+    points = {"landmarks": 2 * landmark_set.num_points} if landmark_set else {}
+    return {"face": 2, "offsets": 4, **points}

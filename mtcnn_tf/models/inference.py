@@ -117,6 +117,7 @@ class Network(_Frozen):
 
     Attributes:
         has_landmarks: Whether it finds them.
+        landmark_set: Which, if any.
         margin: See `networks.margin_of`.
         feature_shape: Shape of the `Outputs.features` of one crop.
 
@@ -127,6 +128,7 @@ class Network(_Frozen):
     def __init__(self, model: keras.Model):
         super().__init__(model)
         self.has_landmarks = "landmarks" in model.output
+        self.landmark_set = networks.landmark_set_of(model)
         self.margin = networks.margin_of(model)
         before = _layers_before(model)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
@@ -151,7 +153,7 @@ class Network(_Frozen):
 
     @tf.Module.with_name_scope
     def landmarks(self, features: tf.Tensor) -> tf.Tensor:
-        """Landmarks [..., 10], five x, y relative to the box, of a network that finds them."""
+        """Landmarks [..., 2 P], x, y of each relative to the box, of a network that finds them."""
         return _product(_through(self._landmark_steps, features), self._landmark_kernel, self._landmark_bias)
 
     @tf.Module.with_name_scope

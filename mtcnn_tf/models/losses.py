@@ -6,10 +6,11 @@ Zhang et al. 2016, section II.C, of one row:
 * box (eq. 2): squared distance ‖ŷ − y‖² of the 4 offsets, on positives and parts;
 * landmarks (eq. 3): squared distance ‖ŷ − y‖² of the 10 coordinates, on landmark crops.
 
-Squares are *summed* over a row's coordinates, as in the paper, and losses are the *mean* over the rows that count, for
-every stage: how many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of the face
-rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and so is
-the landmark loss of a network without landmarks.
+Squares are *summed* over a row's coordinates, as in the paper; of P points in place of five the sum is multiplied by
+5 / P, so that a weight means the same for all. Losses are the *mean* over the rows that count, for every stage: how
+many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of the face rows only the
+hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and so is the landmark loss
+of a network without landmarks.
 """
 
 import functools
@@ -18,7 +19,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtcnn_tf import kinds, stages
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.models import metrics
 
 HARD_FRACTION = 0.7
@@ -37,7 +38,7 @@ def total(losses: dict[str, Any], weights: stages.LossWeights) -> Any:
 
 
 def flatten(predictions: dict) -> dict:
-    """The predictions as float32 [N, 2], [N, 4] and perhaps [N, 10]: P-Net's maps of one cell lose rows and columns."""
+    """The predictions as float32 [N, 2], [N, 4] and maybe [N, 2 P]: P-Net's maps of one cell lose rows and columns."""
     return {name: ops.reshape(ops.cast(x, "float32"), [-1, x.shape[-1]]) for name, x in predictions.items()}
 
 
@@ -68,7 +69,7 @@ def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRA
 
     Args:
         predictions: What `flatten` returns.
-        targets: `kind` int32 [N], `offsets` float32 [N, 4], `landmarks` float32 [N, 10]. What a kind has no target for
+        targets: `kind` int32 [N], `offsets` float32 [N, 4], `landmarks` float32 [N, 2 P]. What a kind has no target for
             may hold anything, NaN included.
         hard_fraction: The fraction of the face rows that counts.
     """
@@ -79,13 +80,12 @@ def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRA
     hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_fraction)
     box_mask = kind_mask(kind, kinds.WITH_OFFSETS)
     landmark_mask = kind_mask(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
+    distances = _squared_distances(_landmarks(predictions, targets), targets["landmarks"], landmark_mask)
+    to_five = 2 * landmark_sets.FIVE.num_points / targets["landmarks"].shape[-1]
     return {
         "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
-        "landmark_loss": (
-            _squared_distances(_landmarks(predictions, targets), targets["landmarks"], landmark_mask),
-            landmark_mask,
-        ),
+        "landmark_loss": (distances * to_five, landmark_mask),
     }
 
 
@@ -122,7 +122,7 @@ def _means(sums: Any, counts: Any) -> Any:
 
 
 def _landmarks(predictions: dict, targets: dict) -> Any:
-    """The predicted landmarks [N, 10]; of a network without any something that no row counts for."""
+    """The predicted landmarks [N, 2 P]; of a network without any something that no row counts for."""
     return predictions.get("landmarks", targets["landmarks"])
 
 
@@ -130,7 +130,12 @@ def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
     return ops.sum(ops.square(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
-def measure(predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION) -> Any:
+def measure(
+    predictions: dict,
+    targets: dict,
+    hard_fraction: float = HARD_FRACTION,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+) -> Any:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
     losses = row_losses(predictions, targets, hard_fraction)
     predictions = {name: ops.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
@@ -138,12 +143,13 @@ def measure(predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTI
     is_face = targets["kind"] == kinds.POSITIVE
     seems_face = predictions["face"][:, 1] > predictions["face"][:, 0]
     is_right = ops.cast(ops.equal(is_face, seems_face), "float32")
+    landmarks = metrics.landmark_errors(_landmarks(predictions, targets), targets["landmarks"], landmark_set)
     figures = (
         (is_right, face_mask),
         (is_right, face_mask & seems_face),
         (is_right, is_face),
         (metrics.box_ious(predictions["offsets"], targets["offsets"]), losses["box_loss"][1]),
-        (metrics.landmark_errors(_landmarks(predictions, targets), targets["landmarks"]), losses["landmark_loss"][1]),
+        (landmarks, losses["landmark_loss"][1]),
     )
     return metrics.sum_rows({**losses, **dict(zip(FIGURES[len(LOSSES) :], figures, strict=True))})
 
@@ -157,20 +163,30 @@ class OhemLoss(keras.layers.Layer):
         box: Weight of the box loss.
         landmarks: Weight of the landmark loss.
         hard_fraction: The fraction of the rows with a face label that counts.
+        landmark_set: What `LandmarkSet.to_dict` says of the points; None for five.
     """
 
-    def __init__(self, face: float, box: float, landmarks: float, hard_fraction: float = HARD_FRACTION, **kwargs: Any):
+    def __init__(
+        self,
+        face: float,
+        box: float,
+        landmarks: float,
+        hard_fraction: float = HARD_FRACTION,
+        landmark_set: dict | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_fraction <= 1:
             raise ValueError(f"hard_fraction must be above 0 and at most 1, got {hard_fraction}")
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
         self.hard_fraction = hard_fraction
+        self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
         self.means = metrics.MaskedMeans(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = flatten(predictions)
-        sums = measure(predictions, targets, self.hard_fraction)
+        sums = measure(predictions, targets, self.hard_fraction, self.landmark_set)
         means = _means(sums[0, : len(LOSSES)], sums[1, : len(LOSSES)])
         self.add_loss(total({name: means[k] for k, name in enumerate(LOSSES)}, self.weights_of_losses))
         self.means.update_state(ops.stop_gradient(sums))
@@ -184,17 +200,30 @@ class OhemLoss(keras.layers.Layer):
         """The arguments that make the same layer."""
         weights = self.weights_of_losses
         config = {"face": weights.face, "box": weights.box, "landmarks": weights.landmarks}
-        return {**super().get_config(), **config, "hard_fraction": self.hard_fraction}
+        landmark_set = self.landmark_set.to_dict()
+        return {**super().get_config(), **config, "hard_fraction": self.hard_fraction, "landmark_set": landmark_set}
 
 
-def attach(network: keras.Model, weights: stages.LossWeights, hard_fraction: float = HARD_FRACTION) -> keras.Model:
-    """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`."""
+def attach(
+    network: keras.Model,
+    weights: stages.LossWeights,
+    hard_fraction: float = HARD_FRACTION,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+) -> keras.Model:
+    """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`.
+
+    Args:
+        network: See `networks.build`.
+        weights: Of the three losses.
+        hard_fraction: The fraction of the rows with a face label that counts.
+        landmark_set: The points in `landmarks`, whether the network finds them or none.
+    """
     image = keras.Input(network.inputs[0].shape[1:], name="image")
     targets = {
         "kind": keras.Input((), dtype="int32", name="kind"),
         "offsets": keras.Input((4,), name="offsets"),
-        "landmarks": keras.Input((10,), name="landmarks"),
+        "landmarks": keras.Input((2 * landmark_set.num_points,), name="landmarks"),
     }
-    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction)
+    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction, landmark_set.to_dict())
     predictions = loss(network(image), targets)
     return keras.Model({"image": image, **targets}, predictions, name=f"{network.name}_training")

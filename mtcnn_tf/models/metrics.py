@@ -11,7 +11,7 @@ import numpy as np
 import scipy.stats
 from keras import ops
 
-from mtcnn_tf import rankings
+from mtcnn_tf import landmark_sets, rankings
 
 FIXED_PRECISION = 0.95
 """`recall_at_precision` is the recall where this fraction of what is called a face is one."""
@@ -34,11 +34,19 @@ def _areas(boxes: Any) -> Any:
     return ops.prod(ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
 
 
-def landmark_errors(predicted: Any, true: Any) -> Any:
-    """Mean distance [N] of five points [N, 10] from the true ones, in percent of the distance between the true eyes."""
-    distances = ops.sqrt(ops.sum(ops.square(ops.reshape(predicted - true, [-1, 5, 2])), axis=2))  # [N, 5]
-    eyes = ops.sqrt(ops.sum(ops.square(true[:, 2:4] - true[:, 0:2]), axis=1))  # [N]
-    return 100 * ops.mean(distances, axis=1) / ops.maximum(eyes, _NARROWEST_EYES)
+def landmark_errors(predicted: Any, true: Any, landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE) -> Any:
+    """Mean distance [N] of points [N, 2 P] from the true ones, in percent of the distance between the true eyes.
+
+    Of a set without eyes, in percent of the side of the square that the points are relative to.
+    """
+    shape = [-1, landmark_set.num_points, 2]
+    distances = ops.sqrt(ops.sum(ops.square(ops.reshape(predicted - true, shape)), axis=2))  # [N, P]
+    errors = 100 * ops.mean(distances, axis=1)
+    if landmark_set.eyes is None:
+        return errors
+    left, right = (ops.mean(ops.take(ops.reshape(true, shape), eye, axis=1), axis=1) for eye in landmark_set.eyes)
+    eyes = ops.sqrt(ops.sum(ops.square(right - left), axis=1))  # [N]
+    return errors / ops.maximum(eyes, _NARROWEST_EYES)
 
 
 class MaskedMeans(keras.metrics.Metric):

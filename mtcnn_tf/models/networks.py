@@ -8,11 +8,11 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 
 * `face`: logits [..., 2] for "no face" and "face";
 * `offsets`: [..., 4], see `boxes.encode`;
-* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`. A network for things that have
-  none is built without.
+* `landmarks`: [..., 10], five `x, y` relative to the box, see `boxes.encode_points`; or [..., 2 P] of another set of
+  points. A network for things that have none is built without.
 
 A network may have learnt from crops that show more than the square they tell of, `margin` times its side; offsets and
-landmarks stay relative to the square. The margin travels with the network's file.
+landmarks stay relative to the square. The margin travels with the network's file, and so does the set of points.
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
 field of 12 pixels and a stride of 2. It has variants beside that of the paper, see `pnet`.
@@ -33,7 +33,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from mtcnn_tf import files, stages
+from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import blocks, keras_settings, pnet
 
@@ -49,6 +49,7 @@ def build(
     landmark_branch: bool = False,
     margin: float = 1.0,
     pnet_variant: str = blocks.PAPER,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
 ) -> keras.Model:
     """The untrained network of `stage`.
 
@@ -61,6 +62,7 @@ def build(
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
         margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
         pnet_variant: Which P-Net, one of `pnet.VARIANTS`.
+        landmark_set: Which landmarks it finds, if any.
 
     Raises:
         ValueError: A landmark branch is asked for in another network than an O-Net that finds them, a margin is
@@ -75,11 +77,12 @@ def build(
     check_variant(stage, pnet_variant)
     if stage is stages.RPN:
         return rpn()
+    points = landmark_set if landmarks else None
     if stage is stages.PNET:
-        return pnet.pnet(shared_slopes, landmarks, pnet_variant)
+        return pnet.pnet(shared_slopes, points, pnet_variant)
     if stage is stages.RNET:
-        return rnet(shared_slopes, landmarks, margin)
-    return onet(shared_slopes, landmarks, landmark_branch, margin)
+        return rnet(shared_slopes, points, margin)
+    return onet(shared_slopes, points, landmark_branch, margin)
 
 
 def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
@@ -93,6 +96,12 @@ def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
 def margin_of(network: keras.Model) -> float:
     """Side of the crops that `network` sees, over the side of the square they tell of."""
     return next((layer.margin for layer in network.layers if isinstance(layer, blocks.Pixels)), 1.0)
+
+
+def landmark_set_of(network: keras.Model) -> landmark_sets.LandmarkSet:
+    """The points that `network` finds, if any."""
+    pixels = (layer for layer in network.layers if isinstance(layer, blocks.Pixels))
+    return next((layer.landmark_set for layer in pixels), landmark_sets.FIVE)
 
 
 def has_landmark_branch(network: keras.Model) -> bool:
@@ -115,13 +124,43 @@ def with_landmark_branch(network: keras.Model) -> keras.Model:
     """
     if has_landmark_branch(network):
         return network
-    is_shared = list(network.get_layer("conv1_prelu").shared_axes) == [1, 2, 3]
-    copy = build(stages.BY_NAME[network.name], is_shared, landmark_branch=True, margin=margin_of(network))
+    copy = build(
+        stages.BY_NAME[network.name],
+        _has_shared_slopes(network),
+        landmark_branch=True,
+        margin=margin_of(network),
+        landmark_set=landmark_set_of(network),
+    )
     names = {layer.name for layer in network.layers}
     for layer in copy.layers:
         if (name := layer.name.removeprefix(_OWN)) in names:
             layer.set_weights(network.get_layer(name).get_weights())
     return copy
+
+
+def with_landmark_set(network: keras.Model, landmark_set: landmark_sets.LandmarkSet) -> keras.Model:
+    """A network that says the same of faces and boxes as `network` and finds other points, which it is still to learn.
+
+    The network itself where it finds these already, or none.
+    """
+    if "landmarks" not in network.output or landmark_set_of(network) == landmark_set:
+        return network
+    copy = build(
+        stages.BY_NAME[network.name],
+        shared_slopes=_has_shared_slopes(network),
+        landmark_branch=has_landmark_branch(network),
+        margin=margin_of(network),
+        pnet_variant=network.get_layer(f"{network.name}_pixels").pnet_variant,
+        landmark_set=landmark_set,
+    )
+    for layer in copy.layers:
+        if layer.name != "landmarks":
+            layer.set_weights(network.get_layer(layer.name).get_weights())
+    return copy
+
+
+def _has_shared_slopes(network: keras.Model) -> bool:
+    return list(network.get_layer("conv2_prelu").shared_axes) == [1, 2, 3]  # the first convolution may have a CReLU
 
 
 @keras_settings.ours(policy="float32")
@@ -168,7 +207,9 @@ def _build_as(name: str, settings: dict) -> keras.Model:
     pixels = settings[f"{name}_pixels"]
     margin, pnet_variant = pixels.get("margin", 1.0), pixels.get("pnet_variant", blocks.PAPER)  # older files lack them
     is_shared, landmarks = slope_axes == [1, 2, 3], "landmarks" in settings
-    return build(stages.BY_NAME[name], is_shared, landmarks, landmark_branch, margin, pnet_variant)
+    described = pixels.get("landmark_set")
+    landmark_set = landmark_sets.from_dict(described) if described else landmark_sets.FIVE
+    return build(stages.BY_NAME[name], is_shared, landmarks, landmark_branch, margin, pnet_variant, landmark_set)
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -255,22 +296,28 @@ def rpn(its_anchors: anchors.Anchors | None = None) -> keras.Model:
     return keras.Model(image, Proposals(its_anchors.sizes)(maps), name=stages.RPN.name)
 
 
-def rnet(shared_slopes: bool = True, landmarks: bool = True, margin: float = 1.0) -> keras.Model:
+def rnet(
+    shared_slopes: bool = True,
+    landmark_set: landmark_sets.LandmarkSet | None = landmark_sets.FIVE,
+    margin: float = 1.0,
+) -> keras.Model:
     """R-Net, the refinement network: 24-pixel crops."""
-    image, x = blocks.inputs(stages.RNET.size, stages.RNET.name, margin)
+    image, x = blocks.inputs(stages.RNET.size, stages.RNET.name, landmark_set=landmark_set, margin=margin)
     x = blocks.conv(x, 28, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
     x = blocks.conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     x = blocks.conv(x, 64, 2, shared_slopes, "conv3")
     x = _dense(x, 128, shared_slopes)
-    return keras.Model(
-        image, {name: _dense_head(x, name) for name in blocks.wanted_heads(landmarks)}, name=stages.RNET.name
-    )
+    heads = {name: _dense_head(x, name, size) for name, size in blocks.heads(landmark_set).items()}
+    return keras.Model(image, heads, name=stages.RNET.name)
 
 
 def onet(
-    shared_slopes: bool = True, landmarks: bool = True, landmark_branch: bool = False, margin: float = 1.0
+    shared_slopes: bool = True,
+    landmark_set: landmark_sets.LandmarkSet | None = landmark_sets.FIVE,
+    landmark_branch: bool = False,
+    margin: float = 1.0,
 ) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
 
@@ -280,15 +327,17 @@ def onet(
         x = blocks.conv(x, 128, 2, shared_slopes, f"{own}conv4")
         return _dense(x, 256, shared_slopes, own)
 
-    image, x = blocks.inputs(stages.ONET.size, stages.ONET.name, margin)
+    image, x = blocks.inputs(stages.ONET.size, stages.ONET.name, landmark_set=landmark_set, margin=margin)
     x = blocks.conv(x, 32, 3, shared_slopes, "conv1")
     x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
     x = blocks.conv(x, 64, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
-    ends = dict.fromkeys(blocks.wanted_heads(landmarks), last_layers(x))
+    sizes = blocks.heads(landmark_set)
+    ends = dict.fromkeys(sizes, last_layers(x))
     if landmark_branch:
         ends["landmarks"] = last_layers(x, _OWN)
-    return keras.Model(image, {name: _dense_head(end, name) for name, end in ends.items()}, name=stages.ONET.name)
+    heads = {name: _dense_head(end, name, sizes[name]) for name, end in ends.items()}
+    return keras.Model(image, heads, name=stages.ONET.name)
 
 
 def _dense(x, units: int, shared_slopes: bool, own: str = ""):
@@ -297,5 +346,5 @@ def _dense(x, units: int, shared_slopes: bool, own: str = ""):
     return blocks.prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
 
 
-def _dense_head(x, name: str):
-    return layers.Dense(blocks.HEADS[name], dtype="float32", name=name)(x)
+def _dense_head(x, name: str, size: int):
+    return layers.Dense(size, dtype="float32", name=name)(x)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from mtcnn_tf import stages
+from mtcnn_tf import landmark_sets, stages
 from mtcnn_tf.models import blocks
 
 
@@ -76,21 +76,24 @@ VARIANTS = {
 """The P-Nets there are, by name."""
 
 
-def pnet(shared_slopes: bool = True, landmarks: bool = True, variant: str = blocks.PAPER) -> keras.Model:
+def pnet(
+    shared_slopes: bool = True,
+    landmark_set: landmark_sets.LandmarkSet | None = landmark_sets.FIVE,
+    variant: str = blocks.PAPER,
+) -> keras.Model:
     """An untrained P-Net: 12-pixel windows of images of any size; see `networks.build`.
 
     Args:
         shared_slopes: Whether a layer's channels share the slope of their PReLU.
-        landmarks: Whether it finds landmarks, too.
+        landmark_set: The points it finds; None for none.
         variant: One of `VARIANTS`.
     """
     halving, later, channels = VARIANTS[variant]
-    image, x = blocks.inputs(None, stages.PNET.name, pnet_variant=variant)
+    image, x = blocks.inputs(None, stages.PNET.name, landmark_set=landmark_set, pnet_variant=variant)
     x = halving(x, channels[0], shared_slopes)
     x = later(x, channels[1], shared_slopes, "conv2")
     x = later(x, channels[2], shared_slopes, "conv3")
     heads = {
-        name: layers.Conv2D(blocks.HEADS[name], 1, dtype="float32", name=name)(x)
-        for name in blocks.wanted_heads(landmarks)
+        name: layers.Conv2D(size, 1, dtype="float32", name=name)(x) for name, size in blocks.heads(landmark_set).items()
     }
     return keras.Model(image, heads, name=stages.PNET.name)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.geometry import mirroring
 from mtcnn_tf.images import colours
 
@@ -19,32 +20,35 @@ SOFTENED_FRACTION = 0.2
 Batch = dict[str, tf.Tensor]
 
 
-def augment(batch: Batch, seed: tf.Tensor) -> Batch:
+def augment(batch: Batch, seed: tf.Tensor, landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE) -> Batch:
     """The batch, each crop mirrored by chance, changed in colour, some softened and some made noisy.
 
     Args:
         batch: See `crop_records.parse`.
         seed: int64 [2]; the same seed gives the same changes.
+        landmark_set: The points of the faces.
 
     Returns:
         The batch with `image` as float32 in 0–255.
     """
     seeds = tf.random.split(seed, 4)
-    batch = mirror(batch, tf.random.stateless_uniform(tf.shape(batch["kind"]), seeds[0]) < 0.5)
+    batch = mirror(batch, tf.random.stateless_uniform(tf.shape(batch["kind"]), seeds[0]) < 0.5, landmark_set)
     image = colour(tf.cast(batch["image"], tf.float32), seeds[1])
     image = _on_some(image, SOFTENED_FRACTION, seeds[2], lambda crops, _: soften(crops))
     image = _on_some(image, colours.NOISY_FRACTION, seeds[3], add_noise)
     return {**batch, "image": image}
 
 
-def mirror(batch: Batch, mirrored_mask: tf.Tensor) -> Batch:
+def mirror(
+    batch: Batch, mirrored_mask: tf.Tensor, landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE
+) -> Batch:
     """The batch with the crops of `mirrored_mask` [B] mirrored: pixels, offsets and landmarks together."""
     image, offsets, landmarks = batch["image"], batch["offsets"], batch["landmarks"]
     return {
         **batch,
         "image": _choose_rows(mirrored_mask, _mirror_pixels(image), image),
         "offsets": tf.where(mirrored_mask[:, None], mirroring.offsets(offsets), offsets),
-        "landmarks": tf.where(mirrored_mask[:, None], mirroring.landmarks(landmarks), landmarks),
+        "landmarks": tf.where(mirrored_mask[:, None], mirroring.landmarks(landmarks, landmark_set), landmarks),
     }
 
 

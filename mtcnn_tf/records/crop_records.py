@@ -5,7 +5,8 @@ A record is a `tf.train.Example` that any TensorFlow program can read:
 * `image`: size × size × 3 raw RGB bytes (JPEG would blur a 12-pixel crop);
 * `kind`: one int64, see `kinds`;
 * `offsets`: four floats, see `boxes.encode`; zero where the kind carries none;
-* `landmarks`: ten floats, five `x, y` relative to the crop; zero where the kind carries none.
+* `landmarks`: ten floats, five `x, y` relative to the crop, or those of another set, see `landmark_sets`; zero where
+  the kind carries none.
 
 All fields have a fixed length, so all records of a size differ in the payload bytes alone, which lie always at the same
 places. `serialize` fills them into copies of one template, thirty times faster than a protocol buffer made for each
@@ -18,7 +19,9 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import kinds
+from mtcnn_tf import kinds, landmark_sets
+
+_NUM_POINTS = landmark_sets.FIVE.num_points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Examples:
         images: uint8 [N, S, S, 3].
         kinds: int [N], see `kinds`.
         offsets: float32 [N, 4]; zero where the kind carries none.
-        landmarks: float32 [N, 10]; zero where the kind carries none.
+        landmarks: float32 [N, 2 P]; zero where the kind carries none.
     """
 
     images: np.ndarray
@@ -44,10 +47,11 @@ class Examples:
         return Examples(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
-def no_examples(size: int) -> Examples:
-    """No examples, for crops of `size` pixels."""
+def no_examples(size: int, num_points: int = _NUM_POINTS) -> Examples:
+    """No examples, for crops of `size` pixels and faces of `num_points`."""
     images = np.zeros((0, size, size, 3), np.uint8)
-    return Examples(images, np.zeros(0, int), np.zeros((0, 4), np.float32), np.zeros((0, 10), np.float32))
+    landmarks = np.zeros((0, 2 * num_points), np.float32)
+    return Examples(images, np.zeros(0, int), np.zeros((0, 4), np.float32), landmarks)
 
 
 def concatenate(parts: list[Examples]) -> Examples:
@@ -66,9 +70,9 @@ FRAME = (12, 4)
 """Bytes that the TFRecord format adds before and after each record: its length, and checksums."""
 
 
-def num_bytes(size: int) -> int:
-    """How many bytes of a file an example with crops of `size` pixels takes."""
-    return sum(FRAME) + len(_layout(size)[0])
+def num_bytes(size: int, num_points: int = _NUM_POINTS) -> int:
+    """How many bytes of a file an example with crops of `size` pixels and faces of `num_points` takes."""
+    return sum(FRAME) + len(_layout(size, num_points)[0])
 
 
 def serialize(examples: Examples) -> np.ndarray:
@@ -79,7 +83,7 @@ def serialize(examples: Examples) -> np.ndarray:
     """
     if len(np.unique(examples.kinds)) > 1:
         raise ValueError(f"expected examples of one kind, got {np.unique(examples.kinds)}; serialize kind by kind")
-    template, starts = _layout(examples.images.shape[1])
+    template, starts = _layout(examples.images.shape[1], examples.landmarks.shape[1] // 2)
     rows = np.tile(template, (len(examples), 1))
     payloads = {
         "image": examples.images.reshape(len(examples), np.prod(examples.images.shape[1:])),
@@ -97,9 +101,10 @@ def _as_bytes(values: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def _layout(size: int) -> tuple[np.ndarray, dict[str, int]]:
+def _layout(size: int, num_points: int) -> tuple[np.ndarray, dict[str, int]]:
     """One record with crops of `size` pixels whose payloads are marks, and where in it each payload starts."""
-    marks = {"image": b"\x01" * size**2 * 3, "kind": b"\x7f", "offsets": b"\x02" * 16, "landmarks": b"\x03" * 40}
+    marks = {"image": b"\x01" * size**2 * 3, "kind": b"\x7f", "offsets": b"\x02" * 16}
+    marks["landmarks"] = b"\x04" + b"\x03" * (8 * num_points - 1)  # no byte before it makes it begin earlier
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[marks["image"]])),
         "kind": tf.train.Feature(int64_list=tf.train.Int64List(value=[marks["kind"][0]])),
@@ -111,34 +116,36 @@ def _layout(size: int) -> tuple[np.ndarray, dict[str, int]]:
     return np.frombuffer(record, np.uint8), {name: record.index(mark) for name, mark in marks.items()}
 
 
-def check_layout(framed: bytes, size: int) -> None:
+def check_layout(framed: bytes, size: int, num_points: int = _NUM_POINTS) -> None:
     """Makes sure that a record lies in its file as `parse` will look for it.
 
     Args:
-        framed: The first `num_bytes(size)` bytes of the file.
+        framed: The first `num_bytes(size, num_points)` bytes of the file.
         size: Side of the crops.
+        num_points: How many points a face has.
 
     Raises:
         ValueError: It is written in another way.
     """
-    template, starts = _layout(size)
+    template, starts = _layout(size, num_points)
     record = np.frombuffer(framed, np.uint8)[FRAME[0] : -FRAME[1]].copy()
     if len(record) == len(template):
-        for name, length in zip(starts, (size**2 * 3, 1, 16, 40), strict=True):
+        for name, length in zip(starts, (size**2 * 3, 1, 16, 8 * num_points), strict=True):
             place = slice(starts[name], starts[name] + length)
             record[place] = template[place]
     if not np.array_equal(record, template):
         raise ValueError(f"expected records with crops of {size} pixels as this version writes them; build them again")
 
 
-def parse(framed: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
-    """A batch as a dict: `image` uint8 [B, S, S, 3], `kind` int32 [B], `offsets` [B, 4], `landmarks` [B, 10].
+def parse(framed: tf.Tensor, size: int, num_points: int = _NUM_POINTS) -> dict[str, tf.Tensor]:
+    """A batch as a dict: `image` uint8 [B, S, S, 3], `kind` int32 [B], `offsets` [B, 4], `landmarks` [B, 2 P].
 
     Args:
-        framed: uint8 [B, num_bytes(size)], records with their frames, as they lie in the file.
+        framed: uint8 [B, num_bytes(size, num_points)], records with their frames, as they lie in the file.
         size: Side of the crops.
+        num_points: How many points a face has, P.
     """
-    _, starts = _layout(size)
+    _, starts = _layout(size, num_points)
 
     def payload(name: str, length: int) -> tf.Tensor:
         start = FRAME[0] + starts[name]
@@ -148,5 +155,5 @@ def parse(framed: tf.Tensor, size: int) -> dict[str, tf.Tensor]:
         "image": tf.reshape(payload("image", size**2 * 3), [-1, size, size, 3]),
         "kind": tf.cast(payload("kind", 1)[:, 0], tf.int32),
         "offsets": tf.bitcast(tf.reshape(payload("offsets", 16), [-1, 4, 4]), tf.float32),
-        "landmarks": tf.bitcast(tf.reshape(payload("landmarks", 40), [-1, 10, 4]), tf.float32),
+        "landmarks": tf.bitcast(tf.reshape(payload("landmarks", 8 * num_points), [-1, 2 * num_points, 4]), tf.float32),
     }

@@ -5,8 +5,8 @@ A record is a `tf.train.Example` that any TensorFlow program can read:
 * `image`: the bytes of an encoded image that stands upright;
 * `height`, `width`: int64, of the image in pixels;
 * `path`: the last two parts of the file's path, for messages;
-* `boxes` (4·N floats), `landmarks` (10·N, NaN where unknown), `ignored` (4·M), `is_complete` (int64): see
-  `faces.Annotation`; all lie within the image but for landmarks;
+* `boxes` (4·N floats), `landmarks` (10·N, or 2·P·N of another set of points; NaN where unknown), `ignored` (4·M),
+  `is_complete` (int64): see `faces.Annotation`; all lie within the image but for landmarks;
 * where a cascade was asked, `proposals` (4·P floats) and `proposal_scores` (P): what it proposes, best first.
 
 Files are TFRecords: before each record its length, as eight bytes and a checksum of four, behind it a checksum of four.
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
-from mtcnn_tf import faces, files, stages
+from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.records import manifests
 
 
@@ -36,7 +36,7 @@ class ImageRecord:
         width: Likewise.
         path: The last two parts of the file's path, for messages.
         boxes: Faces, float32 [N, 4], within the image; small ones as well.
-        landmarks: Their points, float32 [N, 5, 2]; NaN where unknown.
+        landmarks: Their points, float32 [N, P, 2]; NaN where unknown.
         ignored: Regions that are neither face nor background, float32 [M, 4].
         is_complete: Whether every face of the image is in `boxes` or `ignored`.
         proposals: Boxes that a cascade proposes, float32 [P, 4], best first; None where none was asked.
@@ -73,8 +73,8 @@ def serialize(image: ImageRecord) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-def parse(record: bytes, index: int = 0) -> ImageRecord:
-    """The image that `serialize` gave `record` of.
+def parse(record: bytes, index: int = 0, num_points: int = landmark_sets.FIVE.num_points) -> ImageRecord:
+    """The image that `serialize` gave `record` of, with faces of `num_points`.
 
     Raises:
         ValueError: It is something else.
@@ -92,7 +92,7 @@ def parse(record: bytes, index: int = 0) -> ImageRecord:
             width=feature["width"].int64_list.value[0],
             path=os.fsdecode(feature["path"].bytes_list.value[0]),
             boxes=floats("boxes", -1, 4),
-            landmarks=floats("landmarks", -1, len(faces.LANDMARK_NAMES), 2),
+            landmarks=floats("landmarks", -1, num_points, 2),
             ignored=floats("ignored", -1, 4),
             is_complete=bool(feature["is_complete"].int64_list.value[0]),
             proposals=floats("proposals", -1, 4) if has_proposals else None,
@@ -124,7 +124,8 @@ def read(records_dir: str, stage: stages.Stage, split: str) -> Iterator[ImageRec
     stage_dir = files.as_path(records_dir) / stage.name
     names = [entry["file"] for entry in manifest["shards"] if entry["file"].startswith(f"{split}/")]
     records = (record for name in names for record in read_records(stage_dir / name))
-    return (parse(record, index) for index, record in enumerate(records))
+    num_points = manifests.landmark_set(manifest).num_points
+    return (parse(record, index, num_points) for index, record in enumerate(records))
 
 
 def read_records(path: str | os.PathLike) -> Iterator[bytes]:

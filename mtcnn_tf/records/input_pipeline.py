@@ -21,6 +21,8 @@ NUM_READ = 256
 
 _Shard = tuple[files.Path, int]
 """A file of records and how many it holds."""
+_Form = tuple[int, int]
+"""Side of the crops, and how many points a face has."""
 
 
 def read_manifest(records_dir: str, stage: stages.Stage) -> dict:
@@ -63,7 +65,8 @@ def batches(
         FileNotFoundError, ValueError: See `read_manifest`; or the split holds no examples of the mix's kinds.
     """
     manifest = read_manifest(records_dir, stage)
-    stage_dir = files.as_path(records_dir) / stage.name
+    stage_dir, landmark_set = files.as_path(records_dir) / stage.name, manifests.landmark_set(manifest)
+    form = (stage.size, landmark_set.num_points)
     shards: dict[str, list[_Shard]] = {name: [] for name in kinds.NAMES}
     for shard in manifest["shards"]:
         if shard["file"].startswith(f"{split}/") and shard["examples"]:
@@ -72,18 +75,18 @@ def batches(
     if not mix:
         raise ValueError(f"{stage_dir} holds no {split} examples of the wanted kinds; build records from more images")
     for name in mix:
-        _check_layout(shards[name][0][0], stage)
+        _check_layout(shards[name][0][0], form)
     if repeat:
-        rows = _mixed(shards, mix, stage, batch_size, seed)
+        rows = _mixed(shards, mix, form, batch_size, seed)
     else:
-        rows = _read([shard for name in mix for shard in shards[name]], stage).rebatch(batch_size)
+        rows = _read([shard for name in mix for shard in shards[name]], form).rebatch(batch_size)
 
     @tf.autograph.experimental.do_not_convert  # which would take seconds at each start
     def prepare(index: tf.Tensor, framed: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = crop_records.parse(framed[part[0] :: part[1]], stage.size)
+        parsed = crop_records.parse(framed[part[0] :: part[1]], *form)
         if augment:
             own_seed = seed * part[1] + part[0]  # no two workers change their rows alike
-            return augment_lib.augment(parsed, tf.stack([tf.cast(own_seed, tf.int64), index]))
+            return augment_lib.augment(parsed, tf.stack([tf.cast(own_seed, tf.int64), index]), landmark_set)
         return {**parsed, "image": tf.cast(parsed["image"], tf.float32)}
 
     # Batches are prepared beside the training on the same cores: threads of its own keep it from chopping up its ops.
@@ -93,41 +96,39 @@ def batches(
     return prepared.prefetch(4).with_options(options)
 
 
-def _check_layout(path: files.Path, stage: stages.Stage) -> None:
+def _check_layout(path: files.Path, form: _Form) -> None:
     with files.open(path) as file:
-        crop_records.check_layout(file.read(crop_records.num_bytes(stage.size)), stage.size)
+        crop_records.check_layout(file.read(crop_records.num_bytes(*form)), *form)
 
 
 def _mixed(
-    shards: dict[str, list[_Shard]], mix: dict[str, int], stage: stages.Stage, batch_size: int, seed: int
+    shards: dict[str, list[_Shard]], mix: dict[str, int], form: _Form, batch_size: int, seed: int
 ) -> tf.data.Dataset:
     """Endless batches of records, uint8 [B, L], with each kind's exact fraction of the rows."""
-    streams = [
-        _stream(shards[name], stage, count, seed) for name, count in kinds.rows_per_kind(mix, batch_size).items()
-    ]
+    streams = [_stream(shards[name], form, count, seed) for name, count in kinds.rows_per_kind(mix, batch_size).items()]
     return tf.data.Dataset.zip(tuple(streams)).map(lambda *parts: tf.concat(parts, axis=0))
 
 
-def _stream(shards: list[_Shard], stage: stages.Stage, count: int, seed: int) -> tf.data.Dataset:
+def _stream(shards: list[_Shard], form: _Form, count: int, seed: int) -> tf.data.Dataset:
     """Endless records of one kind, `count` rows at a time, read from several shards in turn and shuffled."""
     num_pooled = min(NUM_SHUFFLED, sum(num_rows for _, num_rows in shards))
 
     def shuffle(index: tf.Tensor, pool: tf.Tensor) -> tf.Tensor:
         return tf.random.experimental.stateless_shuffle(pool, tf.stack([tf.cast(seed, tf.int64), index]))
 
-    pools = _read(shards, stage, seed).repeat().rebatch(num_pooled).enumerate().map(shuffle)
+    pools = _read(shards, form, seed).repeat().rebatch(num_pooled).enumerate().map(shuffle)
     return pools.rebatch(count)
 
 
-def _read(shards: list[_Shard], stage: stages.Stage, seed: int | None = None) -> tf.data.Dataset:
+def _read(shards: list[_Shard], form: _Form, seed: int | None = None) -> tf.data.Dataset:
     """All records of the shards, with their frames, in blocks uint8 [up to NUM_READ, L].
 
     Args:
         shards: Path and number of records of each.
-        stage: Whose records.
+        form: Of the records.
         seed: Reads from several shards in turn, in an order of chance; None reads them one after the other.
     """
-    row_bytes, spans = crop_records.num_bytes(stage.size), []
+    row_bytes, spans = crop_records.num_bytes(*form), []
     for path, num_rows in shards:  # blocks of one size, then what is left of the file
         num_left = num_rows % NUM_READ
         if num_rows > num_left:

@@ -9,7 +9,7 @@ import json
 
 import tqdm
 
-from mtcnn_tf import files, stages
+from mtcnn_tf import files, landmark_sets, stages
 
 MANIFEST = "manifest.json"
 """The file beside a stage's records that says what is in them."""
@@ -93,4 +93,14 @@ def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None
 
 def margin(manifest: dict) -> float:
     """How many times their squares the crops of a manifest show; once where records are older than margins."""
-    return manifest.get("settings", {}).get("recipe", {}).get("margin", 1.0)
+    return _recipe(manifest).get("margin", 1.0)
+
+
+def landmark_set(manifest: dict) -> landmark_sets.LandmarkSet:
+    """The points of the faces of a manifest; five where records are older than other sets."""
+    described = _recipe(manifest).get("landmark_set")
+    return landmark_sets.from_dict(described) if described else landmark_sets.FIVE
+
+
+def _recipe(manifest: dict) -> dict:
+    return manifest.get("settings", {}).get("recipe", {})

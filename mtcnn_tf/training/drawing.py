@@ -20,7 +20,7 @@ def draw_samples(samples: dict, predictions: dict, margin: float = 1.0) -> np.nd
 
     Args:
         samples: At least one: `image` [N, S, S, 3] in 0–255, `kind`, `offsets`, `landmarks` as in a batch.
-        predictions: `offsets` [N, 4] and, if the network finds them, `landmarks` [N, 10].
+        predictions: `offsets` [N, 4] and, if the network finds them, `landmarks` [N, 2 P].
         margin: The crops show so many times the squares that offsets and landmarks are relative to.
     """
     tiles = []
@@ -59,7 +59,7 @@ def _draw_box(tile: np.ndarray, offsets: np.ndarray, colour: tuple, margin: floa
 
 
 def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple, margin: float):
-    for point in _to_pixels(landmarks.reshape(5, 2), margin):
+    for point in _to_pixels(landmarks.reshape(-1, 2), margin):
         cv2.circle(tile, point, 2, colour, -1, cv2.LINE_AA)
 
 

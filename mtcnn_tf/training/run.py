@@ -57,7 +57,7 @@ def fit(
             `input_pipeline.batches`), gives at least `steps_per_epoch` batches, the same ones for the same seed, as
             something with `skip`: a `tf.data.Dataset` or `prefetching.Steps`. A batch is a dict, for crops of `image`
             [B, S, S, 3] in 0–255, `kind` int32 [B] (see `kinds`), `offsets` float32 [B, 4] and `landmarks` float32
-            [B, 10]; for the RPN of `image`, `labels` and `true_boxes` (see `anchor_labels.assign`).
+            [B, 2 P]; for the RPN of `image`, `labels` and `true_boxes` (see `anchor_labels.assign`).
         validation: Called as `validation()`, gives finitely many such batches; for the RPN of `image`, `boxes`,
             `face_mask` and `complete_mask` (see `windows.Sampler.draw`). None measures nothing and keeps the last
             network.

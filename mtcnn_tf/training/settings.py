@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import mtcnn_tf
-from mtcnn_tf import files, stages
+from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import blocks, losses, pnet
 from mtcnn_tf.training.strategies import STRATEGIES
@@ -58,10 +58,11 @@ class Config:
         shared_slopes: See `networks.build`.
         pnet_variant: P-Net: one of `pnet.VARIANTS`.
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
+        landmark_set: The points of the landmark crops.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
-            soups"). Their landmarks are left out where none are wanted; a landmark branch is kept
-            (see `networks.build`).
+            soups"). Their landmarks are left out where none are wanted, and other points than theirs are learnt anew;
+            a landmark branch is kept (see `networks.build`).
         train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
             `init_from` says of faces and boxes stays as it is. O-Net only.
         landmarks_from: With `train_only`: a .keras file of an O-Net whose landmark layers are the branch to begin with;
@@ -93,6 +94,7 @@ class Config:
     shared_slopes: bool = True
     pnet_variant: str = blocks.PAPER
     landmarks: bool = True
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE
     init_from: tuple[str, ...] = ()
     train_only: str = ""
     landmarks_from: str = ""

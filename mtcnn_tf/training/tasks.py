@@ -37,7 +37,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         network = _first_network(config, stage)
         if stage is stages.RPN:
             return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
-        return network, losses.attach(network, weights, config.hard_fraction)
+        return network, losses.attach(network, weights, config.hard_fraction, config.landmark_set)
 
 
 def optimizer(config: settings.Config) -> keras.Optimizer:
@@ -93,7 +93,7 @@ def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
     form = (config.shared_slopes, config.landmarks, has_landmark_branch, config.margin, config.pnet_variant)
-    return networks.build(stage, *form)
+    return networks.build(stage, *form, config.landmark_set)
 
 
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
@@ -118,6 +118,7 @@ def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
     if source.name != network.name or "landmarks" not in source.output:
         raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
     source = networks.with_landmark_branch(source)
+    source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     for layer in filter(networks.is_of_landmark_branch, network.layers):
         layer.set_weights(source.get_layer(layer.name).get_weights())
 
@@ -126,7 +127,9 @@ def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> li
     """The weights of `source`, which comes from `path`, for `network`."""
     if networks.has_landmark_branch(network):
         source = networks.with_landmark_branch(source)
-    if "landmarks" not in network.output:
+    if "landmarks" in network.output:
+        source = networks.with_landmark_set(source, networks.landmark_set_of(network))
+    else:
         source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
     found = {variable.path: tuple(variable.shape) for variable in source.variables}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from mtcnn_tf import kinds, stages
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import losses, metrics, networks
 from mtcnn_tf.training import drawing, learners, settings
@@ -20,7 +20,8 @@ def for_stage(
     """What measures `network`, of `stage`, on finitely many `batches`."""
     if stage is stages.RPN:
         return RpnValidator(network, batches)
-    return Validator(network, batches, config.loss_weights or stage.loss_weights, config.hard_fraction)
+    weights = config.loss_weights or stage.loss_weights
+    return Validator(network, batches, weights, config.hard_fraction, config.landmark_set)
 
 
 class Validator:
@@ -32,9 +33,16 @@ class Validator:
         samples: A few positives, parts and landmark crops: a dict of arrays like a batch.
     """
 
-    def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, hard_fraction: float):
+    def __init__(
+        self,
+        network: keras.Model,
+        batches: Iterable,
+        weights: stages.LossWeights,
+        hard_fraction: float,
+        landmark_set: landmark_sets.LandmarkSet,
+    ):
         self._batches = batches
-        self._weights, self._hard_fraction = weights, hard_fraction
+        self._weights, self._hard_fraction, self._landmark_set = weights, hard_fraction, landmark_set
         self.scores: np.ndarray = np.zeros(0, np.float32)
         self.is_face: np.ndarray = np.zeros(0, bool)
         self.samples: dict[str, np.ndarray] = {}
@@ -61,7 +69,8 @@ class Validator:
             batch = {name: np.asarray(x) for name, x in batch.items()}
             predictions = losses.flatten(self._predict(batch["image"]))
             face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
-            sums = sums + np.asarray(losses.measure(predictions, batch), np.float64)
+            of_batch = losses.measure(predictions, batch, landmark_set=self._landmark_set)
+            sums = sums + np.asarray(of_batch, np.float64)
             scores = keras.ops.softmax(predictions["face"])[:, 1]
             rows.append([np.asarray(column) for column in (batch["kind"], scores, face_losses)])
             if is_first_time:

@@ -25,19 +25,20 @@ class Detector {
   }
 
   /**
-   * Faces in a picture (an ImageBitmap or a canvas), best score first: `box` [x1, y1, x2, y2] and `landmarks`, five
-   * [x, y] unless the model has none, in the picture's pixels, and `score`.
+   * Faces in a picture (an ImageBitmap or a canvas), best score first: `box` [x1, y1, x2, y2] and `landmarks`, an
+   * [x, y] each unless the model has none, in the picture's pixels, and `score`.
    */
   async detect(picture) {
     const scale = Math.min(this.width / picture.width, this.height / picture.height);
     const image = new this.#litert.Tensor(this.#fit(picture, scale), [this.height, this.width, 3]);
     const outputs = await this.#model.run({ image });
     const { boxes, scores, landmarks, num_faces } = read(outputs);
+    const size = landmarks ? landmarks.length / scores.length : 0; // two numbers for each of a face's points
     [image, ...Object.values(outputs)].forEach((tensor) => tensor.delete());
     return Array.from({ length: num_faces[0] }, (_, i) => ({
       box: within(picture, unscaled(boxes.slice(4 * i, 4 * i + 4), scale)),
       score: scores[i],
-      landmarks: landmarks ? inPairs(unscaled(landmarks.slice(10 * i, 10 * i + 10), scale)) : [],
+      landmarks: landmarks ? inPairs(unscaled(landmarks.slice(size * i, size * (i + 1)), scale)) : [],
     }));
   }
 

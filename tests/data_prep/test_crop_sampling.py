@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import crop_sampling, labels, recipes
-from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.images import image_store
 from mtcnn_tf.records import image_records
@@ -135,8 +135,25 @@ def test_landmarks_lie_in_the_crop_where_the_map_says(margin):
             assert np.all((points >= 0) & (points <= 1))
             pixels = ((points - 0.5) / margin + 0.5) * SIZE
             there = pixels @ batch["to_image"][row, :, :2].T + batch["to_image"][row, :, 2]
-            expected = one.landmarks[0][list(faces.MIRROR_ORDER)] if is_mirrored else one.landmarks[0]
+            expected = one.landmarks[0][list(landmark_sets.FIVE.mirror_order)] if is_mirrored else one.landmarks[0]
             np.testing.assert_allclose(there, expected, atol=0.05)
+
+
+def test_other_points_are_drawn_and_mirrored_likewise():
+    three = landmark_sets.LandmarkSet(3, ((0, 2),))
+    images = [dataclasses.replace(one, landmarks=one.landmarks[:, [0, 2, 1]]) for one in IMAGES]
+    sampler = sampler_of(images, recipe=dataclasses.replace(RECIPE, landmark_set=three))
+    batch = sampler.draw(np.random.default_rng(0), ROWS)
+    assert batch["landmarks"].shape == (len(batch["kind"]), 6)
+    of_landmarks = batch["kind"] == kinds.LANDMARK
+    assert np.all(batch["landmarks"][~of_landmarks].reshape(-1, 3, 2)[:, :, 1] == 0)
+    rows = {name: values[of_landmarks] for name, values in batch.items()}
+    for row, (one, is_mirrored, *_) in enumerate(drawn_rows(rows)):
+        there = (
+            rows["landmarks"][row].reshape(3, 2) * SIZE @ rows["to_image"][row, :, :2].T + rows["to_image"][row, :, 2]
+        )
+        expected = one.landmarks[0][[1, 2, 0]] if is_mirrored else one.landmarks[0][[0, 2, 1]]
+        np.testing.assert_allclose(there, expected, atol=0.05)
 
 
 def test_negatives_keep_away_from_every_face_and_ignored_region():

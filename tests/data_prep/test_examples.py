@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_prep import examples, labels, recipes
-from mtcnn_tf import faces, kinds, stages
+from mtcnn_tf import faces, kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.records import crop_records
 
@@ -92,9 +92,23 @@ def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
         seen = crop[pixels[:, 1], pixels[:, 0], :2].astype(float)
         is_mirrored = crop[:, -1, 0].mean() < crop[:, 0, 0].mean()
         mirrored += is_mirrored
-        expected = POINTS[0][list(faces.MIRROR_ORDER)] if is_mirrored else POINTS[0]
+        expected = POINTS[0][list(landmark_sets.FIVE.mirror_order)] if is_mirrored else POINTS[0]
         np.testing.assert_allclose(seen, expected, atol=3)
     assert 0 < mirrored < len(rows)
+
+
+def test_other_points_are_cut_and_mirrored_likewise():
+    three = landmark_sets.LandmarkSet(3, ((0, 2),))
+    annotation = faces.Annotation("a.png", FACE, POINTS[:, [0, 2, 1]])
+    recipe = dataclasses.replace(RECIPE, landmark_set=three)
+    found = of_image(annotation, stages.ONET, recipe, image=ramp_image())
+    assert found.landmarks.shape == (len(found), 6)
+    rows = np.flatnonzero(found.kinds == kinds.LANDMARK)
+    assert len(rows) > 2
+    for crop, points in zip(found.images[rows], found.landmarks[rows].reshape(-1, 3, 2), strict=True):
+        pixels = np.clip((points * 48).astype(int), 0, 47)
+        order = [1, 2, 0] if crop[:, -1, 0].mean() < crop[:, 0, 0].mean() else [0, 2, 1]
+        np.testing.assert_allclose(crop[pixels[:, 1], pixels[:, 0], :2].astype(float), POINTS[0][order], atol=3)
 
 
 def test_faces_with_unknown_points_give_no_landmark_crops():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_prep import inspection
-from mtcnn_tf import faces
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.datasets import sizes
 from mtcnn_tf.images import image_files
 
@@ -116,7 +116,9 @@ def test_points_outside_and_sides_exchanged(images):
     boxes = np.float32([drawn_faces.FACE] * 5) + 5 * np.arange(5, dtype=np.float32)[:, None]
     at_right_edge = POINTS + np.float32([160 - POINTS[:, 0].max(), 0])  # the image is 160 wide and 120 high
     beyond_right, beyond_bottom = at_right_edge + np.float32([0.5, 0]), POINTS + np.float32([0, 60])
-    points = np.stack([POINTS, at_right_edge, beyond_right, beyond_bottom, POINTS[list(faces.MIRROR_ORDER)]])
+    points = np.stack(
+        [POINTS, at_right_edge, beyond_right, beyond_bottom, POINTS[list(landmark_sets.FIVE.mirror_order)]]
+    )
     report = of(faces.Annotation(images["a"], boxes, points))
     counts = report.problem_counts
     assert counts[inspection.POINT_OUTSIDE] == 2 and counts[inspection.SIDES_SWAPPED] == 1

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.sample_set import sample_scenes
-from mtcnn_tf import faces
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.compat import mtcnn
 
 COLLINS, HOPPER = sample_scenes.portraits()
@@ -33,7 +33,10 @@ def test_names_of_points_are_those_of_the_image(detector, portrait, is_mirrored)
     """`mtcnn` 1.0.0 says of the first portrait: left eye (204, 100), right eye (245, 102)."""
     image, landmarks = portrait.pixels, portrait.landmarks
     if is_mirrored:
-        image, landmarks = image[:, ::-1], landmarks[list(faces.MIRROR_ORDER)] * (-1, 1) + (image.shape[1], 0)
+        image, landmarks = (
+            image[:, ::-1],
+            landmarks[list(landmark_sets.FIVE.mirror_order)] * (-1, 1) + (image.shape[1], 0),
+        )
     (face,) = detector.detect_faces(image)
     points = np.array([face["keypoints"][name] for name in NAMES])
     assert np.abs(points - landmarks).max() < 0.06 * portrait.height

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.datasets import coco
 
 FACE = np.array([[100, 100], [140, 102], [121, 125], [104, 142], [137, 143]])
@@ -79,6 +80,18 @@ def test_keypoints_unlabelled_missing_or_damaged(write):
     assert np.isnan(annotation.landmarks[1:]).all()
     assert [p.what for p in problems] == ["keypoints that cannot be read"] * 2
     assert len(annotation.boxes) == 4
+
+
+def test_other_points_are_the_keypoints_of_a_category_that_has_as_many(write):
+    category = {"id": 1, "name": "face", "keypoints": ["brow", "chin", "ear"]}
+    directory = write([a_face(keypoints=[100, 100, 2, 0, 0, 0, 121, 125, 1]), a_face()], [category])
+    three, four = (landmark_sets.LandmarkSet(num_points, ()) for num_points in (3, 4))
+    (annotation, _), problems = coco.read(directory, landmark_set=three)
+    nan = [np.nan, np.nan]
+    assert not problems
+    np.testing.assert_array_equal(annotation.landmarks, [[[100, 100], nan, [121, 125]], [nan] * 3])
+    (annotation, _), problems = coco.read(directory, landmark_set=four)
+    assert annotation.landmarks.shape == (2, 4, 2) and np.isnan(annotation.landmarks).all() and not problems
 
 
 def test_class_names(write):

@@ -15,6 +15,7 @@ from tests import mutations
 COUNT = 5000
 
 POINTS = "30 40 60 41 45 60 33 75 58 76"
+PTS = "".join(f"{20 + i % 9} {30.5 + i % 7}\n" for i in range(68))
 FLAGGED = "30 40 0 60 41 0 45 60 1 33 75 0 58 76 -1"
 OBJECT = "<object><name>face</name><difficult>{}</difficult><bndbox>{}</bndbox></object>"
 EDGES = "<xmin>10</xmin><ymin>20</ymin><xmax>60</xmax><ymax>90</ymax>"
@@ -44,6 +45,7 @@ LISTS = {
     },
     "points": {"trainImageList.txt": f"a\\1.jpg 20 70 30 90 {POINTS}\nb\\2 x.jpg 20 70 30 90 {POINTS}\n"},
     "mtfl": {"training.txt": f"a\\1.jpg {POINTS} 1 2 2 3\nb\\2 x.jpg {POINTS} 1 2 2 3\n"},
+    "ibug": {"a/1.pts": f"version: 1\nn_points: 68\n{{\n{PTS}}}\n", "a/1.jpg": "an image that isn't opened"},
     "fddb": {
         "FDDB-folds/FDDB-fold-01-ellipseList.txt": "2002/a\n2\n67.3 44.5 -1.47 105.2 87.2  1\n"
         "41.9 27.5 1.47 184.1 112.9  1\n"
@@ -120,7 +122,7 @@ def test_json_that_is_sound_and_holds_anything(tmp_path):
     assert 0 < sum(was_read) < len(was_read)
 
 
-@pytest.mark.parametrize("name", [name for name in LISTS if name not in ("folder", "yolo")])
+@pytest.mark.parametrize("name", [name for name in LISTS if name not in ("folder", "ibug", "yolo")])
 @pytest.mark.parametrize("outside", ["../../../etc/x", "a/../../x", "/etc/x", "..\\..\\x", "\\etc\\x"])
 def test_paths_that_lead_out_of_the_data_set_are_problems(name, outside, tmp_path):
     if name == "fddb":

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.datasets import celeba, five_points, mtfl, points
 from mtcnn_tf.geometry import boxes
 
@@ -19,7 +19,7 @@ def turned(face, degrees):
 @pytest.mark.parametrize("degrees", range(0, 360, 30))
 def test_names_turn_with_the_face_and_the_persons_sides_are_exchanged(degrees):
     face = turned(FACE, degrees)
-    persons_sides = face[list(faces.MIRROR_ORDER)]
+    persons_sides = face[list(landmark_sets.FIVE.mirror_order)]
     ordered = five_points.in_image_order([face, persons_sides])
     np.testing.assert_allclose(ordered, [face, face], rtol=1e-6)
 
@@ -28,7 +28,7 @@ def test_names_turn_with_the_face_and_the_persons_sides_are_exchanged(degrees):
 def test_order_with_unknown_points(unknown):
     face = FACE.copy()
     face[unknown] = np.nan
-    swapped = face[list(faces.MIRROR_ORDER)]
+    swapped = face[list(landmark_sets.FIVE.mirror_order)]
     has_pair = not np.isnan(face[:2]).any() or not np.isnan(face[3:]).any()
     expected = face if has_pair else swapped
     np.testing.assert_array_equal(five_points.in_image_order([face, swapped]), [face, expected])
@@ -38,7 +38,7 @@ def test_order_with_unknown_points(unknown):
 def test_the_nose_tells_where_down_is_without_eyes_or_mouth(unknown):
     face = turned(FACE, 170)
     face[unknown] = np.nan
-    ordered = five_points.in_image_order([face, face[list(faces.MIRROR_ORDER)]])
+    ordered = five_points.in_image_order([face, face[list(landmark_sets.FIVE.mirror_order)]])
     np.testing.assert_allclose(ordered, [face, face], rtol=1e-6)
 
 
@@ -50,7 +50,7 @@ def test_order_of_nothing_known_and_of_no_faces():
 def test_boxes_move_and_grow_with_the_points_and_mirror_with_them():
     box = five_points.boxes_round([FACE])
     np.testing.assert_allclose(five_points.boxes_round([FACE * 3 + 7]), box * 3 + 7, rtol=1e-4)
-    mirrored = FACE[list(faces.MIRROR_ORDER)] * [-1, 1]
+    mirrored = FACE[list(landmark_sets.FIVE.mirror_order)] * [-1, 1]
     np.testing.assert_allclose(five_points.boxes_round([mirrored]), box[:, [2, 1, 0, 3]] * [-1, 1, -1, 1], rtol=1e-4)
 
 

@@ -23,6 +23,7 @@ SETS = {
     },
     "points": {"trainImageList.txt": f"faces\\ä.jpg 30 90 24 96 {POINTS}\nhalf.jpg 1 2\n..\\b.jpg 1 2 3 4 {POINTS}\n"},
     "mtfl": {"training.txt": f"a.jpg {POINTS} 1 1 1 1\n"},
+    "ibug": {"a/b.pts": "version: 1\r\nn_points: 2\r\n{\r\n3 4\r\n9 9.5\r\n}\r\n", "a/b.jpg": "", "c.pts": ""},
     "fddb": {f"FDDB-folds/FDDB-fold-0{i}-ellipseList.txt": f"2002/{i}\n1\n60 40 1.5 100 90 1\n" for i in (1, 2)},
     "voc": {"Annotations/a.xml": XML, "Annotations/b.XML": "<broken", "JPEGImages/a.jpg": ""},
     "coco": {"annotations/instances_train.json": COCO, "images/train/a.jpg": "", "images/b.jpg": ""},

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.datasets import yolo
 from mtcnn_tf.images import image_files
 
@@ -61,6 +62,16 @@ def test_the_persons_sides_are_exchanged(write):
     np.testing.assert_allclose(annotation.landmarks[0], POINTS, rtol=1e-5)
 
 
+def test_other_points_are_read_where_they_are_wanted(write):
+    three = landmark_sets.LandmarkSet(3, ())
+    values = np.concatenate([FRACTIONS[:3], [[2], [0], [1]]], axis=1).ravel()
+    for text in ("kpt_shape: [3, 3]", "nc: 1"):
+        (annotation,), problems = yolo.read(write(row(*values), text), landmark_set=three)
+        assert not problems
+        np.testing.assert_allclose(annotation.landmarks[0, [0, 2]], POINTS[[0, 2]], rtol=1e-5)
+        assert np.isnan(annotation.landmarks[0, 1]).all()
+
+
 def test_other_keypoints_are_passed_over_and_polygons_give_the_box_round_them(write):
     (annotation,), problems = yolo.read(write(row(*[0.3] * 51), "kpt_shape: [17, 3]"))
     assert not problems and len(annotation.boxes) == 1 and np.isnan(annotation.landmarks).all()
@@ -79,7 +90,7 @@ def test_other_keypoints_are_passed_over_and_polygons_give_the_box_round_them(wr
 def test_lines_that_are_no_face_make_their_image_incomplete(write, line):
     (annotation,), problems = yolo.read(write(f"{line}\n{row()}"))
     assert len(annotation.boxes) == 1 and not annotation.is_complete
-    assert [p.what for p in problems] == ["a line that is no box, polygon or five points in fractions"]
+    assert [p.what for p in problems] == ["a line that is no box, polygon or points in fractions"]
     assert ":1" in problems[0].where
 
 

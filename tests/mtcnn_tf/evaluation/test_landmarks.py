@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.evaluation import landmarks
 
 POINTS = np.array([[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]], np.float32)  # eyes 40 px apart
@@ -58,6 +58,24 @@ def test_perfect_whatever_the_scale_and_other_faces():
         figures = landmarks.report([annotation(POINTS * scale, BOX * scale)], [run]).figures
         assert figures["error_of_found"] == 0
         assert figures["auc"] == 1
+
+
+def test_other_points_are_measured_by_their_eyes_and_by_the_box_round_them():
+    rectangle = np.float32([[30, 40], [70, 40], [30, 130], [70, 130]])  # 40 × 90: the square with its area has side 60
+    moved = rectangle + np.float32([6, 0])
+    eyes = landmark_sets.LandmarkSet(4, ((0, 1), (2, 3)), ((0,), (1,)))
+    figures = landmarks.report([annotation(rectangle)], [found((BOX, moved))], eyes).figures
+    assert figures["error_of_found"] == pytest.approx(15) and figures["error_of_found_by_size"] == pytest.approx(10)
+    assert figures["failure_rate"] == 1 and "error_of_found_nose" not in figures
+    without_eyes = landmark_sets.LandmarkSet(4, ((0, 1), (2, 3)))
+    figures = landmarks.report([annotation(rectangle)], [found((BOX, moved - [3, 0]))], without_eyes).figures
+    assert figures["error_of_found"] == figures["error_of_found_by_size"] == pytest.approx(5)
+    assert figures["failure_rate"] == 0
+
+
+def test_a_detector_of_other_points_is_refused():
+    with pytest.raises(ValueError, match="expected a detector of 5 landmarks, as these faces have, got one of 3; give"):
+        landmarks.report([annotation()], [found((BOX, POINTS[:3]))])
 
 
 def test_faces_without_all_points_are_left_out():

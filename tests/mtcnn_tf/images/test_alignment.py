@@ -113,6 +113,8 @@ def test_what_cannot_be_cut_is_told():
     for landmarks in (without.landmarks, np.ones((1, 5, 2))):
         with pytest.raises(ValueError, match="five landmarks of each face"):
             alignment.align(image, faces_at(landmarks))
+    with pytest.raises(ValueError, match="five landmarks of each face, got 68: the detector has learnt others; use"):
+        alignment.align(image, faces_at(np.ones((1, 68, 2))))
     for margin in (-0.5, float("nan")):
         with pytest.raises(ValueError, match="margin must be one number above -0.5"):
             alignment.crop(image, without, margin)

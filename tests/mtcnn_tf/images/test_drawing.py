@@ -33,6 +33,15 @@ def test_box_and_points_are_drawn_where_they_are():
     assert drawn[:30].any(), "the score stands above the box"
 
 
+def test_points_of_other_sets_are_small_and_of_one_colour():
+    image = np.zeros((100, 120, 3), np.uint8)
+    points = np.stack([np.arange(22, 56, 2), np.full(17, 50)], axis=1).astype(np.float32)
+    found = faces.Detections(np.float32([[20, 30, 60, 80]]), np.float32([0.9]), np.tile(points, (1, 4, 1)))
+    drawn = drawing.draw(image, found)
+    assert len(np.unique([drawn[50, int(x)] for x, _ in points], axis=0)) == 1
+    assert drawn[50, 30].any() and not drawn[60:79, 25:55].any()
+
+
 def test_identities_are_written_behind_the_scores():
     image = np.zeros((100, 120, 3), np.uint8)
     plain, numbered = drawing.draw(image, one_face()), drawing.draw(image, one_face(), [7])

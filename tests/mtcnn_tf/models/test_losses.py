@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
-from mtcnn_tf import kinds, stages
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.models import losses, metrics, networks
 
 ALL_KINDS = range(len(kinds.NAMES))
@@ -193,8 +193,18 @@ def test_a_share_that_is_none_is_refused():
         losses.OhemLoss(1, 1, 1, hard_fraction=0.0)
 
 
+def test_a_weight_means_the_same_for_any_number_of_points():
+    predictions, targets = make_batch([kinds.LANDMARK] * 3 + [kinds.NEGATIVE])
+    repeated = [{**some, "landmarks": np.tile(some["landmarks"], 4)} for some in (predictions, targets)]
+    twenty = landmark_sets.LandmarkSet(20, ())
+    few = losses.measure(predictions, targets)[0, losses.FIGURES.index("landmark_loss")]
+    many = losses.measure(*repeated, landmark_set=twenty)[0, losses.FIGURES.index("landmark_loss")]
+    np.testing.assert_allclose(many, few, rtol=1e-5)
+
+
 def test_the_layer_comes_back_from_its_config():
-    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4)
+    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4, landmark_set=landmark_sets.IBUG.to_dict())
     again = losses.OhemLoss.from_config(layer.get_config())
+    assert again.landmark_set == landmark_sets.IBUG
     assert (again.weights_of_losses, again.hard_fraction) == (layer.weights_of_losses, layer.hard_fraction)
     assert metrics.MaskedMeans.from_config(layer.means.get_config()).names == losses.FIGURES

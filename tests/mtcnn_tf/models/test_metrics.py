@@ -1,11 +1,14 @@
 """The figures against the geometry in NumPy, against brute force, and on cases that one can work out by hand."""
 
+import dataclasses
+
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from mtcnn_tf import landmark_sets
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.models import metrics
 
@@ -25,6 +28,14 @@ def test_landmark_error_is_in_percent_of_the_distance_between_the_eyes():
     true = np.array([[0.2, 0.3, 0.7, 0.3, 0.5, 0.5, 0.3, 0.8, 0.7, 0.8]], np.float32)
     shifted = true + np.tile(np.array([0.03, 0.04], np.float32), 5)  # 0.05 away, the eyes are 0.5 apart
     assert metrics.landmark_errors(shifted, true).numpy() == pytest.approx(10.0, rel=1e-4)
+
+
+def test_landmark_error_of_other_points_is_measured_by_their_eyes_or_by_the_square():
+    eyes = landmark_sets.LandmarkSet(4, ((0, 1), (2, 3)), ((0, 2), (1, 3)))  # the middle of two points each
+    true = np.array([[0.2, 0.2, 0.7, 0.2, 0.2, 0.4, 0.7, 0.4]], np.float32)
+    shifted = true + np.tile(np.array([0.03, 0.04], np.float32), 4)
+    assert metrics.landmark_errors(shifted, true, eyes).numpy() == pytest.approx(10.0, rel=1e-4)
+    assert metrics.landmark_errors(shifted, true, dataclasses.replace(eyes, eyes=None)).numpy() == pytest.approx(5.0)
 
 
 def test_landmark_error_of_a_profile_stays_finite():

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from mtcnn_tf import stages
-from mtcnn_tf.models import blocks, networks, pnet
+from mtcnn_tf import landmark_sets, stages
+from mtcnn_tf.models import blocks, inference, networks, pnet
 
 
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
@@ -131,6 +131,47 @@ def test_a_margin_travels_with_the_network(tmp_path, landmark_branch):
     assert networks.margin_of(keras.models.clone_model(network)) == 1.3
     assert networks.margin_of(networks.with_landmark_branch(network)) == 1.3
     assert networks.margin_of(networks.build(stages.PNET)) == 1
+
+
+@pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("landmark_set", [landmark_sets.IBUG, landmark_sets.LandmarkSet(1, ())])
+def test_the_points_travel_with_the_network(tmp_path, stage, landmark_set):
+    network = networks.build(stage, landmark_set=landmark_set)
+    assert network.output["landmarks"].shape[-1] == 2 * landmark_set.num_points
+    network.save(tmp_path / "network.keras")
+    again = networks.load(tmp_path / "network.keras")
+    assert (
+        networks.landmark_set_of(again) == networks.landmark_set_of(keras.models.clone_model(network)) == landmark_set
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (2, stage.size, stage.size, 3)).astype(np.float32)
+    np.testing.assert_array_equal(again(pixels)["landmarks"], network(pixels)["landmarks"])
+    assert inference.Network(again).landmark_set == landmark_set
+    if stage is stages.ONET:
+        with_branch = networks.with_landmark_branch(network)
+        assert networks.landmark_set_of(with_branch) == landmark_set
+        np.testing.assert_array_equal(with_branch(pixels)["landmarks"], network(pixels)["landmarks"])
+
+
+@pytest.mark.parametrize("variant", ["paper", "crelu", "depthwise"])
+def test_other_points_change_neither_faces_nor_boxes(variant):
+    network = networks.build(stages.PNET, shared_slopes=False, pnet_variant=variant)
+    other = networks.with_landmark_set(network, landmark_sets.IBUG)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 20, 20, 3))
+    for name in ("face", "offsets"):
+        np.testing.assert_array_equal(other(pixels)[name], network(pixels)[name])
+    assert other(pixels)["landmarks"].shape[-1] == 136
+    assert networks.with_landmark_set(other, landmark_sets.IBUG) is other
+    without = networks.build(stages.RNET, landmarks=False)
+    assert networks.with_landmark_set(without, landmark_sets.IBUG) is without
+
+
+def test_a_network_of_five_points_or_none_says_nothing_of_them(tmp_path):
+    for landmarks in (True, False):
+        network = networks.build(stages.ONET, landmarks=landmarks, landmark_set=landmark_sets.FIVE)
+        assert "landmark_set" not in network.get_layer("onet_pixels").get_config()
+    without = networks.build(stages.ONET, landmarks=False, landmark_set=landmark_sets.IBUG)
+    without.save(tmp_path / "onet.keras")
+    assert "landmarks" not in networks.load(tmp_path / "onet.keras").output
 
 
 @pytest.mark.parametrize(("stage", "margin"), [(stages.RNET, 0.9), (stages.ONET, float("inf")), (stages.RPN, 1.1)])

@@ -37,6 +37,24 @@ def test_round_trip(size, kind, tmp_path):
     np.testing.assert_array_equal(parsed["landmarks"], examples.landmarks)
 
 
+@pytest.mark.parametrize("size", [12, 24, 48])
+def test_round_trip_of_any_number_of_points(size):
+    for num_points in (*range(1, 80), 98, 106, 194, 478):
+        landmarks = np.full((4, 2 * num_points), 1, np.float32)
+        landmarks[1:] = np.frombuffer(b"\x03\x03\x03\x03\x04\x03\x03\x03\x7f\x7f\x7f\x7f", np.float32)[:, None]
+        some = some_examples(4, size, kinds.LANDMARK)
+        examples = crop_records.Examples(some.images, some.kinds, some.offsets, landmarks)
+        rows = np.pad(crop_records.serialize(examples), [(0, 0), crop_records.FRAME])
+        assert rows.shape[1] == crop_records.num_bytes(size, num_points)
+        parsed = crop_records.parse(tf.constant(rows), size, num_points)
+        for name, values in (("image", some.images), ("kind", some.kinds), ("offsets", some.offsets)):
+            np.testing.assert_array_equal(parsed[name], values)
+        np.testing.assert_array_equal(parsed["landmarks"], landmarks)
+        crop_records.check_layout(rows[0].tobytes(), size, num_points)
+        message = tf.train.Example.FromString(rows[1, crop_records.FRAME[0] : -crop_records.FRAME[1]].tobytes())
+        np.testing.assert_array_equal(np.float32(message.features.feature["landmarks"].float_list.value), landmarks[1])
+
+
 def test_records_are_what_a_protocol_buffer_writes():
     """The oracle: TensorFlow's own message, built field by field."""
     examples = some_examples(3, 12, kinds.LANDMARK)

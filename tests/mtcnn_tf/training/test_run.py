@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mtcnn_tf import kinds, stages, training
+from mtcnn_tf import kinds, landmark_sets, stages, training
 from mtcnn_tf.models import networks
 from mtcnn_tf.training import checkpoints, run, tasks
 from tests.mtcnn_tf.training import conftest
@@ -369,6 +369,25 @@ def test_a_branch_comes_from_an_onet_with_landmarks(tmp_path):
         training.Config(init_from=(start,), landmarks_from=boxes)
     with pytest.raises(FileNotFoundError, match="landmarks_from must be .keras files, there is none at nowhere"):
         training.Config(init_from=(start,), train_only="landmarks", landmarks_from="nowhere")
+
+
+def test_other_points_begin_with_what_is_known_of_faces_and_boxes(tmp_path):
+    keras.utils.set_random_seed(5)
+    networks.build(stages.ONET, landmark_branch=True).save(tmp_path / "five.keras")
+    start = networks.load(tmp_path / "five.keras")
+    paths = (str(tmp_path / "five.keras"),)
+    for config in (
+        training.Config(init_from=paths, landmark_set=landmark_sets.IBUG),
+        training.Config(
+            init_from=paths, landmark_set=landmark_sets.IBUG, train_only="landmarks", landmarks_from=paths[0]
+        ),
+    ):
+        network, _ = tasks.build(config, stages.ONET)
+        assert network.output["landmarks"].shape == (None, 136)
+        for layer in network.layers:
+            if layer.name != "landmarks":
+                for there, here in zip(layer.get_weights(), start.get_layer(layer.name).get_weights(), strict=True):
+                    np.testing.assert_array_equal(there, here)
 
 
 def test_a_start_with_another_margin_is_told(tmp_path):
