@@ -69,10 +69,10 @@ def optimizer(config: settings.Config) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(chosen) if config.precision == "mixed_float16" else chosen
 
 
-def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
+def save(network: keras.Model, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
-        plain = _untrained(config, stage, networks.has_landmark_branch(network))
+        plain = networks.untrained_like(network)
     plain.set_weights(network.get_weights())
     with files.atomic_write(path) as partial:
         plain.save(partial)
@@ -89,18 +89,10 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch: bool) -> keras.Model:
-    if stage is stages.RPN:
-        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
-    form = (config.shared_slopes, config.landmarks, has_landmark_branch, config.margin, config.pnet_variant)
-    return networks.build(stage, *form, config.landmark_set)
-
-
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
-    has_own = bool(config.train_only) or any(map(networks.has_landmark_branch, starts))
-    network = _untrained(config, stage, config.landmarks and has_own)
+    network = _untrained(config, stage, starts)
     if starts:
         pairs = zip(config.init_from, starts, strict=True)
         columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
@@ -113,11 +105,30 @@ def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     return network
 
 
+def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.Model]) -> keras.Model:
+    """The untrained network of the form that the config and the `starts` have."""
+    if stage is stages.RPN:
+        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
+    has_branch = config.landmarks and (bool(config.train_only) or any(map(networks.has_landmark_branch, starts)))
+    margin, landmark_margin = config.margin, networks.landmark_margin_of(starts[0]) if has_branch and starts else None
+    if config.train_only and starts:
+        margin = networks.margin_of(starts[0])
+        is_shared = landmark_margin is None and config.margin == margin
+        landmark_margin = None if is_shared else config.margin
+    if landmark_margin not in (None, config.margin):
+        raise ValueError(
+            f"landmarks of {config.init_from[0]} are told from crops of {landmark_margin:g} times the square, these "
+            f"show {config.margin:g} times; train faces and boxes with --landmarks=none, then --train_only=landmarks"
+        )
+    form = (config.shared_slopes, config.landmarks, has_branch, margin, config.pnet_variant, config.landmark_set)
+    return networks.build(stage, *form, landmark_margin)
+
+
 def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
     """Gives `network` the landmark branch of `source`, which comes from `path`."""
     if source.name != network.name or "landmarks" not in source.output:
         raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
-    source = networks.with_landmark_branch(source)
+    source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     for layer in filter(networks.is_of_landmark_branch, network.layers):
         layer.set_weights(source.get_layer(layer.name).get_weights())
@@ -126,7 +137,7 @@ def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
 def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
     """The weights of `source`, which comes from `path`, for `network`."""
     if networks.has_landmark_branch(network):
-        source = networks.with_landmark_branch(source)
+        source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     if "landmarks" in network.output:
         source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     else:
