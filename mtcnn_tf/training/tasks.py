@@ -141,7 +141,8 @@ def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> li
     if "landmarks" in network.output:
         source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     else:
-        source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
+        wanted = {name: x for name, x in source.output.items() if name in network.output}
+        source = keras.Model(source.inputs, wanted, name=source.name)
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
     found = {variable.path: tuple(variable.shape) for variable in source.variables}
     if shapes != found:
