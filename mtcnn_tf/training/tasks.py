@@ -97,12 +97,27 @@ def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
         pairs = zip(config.init_from, starts, strict=True)
         columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
         network.set_weights([np.mean(column, axis=0) for column in columns])
-    if config.train_only:
-        for layer in network.layers:
-            layer.trainable = networks.is_of_landmark_branch(layer)
+    _choose_what_learns(network, config)
     if config.landmarks_from:
         _take_branch(network, networks.load(config.landmarks_from), config.landmarks_from)
     return network
+
+
+def _choose_what_learns(network: keras.Model, config: settings.Config) -> None:
+    """Freezes the layers that these crops can't teach, or are not to."""
+    teaches_branch = networks.landmark_margin_of(network) in (None, config.margin)
+    for layer in network.layers:
+        if networks.is_of_landmark_branch(layer):
+            layer.trainable = teaches_branch
+        elif config.train_only:
+            layer.trainable = False
+    if not teaches_branch:
+        warnings.warn(
+            f"landmarks of {config.init_from[0]} are told from crops of {networks.landmark_margin_of(network):g} times "
+            f"the square, these show {config.margin:g} times: they stay as they are, and their errors in this training "
+            "mean nothing; teach them with --train_only=landmarks",
+            stacklevel=2,
+        )
 
 
 def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.Model]) -> keras.Model:
@@ -115,11 +130,6 @@ def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.
         margin = networks.margin_of(starts[0])
         is_shared = landmark_margin is None and config.margin == margin
         landmark_margin = None if is_shared else config.margin
-    if landmark_margin not in (None, config.margin):
-        raise ValueError(
-            f"landmarks of {config.init_from[0]} are told from crops of {landmark_margin:g} times the square, these "
-            f"show {config.margin:g} times; train faces and boxes with --landmarks=none, then --train_only=landmarks"
-        )
     form = (config.shared_slopes, config.landmarks, has_branch, margin, config.pnet_variant, config.landmark_set)
     return networks.build(stage, *form, landmark_margin)
 

@@ -387,7 +387,7 @@ def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
     trained = {layer.name for layer in network.layers if layer.trainable_weights}
     assert {"landmark_conv1", "landmark_conv4", "landmarks"} < trained and not {"conv1", "face"} & trained
 
-    # With the same crops the branch goes on, faces and boxes alone do without it, and all together can't be told.
+    # With the same crops the branch goes on, faces and boxes alone do without it, and with theirs it stays as it is.
     tasks.save(network, tmp_path / "both.keras")
     both = (str(tmp_path / "both.keras"),)
     again, _ = tasks.build(dataclasses.replace(config, init_from=both, landmarks_from=""), stages.ONET)
@@ -395,8 +395,12 @@ def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
         np.testing.assert_array_equal(there, here)
     alone, _ = tasks.build(training.Config(init_from=both, landmarks=False, margin=1.3), stages.ONET)
     assert set(alone.output) == {"face", "offsets"} and networks.landmark_margin_of(alone) is None
-    with pytest.raises(ValueError, match=r"told from crops of 1.1 times the square.*1.3 times; train .*landmarks=none"):
-        tasks.build(training.Config(init_from=both, margin=1.3), stages.ONET)
+    with pytest.warns(UserWarning, match=r"told from crops of 1.1 times .*1.3 times: they stay as they are"):
+        together, _ = tasks.build(training.Config(init_from=both, margin=1.3), stages.ONET)
+    assert {layer.name for layer in together.layers if layer.trainable_weights} >= {"conv1", "dense", "face", "offsets"}
+    assert not any(layer.trainable_weights for layer in together.layers if networks.is_of_landmark_branch(layer))
+    for there, here in zip(together.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(there, here)
 
 
 def test_other_points_begin_with_what_is_known_of_faces_and_boxes(tmp_path):
