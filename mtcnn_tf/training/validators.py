@@ -39,7 +39,7 @@ class Validator:
         batches: Iterable,
         weights: stages.LossWeights,
         hard_fraction: float,
-        landmark_set: landmark_sets.LandmarkSet,
+        landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
     ):
         self._batches = batches
         self._weights, self._hard_fraction, self._landmark_set = weights, hard_fraction, landmark_set
