@@ -70,7 +70,10 @@ class MTCNN:
 
         self._find_faces = detector.load(model)
         stages = self._find_faces.stages
-        self._search = {"min_face_size": min_face_size, "thresholds": translation.thresholds(self._find_faces, wanted)}
+        self._search: dict[str, Any] = {
+            "min_face_size": min_face_size,
+            "thresholds": translation.thresholds(self._find_faces, wanted),
+        }
         if factor is not None and "pnet" in stages:
             self._search["scale_factor"] = factor
         given = {

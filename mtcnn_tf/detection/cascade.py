@@ -55,6 +55,10 @@ class Cascade(tf.Module):
     Boxes of the stages before O-Net are after regression and may reach out of the image; those of O-Net are clipped
     to it.
 
+    `batch_until_rpn` and so on take several images of one size, `images` uint8 [B, H, W, 3], in place of one. Each
+    network sees all of them at once. What they return stands image by image, with the index of its image in `images`,
+    int32 [N].
+
     Attributes:
         networks: Name of a stage → its `inference` network, in order.
         thresholds: The thresholds that were calibrated for these networks, float32, one for each.
@@ -98,7 +102,9 @@ class Cascade(tf.Module):
         self.first_weight = tf.Variable(weight, trainable=False, dtype=tf.float32, name="first_weight")
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
         for stage in order:
-            setattr(self, f"until_{stage.name}", self._traced(stage.name))
+            of_batch = self._traced(stage.name)
+            setattr(self, f"batch_until_{stage.name}", of_batch)
+            setattr(self, f"until_{stage.name}", self._of_one(of_batch))
 
     @classmethod
     def from_networks(cls, networks_dir: str | os.PathLike, until: str = "onet", **kwargs: Any) -> "Cascade":
@@ -129,58 +135,76 @@ class Cascade(tf.Module):
             tf.convert_to_tensor(scale_factor, tf.float32),
         )
 
-    def _traced(self, until: str) -> tf.types.experimental.PolymorphicFunction:
-        """The search that ends with stage `until`."""
-        signature = (
-            tf.TensorSpec([None, None, 3], tf.uint8, "image"),
+    def _signature(self, shape: list[int | None], name: str) -> tuple[tf.TensorSpec, ...]:
+        return (
+            tf.TensorSpec(shape, tf.uint8, name),
             tf.TensorSpec([], tf.float32, "min_face_size"),
             tf.TensorSpec([len(self.networks)], tf.float32, "thresholds"),
             tf.TensorSpec([], tf.float32, "scale_factor"),
         )
 
+    def _traced(self, until: str) -> tf.types.experimental.PolymorphicFunction:
+        """The search that ends with stage `until`, for images of one size."""
+        search = functools.partial(self._search, until=until)
+        return tf.function(search, input_signature=self._signature([None, None, None, 3], "images"), autograph=False)
+
+    def _of_one(
+        self, search_batch: tf.types.experimental.PolymorphicFunction
+    ) -> tf.types.experimental.PolymorphicFunction:
+        """The same search for one image."""
+
         def search(image, min_face_size, thresholds, scale_factor):
-            return self._search(image, min_face_size, thresholds, scale_factor, until)
+            found = search_batch(image[None], min_face_size, thresholds, scale_factor)
+            return {name: values for name, values in found.items() if name != "images"}
 
-        return tf.function(search, input_signature=signature, autograph=False)
+        return tf.function(search, input_signature=self._signature([None, None, 3], "image"), autograph=False)
 
-    def _search(self, image, min_face_size, thresholds, scale_factor, until):
-        levels = graph_crops.mip_levels(image)
+    def _search(self, images, min_face_size, thresholds, scale_factor, until):
+        levels = graph_crops.mip_levels(images)
         of_first = levels.__getitem__
         if until == stages.RPN.name:  # which samples from one copy, so that the others need not be made
-            of_first = functools.partial(graph_crops.mip_level, image)
+            of_first = functools.partial(graph_crops.mip_level, images)
         proposals = self._propose(of_first, min_face_size, thresholds[0], scale_factor)
         padded = graph_crops.padded(levels)
         if until in ("rnet", "onet") and "rnet" in self.networks:
             proposals = self._refine(padded, proposals, thresholds[1])
         if until == "onet":
-            return self._finish(padded, proposals, thresholds[-1], tf.shape(image))
-        return {"boxes": proposals.boxes, "scores": tf.sigmoid(proposals.logits)}
+            return self._finish(padded, proposals, thresholds[-1], tf.shape(images)[1:])
+        return {"boxes": proposals.boxes, "scores": tf.sigmoid(proposals.logits), "images": proposals.images}
 
     def _refine(self, levels, proposals, threshold):
         """Of the proposals those that R-Net takes for faces, after its regression."""
-        boxes, first_logits, _, outputs = self._classify(stages.RNET, levels, proposals, threshold)
+        boxes, first_logits, images, _, outputs = self._classify(stages.RNET, levels, proposals, threshold)
+        logits, most = outputs.logits, self._propose.max_proposals
         with tf.name_scope("nms"):
-            keep = tf.image.non_max_suppression(boxes, outputs.logits, self._propose.max_proposals, NMS_RNET)
-        boxes = graph_boxes.decode(tf.gather(boxes, keep), tf.gather(outputs.offsets, keep))
-        return first_stages.Proposals(
-            *graph_boxes.drop_empty(boxes, tf.gather(outputs.logits, keep), tf.gather(first_logits, keep))
+            keep = graph_boxes.rows_of_each(
+                images,
+                tf.shape(levels[0])[0],
+                lambda rows: graph_boxes.suppressed(boxes, logits, rows, most, NMS_RNET),
+            )
+        boxes, logits, first_logits, images, offsets = (
+            tf.gather(values, keep) for values in (boxes, logits, first_logits, images, outputs.offsets)
         )
+        boxes = graph_boxes.decode(boxes, offsets)
+        return first_stages.Proposals(*graph_boxes.drop_empty(boxes, logits, first_logits, images))
 
     def _finish(self, levels, proposals, threshold, shape):
-        """O-Net's faces: boxes after regression, clipped to the image, scores and landmarks."""
-        squares, first_logits, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
+        """O-Net's faces: boxes after regression, clipped to their images, scores, landmarks and index of the image."""
+        squares, first_logits, images, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
         logits, offsets, mirrored_features = self._average_with_flipped(pixels, outputs)
         logits = self._final(logits, first_logits)
         rows = tf.where(logits > first_stages.logit(threshold))[:, 0]
         boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
         boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
-        order = tf.boolean_mask(order, graph_boxes.suppress_overlap(tf.gather(boxes, order), NMS_ONET))
+        order = tf.gather(order, tf.argsort(tf.gather(images, tf.gather(rows, order)), stable=True))
         boxes, logits, rows = (tf.gather(values, order) for values in (boxes, logits, rows))
-        found = {"scores": tf.sigmoid(logits)}
+        keep = graph_boxes.suppress_overlap(boxes, NMS_ONET, tf.gather(images, rows))
+        boxes, logits, rows = (tf.boolean_mask(values, keep) for values in (boxes, logits, rows))
+        found = {"scores": tf.sigmoid(logits), "images": tf.gather(images, rows)}
         if self.networks["onet"].has_landmarks:
             seen = (tf.gather(values, rows) for values in (squares, outputs.features, mirrored_features))
-            found["landmarks"] = self._landmarks(levels, *seen, boxes)
+            found["landmarks"] = self._landmarks(levels, *seen, boxes, found["images"])
         boxes, *others = graph_boxes.drop_empty(graph_boxes.clip(boxes, shape), *found.values())
         return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
@@ -189,7 +213,9 @@ class Cascade(tf.Module):
         return logits + self.first_weight * (first_logits - logits)
 
     def _classify(self, stage, levels, proposals, threshold):
-        """Of the proposals that the stage's network takes for faces: squares, first logits, crops and its outputs.
+        """Of the proposals that the stage's network takes for faces.
+
+        Squares, first logits and index of the image of each, crops and the network's outputs.
 
         O-Net may be overruled by the first stage.
         """
@@ -198,7 +224,8 @@ class Cascade(tf.Module):
 
         def compute():
             shown = _filled_up(graph_boxes.enlarge(squares, network.margin), _BATCH_STEPS[stage.name])
-            pixels, places = graph_crops.cut(levels, shown, stage.size)
+            images = _filled_up(proposals.images, _BATCH_STEPS[stage.name])
+            pixels, places = graph_crops.cut(levels, shown, images, stage.size)
             outputs = network(pixels)
             logits = outputs.logits
             if stage is stages.ONET:
@@ -211,7 +238,8 @@ class Cascade(tf.Module):
         places, pixels, outputs = _if_any(
             num_boxes, compute, (tf.zeros([0], tf.int32), no_pixels, _no_outputs(network))
         )
-        return tf.gather(squares, places), tf.gather(proposals.first_logits, places), pixels, outputs
+        told = (tf.gather(values, places) for values in (squares, proposals.first_logits, proposals.images))
+        return *told, pixels, outputs
 
     def _average_with_flipped(self, pixels, outputs):
         """Logits and offsets, the means of O-Net's `outputs` for crops and of mirrored crops; the latter's features."""
@@ -225,7 +253,7 @@ class Cascade(tf.Module):
         logits = (outputs.logits + mirrored.logits) / 2
         return logits, (outputs.offsets + mirroring.offsets(mirrored.offsets)) / 2, mirrored.features
 
-    def _landmarks(self, levels, squares, features, mirrored_features, boxes):
+    def _landmarks(self, levels, squares, features, mirrored_features, boxes, images):
         """The landmarks [N, P, 2] of faces, as the mean of what four crops of each tell.
 
         These are the crop in which the face was found, cut at `squares` [N, 4], which gave `features`, the one round
@@ -234,11 +262,12 @@ class Cascade(tf.Module):
         network, final_squares, num_faces = self.networks["onet"], graph_boxes.square(boxes), tf.shape(boxes)[0]
 
         def compute():
-            found, final, *found_features = (
+            found, final, of_images, *found_features = (
                 _filled_up(values, _BATCH_STEPS["onet"] // 2)
-                for values in (squares, final_squares, features, mirrored_features)
+                for values in (squares, final_squares, images, features, mirrored_features)
             )
-            pixels, places = graph_crops.cut(levels, graph_boxes.enlarge(final, network.margin), stages.ONET.size)
+            shown = graph_boxes.enlarge(final, network.margin)
+            pixels, places = graph_crops.cut(levels, shown, of_images, stages.ONET.size)
             pixels = tf.gather(pixels, tf.math.invert_permutation(places))
             final_features = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).features, 2)
             straight, mirrored = (
@@ -252,9 +281,14 @@ class Cascade(tf.Module):
         return _if_any(num_faces, compute, tf.zeros([0, network.landmark_set.num_points, 2]))
 
 
-def searches(module: tf.Module) -> dict[str, tf.types.experimental.PolymorphicFunction]:
-    """The functions of a cascade, or of one that was saved and loaded, by the name of the stage they end with."""
-    held = {stage.name: getattr(module, f"until_{stage.name}", None) for stage in stages.ALL}
+def searches(module: tf.Module, prefix: str = "") -> dict[str, tf.types.experimental.PolymorphicFunction]:
+    """The functions of a cascade, or of one that was saved and loaded, by the name of the stage they end with.
+
+    Args:
+        module: The cascade.
+        prefix: "batch_" for those that take several images; a cascade that was saved before there were any has none.
+    """
+    held = {stage.name: getattr(module, f"{prefix}until_{stage.name}", None) for stage in stages.ALL}
     return {name: function for name, function in held.items() if function is not None}
 
 

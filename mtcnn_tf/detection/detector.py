@@ -1,9 +1,11 @@
 """The detector: an image in, `faces.Detections` out; where it is loaded from."""
 
+import collections
 import concurrent.futures
+import itertools
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -16,11 +18,31 @@ MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
 
 _BATCH_THREADS = 3
-"""Images of a batch that are looked at at once: on two cores more are no faster, and each takes its memory."""
+"""Groups of a batch that are searched at once: on two cores more are no faster, and each takes its memory."""
+_GROUP_PIXELS = 1_500_000
+"""Images of one size go through the networks together up to so many pixels: more are slower, by their memory."""
+_IMAGES_AT_ONCE = 32
+"""So many of a batch are read before they are grouped by size."""
 _MAX_SCALE_FACTOR = 0.99
 """Nearer to 1 the pyramid has scales without end: this many already are one for every hundredth of a face's size."""
 _TO_DO = "enlarge min_face_size or make the image smaller"
 _SAVED_MODEL_FILE = "saved_model.pb"
+
+
+class _Search(NamedTuple):
+    """The checked arguments of a call."""
+
+    until: str
+    min_face_size: float
+    thresholds: np.ndarray
+    scale_factor: float
+    max_faces: int | None
+    max_pixels: int
+    try_rotations: bool
+
+    def values(self) -> list[tf.Tensor]:
+        """What a function of the cascade takes beside its image."""
+        return [tf.constant(value, tf.float32) for value in (self.min_face_size, self.thresholds, self.scale_factor)]
 
 
 class Detector:
@@ -45,6 +67,7 @@ class Detector:
         self.cascade = cascade_functions
         self.thresholds = tuple(float(threshold) for threshold in cascade_functions.thresholds.numpy())
         self._searches = cascade.searches(cascade_functions)
+        self._batch_searches = cascade.searches(cascade_functions, "batch_")
         self.stages = tuple(self._searches)
 
     def __call__(
@@ -88,47 +111,102 @@ class Detector:
             RuntimeError: This process was forked from one that had made a detector, or eager mode is off.
         """
         _check_process()
-        max_pixels = arguments.whole_number("max_pixels", max_pixels, "a whole number from 1 on", at_least=1)
-        image = image_files.as_rgb(image, color, max_pixels)
-        search = (
-            arguments.number("min_face_size", min_face_size, "one number of pixels above 0, such as 20", above=0),
-            arguments.thresholds(self.thresholds if thresholds is None else thresholds, len(self.stages)),
-            _scale_factor(scale_factor),
-        )
-        if max_faces is not None:
-            max_faces = arguments.whole_number("max_faces", max_faces, "None or a whole number from 0 on", at_least=0)
-        if not isinstance(try_rotations, bool | np.bool_):
-            raise ValueError(f"try_rotations must be True or False, got {arguments.shown(try_rotations)}")
-        until, what = arguments.choice("until", until, self.stages), _checked_search(image.shape, search[0], max_pixels)
-        try:
-            if try_rotations:
-                return rotations.search(lambda turned: self._find(until, turned, *search), image)[:max_faces]
-            return self._find(until, image, *search)[:max_faces]
-        except tf.errors.ResourceExhaustedError:  # which says on many lines by which operation
-            raise MemoryError(f"expected memory to search {what}, it did not suffice; {_TO_DO}") from None
+        search = self._checked(min_face_size, thresholds, scale_factor, max_faces, until, max_pixels, try_rotations)
+        return self._detect([image_files.as_rgb(image, color, search.max_pixels)], search)[0]
 
-    def _find(self, until: str, *search: Any) -> faces.Detections:
-        found = self._searches[until](*(tf.constant(value) for value in search))
-        found = {name: tensor.numpy() for name, tensor in found.items()}
-        landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
-        return faces.Detections(found["boxes"], found["scores"], landmarks)
-
-    def batch(self, images: Iterable[image_files.ImageLike], **arguments: Any) -> list[faces.Detections]:
+    def batch(
+        self, images: Iterable[image_files.ImageLike], color: str = "rgb", **arguments: Any
+    ) -> list[faces.Detections]:
         """The faces in each of several images, in their order.
 
-        An image's single steps keep one core busy and its networks all: several images at once fill the gaps, and
-        files are decoded meanwhile. Only the images at work take memory, beside those that are given as arrays.
+        Images of one size go through the networks together, a few at a time, and while single steps keep one core
+        busy, other images fill the gaps. Only the images at work take memory, beside those that are given as arrays.
 
         Args:
             images: Any mixture of what a call takes, of any sizes.
-            **arguments: Those of a call, for all images.
+            color: That of a call, for all images.
+            **arguments: The others of a call, likewise.
 
         Raises:
             FileNotFoundError, ValueError: As a call does, for the first image concerned.
         """
-        given = _several(images)
+        _check_process()
+        search, given, found = self._checked(**arguments), iter(_several(images)), []
         with concurrent.futures.ThreadPoolExecutor(_BATCH_THREADS) as pool:
-            return list(pool.map(lambda image: self(image, **arguments), given))
+            while some := list(itertools.islice(given, _IMAGES_AT_ONCE)):
+                found += self._detect_all(some, color, search, pool)
+        return found
+
+    def _detect_all(
+        self, given: list[image_files.ImageLike], color: str, search: _Search, pool: concurrent.futures.Executor
+    ) -> list[faces.Detections]:
+        """The faces in each of several images of any sizes."""
+        images = list(pool.map(lambda image: image_files.as_rgb(image, color, search.max_pixels), given))
+        groups = self._groups(images, search)
+        found = pool.map(lambda group: self._detect([images[i] for i in group], search), groups)
+        by_place = dict(zip(itertools.chain(*groups), itertools.chain(*found), strict=True))
+        return [by_place[i] for i in range(len(images))]
+
+    def _checked(
+        self,
+        min_face_size: float = cascade.MIN_FACE_SIZE,
+        thresholds: tuple[float, ...] | None = None,
+        scale_factor: float = cascade.SCALE_FACTOR,
+        max_faces: int | None = None,
+        until: str = "onet",
+        max_pixels: int = image_files.MAX_PIXELS,
+        try_rotations: bool = False,
+    ) -> _Search:
+        """The arguments of a call; raises ValueError where one is not as described there."""
+        if max_faces is not None:
+            max_faces = arguments.whole_number("max_faces", max_faces, "None or a whole number from 0 on", at_least=0)
+        if not isinstance(try_rotations, bool | np.bool_):
+            raise ValueError(f"try_rotations must be True or False, got {arguments.shown(try_rotations)}")
+        return _Search(
+            arguments.choice("until", until, self.stages),
+            arguments.number("min_face_size", min_face_size, "one number of pixels above 0, such as 20", above=0),
+            arguments.thresholds(self.thresholds if thresholds is None else thresholds, len(self.stages)),
+            _scale_factor(scale_factor),
+            max_faces,
+            arguments.whole_number("max_pixels", max_pixels, "a whole number from 1 on", at_least=1),
+            bool(try_rotations),
+        )
+
+    def _groups(self, images: list[np.ndarray], search: _Search) -> list[list[int]]:
+        """The places of images that go through the networks together: of one size, and not too many."""
+        by_shape = collections.defaultdict(list)
+        for i, image in enumerate(images):
+            by_shape[image.shape].append(i)
+        is_alone = search.try_rotations or search.until not in self._batch_searches
+        groups = []
+        for (height, width, _), places in by_shape.items():
+            count = 1 if is_alone else max(_GROUP_PIXELS // (height * width), 1)
+            groups += [places[k : k + count] for k in range(0, len(places), count)]
+        return sorted(groups)
+
+    def _detect(self, images: list[np.ndarray], search: _Search) -> list[faces.Detections]:
+        """The faces in each of several images of one size."""
+        what = _checked_search(images[0].shape, search.min_face_size, search.max_pixels)
+        try:
+            if search.try_rotations:
+                found = [rotations.search(lambda turned: self._find([turned], search)[0], image) for image in images]
+            else:
+                found = self._find(images, search)
+        except tf.errors.ResourceExhaustedError:  # which says on many lines by which operation
+            raise MemoryError(f"expected memory to search {what}, it did not suffice; {_TO_DO}") from None
+        return [each[: search.max_faces] for each in found]
+
+    def _find(self, images: list[np.ndarray], search: _Search) -> list[faces.Detections]:
+        if len(images) == 1:
+            found = self._searches[search.until](tf.constant(images[0]), *search.values())
+            ends = [len(found["scores"])]
+        else:
+            found = self._batch_searches[search.until](tf.constant(np.stack(images)), *search.values())
+            ends = np.searchsorted(found["images"].numpy(), range(len(images)), side="right").tolist()
+        found = {name: tensor.numpy() for name, tensor in found.items()}
+        landmarks = found.get("landmarks", faces.no_landmarks(len(found["scores"])))
+        parts = [slice(*ends) for ends in itertools.pairwise([0, *ends])]
+        return [faces.Detections(found["boxes"][part], found["scores"][part], landmarks[part]) for part in parts]
 
 
 def _checked_search(shape: tuple[int, ...], min_face_size: float, max_pixels: int) -> str:

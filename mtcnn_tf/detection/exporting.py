@@ -107,12 +107,14 @@ def signatures(
       no faces. EXIF orientation is not looked at.
     * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
       [N, 4], `scores` [N] and `landmarks` [N, P, 2], P = 5 unless others were learnt.
+    * `detect_batch`: the same of several images of one size, which each network sees at once: `images` (uint8
+      [B, H, W, 3]) to what `serving_default` returns, less `num_errors`.
 
     Of a cascade without landmarks none are returned.
 
     Args:
         the_cascade: What is saved.
-        max_pixels: A file of more is not decoded, and `detect` enlarges no image beyond it.
+        max_pixels: A file of more is not decoded, and no image is enlarged beyond it.
 
     Raises:
         ValueError: The cascade ends before O-Net.
@@ -120,14 +122,26 @@ def signatures(
     if "onet" not in cascade.searches(the_cascade):
         raise ValueError(f"expected a cascade with onet to save, got one of {', '.join(the_cascade.networks)} alone")
 
-    @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
-    def detect(image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
+    def checked(images: tf.Tensor, min_face_size: tf.Tensor):
         # Below 12 pixels the search enlarges the image: a hostile request must not choose by how much.
-        num_pixels = tf.cast(tf.size(image) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
+        num_pixels = tf.cast(tf.size(images) // 3, tf.float32) * (stages.PNET.size / min_face_size) ** 2
         told = [f"expected to search at most {max_pixels:,} pixels, got", num_pixels, "; enlarge min_face_size"]
         with tf.control_dependencies([tf.debugging.Assert(num_pixels <= max_pixels, told)]):
-            image = tf.identity(image)
+            return tf.identity(images)
+
+    @tf.function(input_signature=the_cascade.until_onet.input_signature[:3], autograph=False)
+    def detect(image: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
+        image = checked(image, min_face_size)
         return the_cascade.until_onet(image, min_face_size, thresholds, cascade.SCALE_FACTOR)
+
+    @tf.function(input_signature=the_cascade.batch_until_onet.input_signature[:3], autograph=False)
+    def detect_batch(images: tf.Tensor, min_face_size: tf.Tensor, thresholds: tf.Tensor):
+        images = checked(images, min_face_size)
+        found = the_cascade.batch_until_onet(images, min_face_size, thresholds, cascade.SCALE_FACTOR)
+        of_images, num_images = found.pop("images"), tf.shape(images)[0]
+        rows = {name: tf.RaggedTensor.from_value_rowids(x, of_images, num_images) for name, x in found.items()}
+        num_faces = rows["scores"].row_lengths()
+        return {name: values.to_tensor() for name, values in rows.items()} | {"num_faces": num_faces}
 
     def detect_encoded(encoded: tf.Tensor):
         image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
@@ -148,7 +162,8 @@ def signatures(
         }
         return {name: values.to_tensor() for name, values in found.items()} | counts
 
-    return {"serving_default": serve.get_concrete_function(), "detect": detect.get_concrete_function()}
+    entries = {"serving_default": serve, "detect": detect, "detect_batch": detect_batch}
+    return {name: function.get_concrete_function() for name, function in entries.items()}
 
 
 def network_signatures(stage: stages.Stage, network: inference.Network | inference.RpnNetwork) -> dict:
@@ -215,6 +230,8 @@ def check_cascade(path: str, whole: cascade.Cascade) -> None:
             _compare(searches[name](image, size, everything, factor), wanted, f"cascade, until_{name}")
         found = saved.signatures["detect"](image=image, min_face_size=size, thresholds=everything)
         _compare(found, wanted, "cascade, detect")  # `wanted` is until_onet's
+        found = saved.signatures["detect_batch"](images=image[None], min_face_size=size, thresholds=everything)
+        _compare({name: found[name][0] for name in wanted}, wanted, "cascade, detect_batch")
 
         wanted = whole.until_onet(image, tf.constant(cascade.MIN_FACE_SIZE), whole.thresholds, factor)
         served = saved.signatures["serving_default"](image_bytes=tf.io.encode_png(image)[None])

@@ -33,14 +33,16 @@ LOOK_AGAIN = 8.0
 
 
 class Proposals(NamedTuple):
-    """Boxes on their way through the cascade, best first."""
+    """Boxes on their way through the cascade, image by image, and of each the best first."""
 
     boxes: tf.Tensor
-    """float32 [N, 4] in pixels of the image; may reach out of it."""
+    """float32 [N, 4] in pixels of their images; may reach out of them."""
     logits: tf.Tensor
     """[N], of the last network that has seen them."""
     first_logits: tf.Tensor
     """[N], of the first stage."""
+    images: tf.Tensor
+    """int32 [N], the index of the image of each box."""
 
 
 class Pyramid:
@@ -73,53 +75,50 @@ class Pyramid:
             threshold: Score to exceed.
             scale_factor: Ratio of neighbouring scales.
         """
-        first_scale, num_scales = _scales(tf.shape(levels(0)), min_face_size, scale_factor)
+        shape = tf.shape(levels(0))
+        first_scale, num_scales = _scales(shape[1:3], min_face_size, scale_factor)
 
-        def add_scale(i, found):
-            scale = first_scale * scale_factor ** tf.cast(i, tf.float32)
-            return i + 1, tf.concat([found, self._scan(levels, scale, threshold)], axis=0)
+        def scan(i):
+            return self._scan(levels, first_scale * scale_factor ** tf.cast(i, tf.float32), threshold)
 
-        _, found = tf.while_loop(
-            lambda i, _: i < num_scales,
-            add_scale,
-            (tf.constant(0), tf.zeros([0, 9])),
-            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 9])),
-        )
-        found = tf.gather(found, self._best(found[:, :4], found[:, 4], scale_factor))
-        windows, logits, offsets = tf.split(found, [4, 1, 4], axis=1)
-        boxes, logits = graph_boxes.drop_empty(graph_boxes.decode(windows, offsets), logits[:, 0])
-        return Proposals(boxes, logits, logits)
+        images, windows, logits, offsets = _columns(_at_scales(num_scales, scan))
+        with tf.name_scope("nms"):
+            rows = graph_boxes.rows_of_each(images, shape[0], self._choice(windows, logits, scale_factor))
+        windows, logits, offsets, images = (tf.gather(values, rows) for values in (windows, logits, offsets, images))
+        boxes, logits, images = graph_boxes.drop_empty(graph_boxes.decode(windows, offsets), logits, images)
+        return Proposals(boxes, logits, logits, images)
 
-    def _best(self, windows, logits, scale_factor):
-        """The places of the best proposals of all scales, best first."""
-        num_best = tf.minimum(self.max_proposals, tf.size(logits))
+    def _choice(self, windows, logits, scale_factor):
+        """What chooses the best proposals of all scales among the rows of an image, best first."""
         # Windows of two scales cannot overlap by more than the ratio of their areas, those of one scale no longer do.
         # Rounding a scale's sides to whole pixels changes that ratio by less than a fifth.
-        with tf.name_scope("nms"):
-            return tf.cond(
-                1.2 * scale_factor**2 < NMS_PNET,
-                lambda: tf.math.top_k(logits, num_best).indices,
-                lambda: tf.image.non_max_suppression(windows, logits, self.max_proposals, NMS_PNET),
-            )
+        return lambda rows: tf.cond(
+            1.2 * scale_factor**2 < NMS_PNET,
+            lambda: graph_boxes.best(logits, rows, self.max_proposals),
+            lambda: graph_boxes.suppressed(windows, logits, rows, self.max_proposals, NMS_PNET),
+        )
 
     def _scan(self, levels, scale, threshold):
-        """Windows of one scale that look like faces: float32 [N, 9] of window, logit, offsets."""
+        """Windows of one scale that look like faces: float32 [N, 10], see `_columns`."""
         pixels, pixel_size = _resize(levels, scale)
-        features = self._network.features(pixels[None])[0]
+        features = self._network.features(pixels)
         logits = self._network.logits(features)
         with tf.name_scope("nms"):
-            cells = tf.where(logits > logit(threshold))  # [N, 2] of row, column
-            logits = tf.gather_nd(logits, cells)
-            best = tf.math.top_k(logits, tf.minimum(self._max_per_scale, tf.size(logits)))
-            logits, cells = best.values, tf.gather(cells, best.indices)
-            corners = tf.cast(cells[:, ::-1] * PNET_STRIDE, tf.float32)
+            cells = tf.where(logits > logit(threshold))  # [N, 3] of image, row, column
+            logits, images = tf.gather_nd(logits, cells), tf.cast(cells[:, 0], tf.int32)
+            corners = tf.cast(cells[:, :0:-1] * PNET_STRIDE, tf.float32)
             windows = tf.concat([corners, corners + stages.PNET.size], axis=1)
-            # Windows 4 pixels apart have an intersection over union of exactly NMS_PNET_SCALE: only in whole pixels of
-            # this scale does rounding not decide which of them stay.
-            keep = tf.image.non_max_suppression(windows, logits, self._max_per_scale, NMS_PNET_SCALE)
-            windows, logits, cells = (tf.gather(values, keep) for values in (windows, logits, cells))
+
+            def choose(rows):
+                # Windows 4 pixels apart have an intersection over union of exactly NMS_PNET_SCALE: only in whole
+                # pixels of this scale does rounding not decide which of them stay.
+                rows = graph_boxes.best(logits, rows, self._max_per_scale)
+                return graph_boxes.suppressed(windows, logits, rows, self._max_per_scale, NMS_PNET_SCALE)
+
+            rows = graph_boxes.rows_of_each(images, tf.shape(pixels)[0], choose)
+            windows, logits, cells = (tf.gather(values, rows) for values in (windows, logits, cells))
         offsets = self._network.offsets(tf.gather_nd(features, cells))
-        return tf.concat([windows * tf.tile(pixel_size, [2]), logits[:, None], offsets], axis=1)
+        return _found(cells[:, 0], windows * tf.tile(pixel_size, [2]), logits, offsets)
 
 
 class OneLook:
@@ -143,25 +142,25 @@ class OneLook:
         scale_factor: tf.Tensor,
     ) -> Proposals:
         """The RPN's boxes after regression; see `Pyramid`, whose scale factor is of no use here."""
-        first_scale, num_looks = self._looks(tf.shape(levels(0)), min_face_size, scale_factor)
+        shape = tf.shape(levels(0))
+        first_scale, num_looks = self._looks(shape[1:3], min_face_size, scale_factor)
 
-        def add_scale(i, found):
-            scale = first_scale / LOOK_AGAIN ** tf.cast(i, tf.float32)
-            return i + 1, tf.concat([found, self._detect_at(levels, scale, threshold)], axis=0)
+        def look(i):
+            return self._look(levels, first_scale / LOOK_AGAIN ** tf.cast(i, tf.float32), threshold)
 
-        _, found = tf.while_loop(
-            lambda i, _: i < num_looks,
-            add_scale,
-            (tf.constant(0), tf.zeros([0, 9])),
-            shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, 9])),
-        )
+        images, squares, logits, offsets = _columns(_at_scales(num_looks, look))
+        boxes = graph_boxes.decode(squares, offsets)
+
+        def choose(rows):
+            rows = graph_boxes.best(logits, rows, self.max_proposals)
+            has_area = tf.reduce_all(tf.gather(boxes[:, 2:] > boxes[:, :2], rows), axis=1)
+            rows = tf.boolean_mask(rows, has_area)
+            return graph_boxes.suppressed(boxes, logits, rows, self.max_proposals, NMS_RPN)
+
         with tf.name_scope("nms"):
-            best = tf.math.top_k(found[:, 4], tf.minimum(self.max_proposals, tf.shape(found)[0]))
-            squares, _, offsets = tf.split(tf.gather(found, best.indices), [4, 1, 4], axis=1)
-            boxes, logits = graph_boxes.drop_empty(graph_boxes.decode(squares, offsets), best.values)
-            keep = tf.image.non_max_suppression(boxes, logits, self.max_proposals, NMS_RPN)
-        boxes, logits = tf.gather(boxes, keep), tf.gather(logits, keep)
-        return Proposals(boxes, logits, logits)
+            rows = graph_boxes.rows_of_each(images, shape[0], choose)
+        boxes, logits, images = (tf.gather(values, rows) for values in (boxes, logits, images))
+        return Proposals(boxes, logits, logits, images)
 
     def _looks(self, shape, min_face_size, scale_factor):
         """The scale of the first look and the number of looks, each at `LOOK_AGAIN` times fewer pixels a side."""
@@ -172,19 +171,47 @@ class OneLook:
         )
         return scale, tf.where(num_scales > 0, 1 + tf.cast(tf.maximum(num_more, 0.0), tf.int32), 0)
 
-    def _detect_at(self, levels, scale, threshold):
-        """Anchors of one look that look like faces: float32 [N, 9] of square, logit, offsets."""
+    def _look(self, levels, scale, threshold):
+        """Anchors of one look that look like faces: float32 [N, 10], see `_columns`."""
         pixels, pixel_size = _resize(levels, scale)
-        missing = -tf.shape(pixels)[:2] % anchors.LARGEST_STRIDE  # black, to the right and below
-        pixels = tf.pad(pixels, [[0, missing[0]], [0, missing[1]], [0, 0]])
-        logits, offsets = (values[0] for values in self._network(pixels[None]))
+        missing = -tf.shape(pixels)[1:3] % anchors.LARGEST_STRIDE  # black, to the right and below
+        pixels = tf.pad(pixels, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
+        logits, offsets = self._network(pixels)
+        squares = anchor_boxes(self._network.anchors, tf.shape(pixels)[1:]) * tf.tile(pixel_size, [2])
         with tf.name_scope("nms"):
-            rows = tf.where(logits > logit(threshold))[:, 0]
-            best = tf.math.top_k(tf.gather(logits, rows), tf.minimum(self.max_proposals, tf.size(rows)))
-            rows = tf.gather(rows, best.indices)
-            squares = tf.gather(anchor_boxes(self._network.anchors, tf.shape(pixels)), rows)
-            squares *= tf.tile(pixel_size, [2])
-        return tf.concat([squares, best.values[:, None], tf.gather(offsets, rows)], axis=1)
+            cells = tf.where(logits > logit(threshold))  # [N, 2] of image, anchor
+            chances = tf.gather_nd(logits, cells)
+            rows = graph_boxes.rows_of_each(
+                tf.cast(cells[:, 0], tf.int32),
+                tf.shape(pixels)[0],
+                lambda rows: graph_boxes.best(chances, rows, self.max_proposals),
+            )
+            cells = tf.gather(cells, rows)
+        return _found(
+            cells[:, 0], tf.gather(squares, cells[:, 1]), tf.gather(chances, rows), tf.gather_nd(offsets, cells)
+        )
+
+
+def _at_scales(num_scales, detect_at):
+    """What `detect_at(i)` finds at all scales, float32 [N, 10]; see `_columns`."""
+
+    def add_scale(i, found):
+        return i + 1, tf.concat([found, detect_at(i)], axis=0)
+
+    shapes = (tf.TensorShape([]), tf.TensorShape([None, 10]))
+    start = (tf.constant(0), tf.zeros([0, 10]))
+    return tf.while_loop(lambda i, _: i < num_scales, add_scale, start, shape_invariants=shapes)[1]
+
+
+def _found(images, squares, logits, offsets):
+    """What is found at one scale, float32 [N, 10]; see `_columns`."""
+    return tf.concat([tf.cast(images, tf.float32)[:, None], squares, logits[:, None], offsets], axis=1)
+
+
+def _columns(found):
+    """Index of the image int32 [N], square [N, 4], logit [N] and offsets [N, 4] of what is found, [N, 10]."""
+    images, squares, logits, offsets = tf.split(found, [1, 4, 1, 4], axis=1)
+    return tf.cast(images[:, 0], tf.int32), squares, logits[:, 0], offsets
 
 
 def of(
@@ -213,12 +240,12 @@ def logit(probability: tf.Tensor) -> tf.Tensor:
 
 
 def _resize(levels, scale):
-    """The image at `scale`, float32 [h, w, 3], and how many pixels of the image one of its covers, [2] in x, y."""
+    """The images at `scale`, float32 [B, h, w, 3], and how many pixels of the image one of its covers, [2] in x, y."""
     with tf.name_scope("pyramid"):
         mip_level = graph_crops.nearest_mip_level(1 / scale)
         # A mip level may cover up to 2^k − 1 pixels more than the image: ratios are of what it covers.
         step = tf.bitwise.left_shift(1, mip_level)
-        covered = tf.cast((tf.shape(levels(0))[:2] + step - 1) // step * step, tf.float32)
+        covered = tf.cast((tf.shape(levels(0))[1:3] + step - 1) // step * step, tf.float32)
         size = tf.maximum(tf.round(covered * scale), stages.PNET.size)
         pixels = tf.cast(size, tf.int32)
         resize = [lambda k=k: tf.image.resize(levels(k), pixels) for k in range(array_crops.NUM_MIP_LEVELS)]

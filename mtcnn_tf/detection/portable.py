@@ -199,7 +199,7 @@ class _Pixels:
     """All mip levels of an image in one table, from which crops are gathered."""
 
     def __init__(self, levels: list[tf.Tensor]):
-        rimmed = graph_crops.padded(levels)
+        rimmed = [level[0] for level in graph_crops.padded([level[None] for level in levels])]
         sizes = np.array([level.shape[:2] for level in rimmed])
         self._table = tf.concat([tf.reshape(level, [-1, 3]) for level in rimmed], axis=0)
         self._starts = np.concatenate([[0], np.cumsum(sizes.prod(axis=1))[:-1]]).astype(np.int32)

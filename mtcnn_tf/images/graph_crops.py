@@ -10,42 +10,42 @@ import tensorflow as tf
 from mtcnn_tf.images import array_crops
 
 
-def mip_levels(image: tf.Tensor, count: int = array_crops.NUM_MIP_LEVELS) -> list[tf.Tensor]:
-    """The image and its mip levels, each the 2×2 mean of the one before.
+def mip_levels(images: tf.Tensor, count: int = array_crops.NUM_MIP_LEVELS) -> list[tf.Tensor]:
+    """Images of one size and their mip levels, each the 2×2 mean of the one before.
 
     Args:
-        image: uint8 [H, W, 3], at least one pixel.
+        images: uint8 [B, H, W, 3], at least one pixel each.
         count: How many of them are wanted.
 
     Returns:
-        `count` tensors, the k-th [ceil(H / 2^k), ceil(W / 2^k), 3]: first the image itself, then
+        `count` tensors, the k-th [B, ceil(H / 2^k), ceil(W / 2^k), 3]: first the images themselves, then
         float32. One of their pixels covers 2^k pixels of the image in each direction, counted from the top left
         corner.
     """
     with tf.name_scope("pyramid"):
-        levels = [image]
+        levels = [images]
         while len(levels) < count:
             last = levels[-1]
-            levels.append(_halve_bytes(last) if len(levels) == 1 else tf.nn.avg_pool2d(last[None], 2, 2, "SAME")[0])
+            levels.append(_halve_bytes(last) if len(levels) == 1 else tf.nn.avg_pool2d(last, 2, 2, "SAME"))
         return levels
 
 
-def mip_level(image: tf.Tensor, k: int) -> tf.Tensor:
+def mip_level(images: tf.Tensor, k: int) -> tf.Tensor:
     """The k-th of `mip_levels`, where the others are of no use."""
-    return mip_levels(image, k + 1)[k]
+    return mip_levels(images, k + 1)[k]
 
 
-def _halve_bytes(image: tf.Tensor) -> tf.Tensor:
-    """The 2×2 mean of uint8 pixels, without the copy of the whole image in float32 that pooling would need."""
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
+def _halve_bytes(images: tf.Tensor) -> tf.Tensor:
+    """The 2×2 mean of uint8 pixels, without the copy of all images in float32 that pooling would need."""
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
 
     def repeat_last():
-        taller = tf.concat([image, image[height // 2 * 2 :]], axis=0)  # of an odd height, the last row again
-        return tf.concat([taller, taller[:, width // 2 * 2 :]], axis=1)
+        taller = tf.concat([images, images[:, height // 2 * 2 :]], axis=1)  # of an odd height, the last row again
+        return tf.concat([taller, taller[:, :, width // 2 * 2 :]], axis=2)
 
-    even = tf.cond(tf.bitwise.bitwise_or(height, width) % 2 == 0, lambda: image, repeat_last)
+    even = tf.cond(tf.bitwise.bitwise_or(height, width) % 2 == 0, lambda: images, repeat_last)
     # Half the size of an even one: bilinear samples lie in the middle of four pixels.
-    return tf.ensure_shape(tf.image.resize(even, [(height + 1) // 2, (width + 1) // 2]), [None, None, 3])
+    return tf.ensure_shape(tf.image.resize(even, [(height + 1) // 2, (width + 1) // 2]), [None, None, None, 3])
 
 
 def padded(levels: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -54,8 +54,8 @@ def padded(levels: list[tf.Tensor]) -> list[tf.Tensor]:
     In the outermost half pixel of an image a sample lies between a pixel and its mirror image.
     """
     with tf.name_scope("crops"):  # tf.pad(…, "SYMMETRIC") takes thirty times as long
-        tall = [tf.concat([level[:1], level, level[-1:]], axis=0) for level in levels]
-        return [tf.concat([level[:, :1], level, level[:, -1:]], axis=1) for level in tall]
+        tall = [tf.concat([level[:, :1], level, level[:, -1:]], axis=1) for level in levels]
+        return [tf.concat([level[:, :, :1], level, level[:, :, -1:]], axis=2) for level in tall]
 
 
 def nearest_mip_level(shrinkage: tf.Tensor) -> tf.Tensor:
@@ -64,26 +64,31 @@ def nearest_mip_level(shrinkage: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.cast(level, tf.int32), array_crops.NUM_MIP_LEVELS - 1)
 
 
-def cut(levels: list[tf.Tensor], boxes: tf.Tensor, size: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def cut(
+    levels: list[tf.Tensor], boxes: tf.Tensor, images: tf.Tensor, size: int | tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Crops of `size` × `size` pixels, float32 [N, size, size, 3] in 0–255, and the places of their boxes, int32 [N].
 
     Crops from one mip level stand together, because boxes are moved more cheaply than pixels.
 
     Args:
         levels: What `padded` returns.
-        boxes: float32 [N, 4] in pixels of the image. What lies outside of the image is black.
+        boxes: float32 [N, 4] in pixels of their images. What lies outside of an image is black.
+        images: int32 [N], the index of the image of each box.
         size: Side of the crops.
     """
     with tf.name_scope("crops"):
         level_of_box = nearest_mip_level(_shrinkage(boxes, size))
-        fractions = _fractions(tf.shape(levels[0])[:2] - 2, level_of_box, boxes, size)
-        # A level at a time, because a function of the graph samples from one image; all else is done at once.
-        parts = tf.dynamic_partition(fractions, level_of_box, len(levels))
+        fractions = _fractions(tf.shape(levels[0])[1:3] - 2, level_of_box, boxes, size)
+        # A level at a time, because a function of the graph samples from one map; all else is done at once.
+        fractions, images, places = (
+            tf.dynamic_partition(values, level_of_box, len(levels))
+            for values in (fractions, images, tf.range(tf.shape(boxes)[0]))
+        )
         crops = [
-            tf.image.crop_and_resize(level[None], part, tf.zeros(tf.shape(part)[:1], tf.int32), [size, size])
-            for level, part in zip(levels, parts, strict=True)
+            tf.image.crop_and_resize(level, *part, [size, size])
+            for level, *part in zip(levels, fractions, images, strict=True)
         ]
-        places = tf.dynamic_partition(tf.range(tf.shape(boxes)[0]), level_of_box, len(levels))
         return tf.concat(crops, axis=0), tf.concat(places, axis=0)
 
 

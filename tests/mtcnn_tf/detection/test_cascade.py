@@ -312,6 +312,24 @@ def test_networks_may_come_in_any_order(all_models, all_detectors):
     assert_same_faces(found, **vars(all_detectors[names](noise(50, 60), 20, (0.4, 0.1, 0.2))))
 
 
+@pytest.mark.parametrize("names", CASCADES)
+@pytest.mark.parametrize("size", [(70, 50), (31, 200)])
+def test_several_images_in_one_pass_give_what_each_gives_alone(all_detectors, names, size):
+    images = np.stack([noise(*size), waves(*size), 255 - waves(*size), noise(*size, seed=3)])
+    whole = all_detectors[names].cascade
+    arguments = (tf.constant(20.0), tf.fill(len(names), 0.3), tf.constant(FACTOR))
+    alone, together = cascade.searches(whole), cascade.searches(whole, "batch_")
+    assert list(alone) == list(together)
+    for name in alone:
+        found = together[name](tf.constant(images), *arguments)
+        each = [alone[name](tf.constant(image), *arguments) for image in images]
+        counts = [len(one["scores"]) for one in each]
+        assert sum(counts) > 0
+        np.testing.assert_array_equal(found["images"], np.repeat(np.arange(len(images)), counts))
+        for key in each[0]:
+            np.testing.assert_allclose(found[key], np.concatenate([one[key] for one in each]), atol=2e-3)
+
+
 def test_caps_keep_the_best(models):
     arguments = (noise(80, 80), 12.0, (0.0, 0.0, 0.0), FACTOR, "pnet")
     best = cascade.Cascade(models).search(*arguments)

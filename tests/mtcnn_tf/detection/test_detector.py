@@ -123,6 +123,23 @@ def test_a_batch_is_each_image_alone_in_order(find_faces, tmp_path):
     assert find_faces.batch([]) == []
 
 
+def test_images_of_one_size_go_through_the_networks_together(find_faces, monkeypatch):
+    images = [noise(64, 48, seed=i) for i in range(5)] + [noise(48, 64, seed=9), np.zeros((48, 64, 3), np.uint8)]
+    alone = [find_faces(image, 20, EVERYTHING, until="rnet") for image in images]
+    seen, search = [], find_faces._batch_searches["rnet"]
+    monkeypatch.setitem(
+        find_faces._batch_searches, "rnet", lambda *given: seen.append(given[0].shape) or search(*given)
+    )
+    monkeypatch.setattr(detector, "_GROUP_PIXELS", 4 * 64 * 48)
+    monkeypatch.setattr(detector, "_IMAGES_AT_ONCE", 6)
+    interleaved = [images[5], *images[:5], images[6]]
+    found = find_faces.batch(interleaved, min_face_size=20, thresholds=EVERYTHING, until="rnet")
+    assert seen == [(4, 64, 48, 3)]  # the fifth and those of the other size are alone among the first six
+    for here, wanted in zip(found, [alone[5], *alone[:5], alone[6]], strict=True):
+        assert len(here) == len(wanted) > 0
+        np.testing.assert_allclose(here.boxes, wanted.boxes, atol=1e-3)
+
+
 def test_a_batch_tells_what_is_wrong_with_a_image(find_faces, tmp_path):
     with pytest.raises(FileNotFoundError, match="found no file"):
         find_faces.batch([noise(30, 30), tmp_path / "nowhere.jpg", noise(30, 30)])
@@ -339,6 +356,14 @@ def test_signatures_agree_with_the_detector(find_faces, saved):
     )
     assert_equal(faces.Detections(**{name: values.numpy() for name, values in found.items()}), wanted)
 
+    both = np.stack([noise(60, 80, seed=4), image])
+    found = saved.signatures["detect_batch"](
+        images=tf.constant(both), min_face_size=tf.constant(24.0), thresholds=tf.constant(EVERYTHING)
+    )
+    num_faces = found.pop("num_faces").numpy()
+    for i, each in enumerate(find_faces.batch(both, min_face_size=24, thresholds=EVERYTHING)):
+        assert_equal(faces.Detections(**{name: values[i][: num_faces[i]] for name, values in found.items()}), each)
+
     several = [image, noise(1, 1), noise(90, 40)[..., :1], noise(30, 30)]
     jpeg = tf.io.encode_jpeg(several[3])
     encoded = tf.stack([*(tf.io.encode_png(each) for each in several[:3]), jpeg])
@@ -407,6 +432,11 @@ def test_a_request_may_not_have_its_image_enlarged_without_end(saved):
                 min_face_size=tf.constant(min_face_size),
                 thresholds=tf.constant(EVERYTHING),
             )
+    frames = tf.zeros([30, 60, 80, 3], tf.uint8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="at most 100,000 pixels.*enlarge min_face_size"):
+        saved.signatures["detect_batch"](
+            images=frames, min_face_size=tf.constant(12.0), thresholds=tf.constant(EVERYTHING)
+        )
 
 
 def test_load_says_what_is_missing(tmp_path, networks_dir, monkeypatch):

@@ -14,8 +14,8 @@ def ramp(width, height):
 
 def cut(image, boxes, size):
     """Crops in the order of the boxes."""
-    levels = graph_crops.padded(graph_crops.mip_levels(tf.constant(image)))
-    pixels, places = graph_crops.cut(levels, tf.constant(boxes, tf.float32), size)
+    levels = graph_crops.padded(graph_crops.mip_levels(tf.constant(image)[None]))
+    pixels, places = graph_crops.cut(levels, tf.constant(boxes, tf.float32), tf.zeros(len(boxes), tf.int32), size)
     return pixels.numpy()[np.argsort(places)]
 
 
@@ -72,6 +72,17 @@ def test_crops_keep_the_order_of_the_boxes_and_none_give_none():
     for box, crop in zip(boxes, together, strict=True):
         np.testing.assert_allclose(cut(image, box[None], 12)[0], crop, atol=1e-3)
     assert cut(image, np.zeros((0, 4)), 24).shape == (0, 24, 24, 3)
+
+
+def test_crops_of_several_images_are_those_of_each_alone():
+    images = np.random.default_rng(2).integers(0, 256, (3, 61, 75, 3), dtype=np.uint8)
+    boxes = np.array([[0, 0, 12, 12], [-5, 3, 43, 51], [20, 10, 70, 60], [1, 1, 14, 14], [9, 9, 40, 40]], np.float32)
+    of_images = np.array([2, 0, 1, 0, 2], np.int32)
+    levels = graph_crops.padded(graph_crops.mip_levels(tf.constant(images)))
+    pixels, places = graph_crops.cut(levels, tf.constant(boxes), tf.constant(of_images), 12)
+    for crop, place in zip(pixels, places, strict=True):
+        alone = cut(images[of_images[place]], boxes[place][None], 12)[0]
+        np.testing.assert_allclose(crop, alone, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (3, 2)])
