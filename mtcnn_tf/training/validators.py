@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from mtcnn_tf import kinds, landmark_sets, stages
+from mtcnn_tf import kinds, stages
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import losses, metrics, networks
 from mtcnn_tf.training import drawing, learners, settings
@@ -20,8 +20,7 @@ def for_stage(
     """What measures `network`, of `stage`, on finitely many `batches`."""
     if stage is stages.RPN:
         return RpnValidator(network, batches)
-    weights = config.loss_weights or stage.loss_weights
-    return Validator(network, batches, weights, config.hard_fraction, config.landmark_set)
+    return Validator(network, batches, config.loss_weights or stage.loss_weights, config)
 
 
 class Validator:
@@ -33,21 +32,13 @@ class Validator:
         samples: A few positives, parts and landmark crops: a dict of arrays like a batch.
     """
 
-    def __init__(
-        self,
-        network: keras.Model,
-        batches: Iterable,
-        weights: stages.LossWeights,
-        hard_fraction: float,
-        landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
-    ):
-        self._batches = batches
-        self._weights, self._hard_fraction, self._landmark_set = weights, hard_fraction, landmark_set
+    def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, config: settings.Config):
+        self._batches, self._weights = batches, weights
+        self._hard_fraction, self._landmark_set, self._margin = config.hard_fraction, config.landmark_set, config.margin
         self.scores: np.ndarray = np.zeros(0, np.float32)
         self.is_face: np.ndarray = np.zeros(0, bool)
         self.samples: dict[str, np.ndarray] = {}
         self._predict = learners.predictor(network)
-        self._margin = networks.margin_of(network)
 
     @staticmethod
     def badness(row: dict) -> float:
