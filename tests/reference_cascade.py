@@ -41,7 +41,9 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
     boxes, scores, landmarks = not_empty(move(squares, offsets), scores, landmarks)
     keep = suppress(boxes, scores, 0.7, "smaller")
     boxes, scores, landmarks = boxes[keep], scores[keep], landmarks[keep]
-    landmarks = (landmarks + find_landmarks(models["onet"], copies, boxes)) / 2
+    by_final = find_landmarks(models["onet"], copies, boxes)
+    has_own_crops = kept_of(models["onet"]).landmark_margin is not None
+    landmarks = by_final if has_own_crops else (landmarks + by_final) / 2
     height, width = image.shape[:2]
     boxes = np.minimum(np.maximum(boxes, 0), [width, height, width, height])
     return not_empty(boxes, scores, landmarks)
@@ -148,7 +150,7 @@ def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores
     if len(squares) == 0:
         nothing = squares, np.zeros((0, size, size, 3)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))
         return np.zeros(0, bool), *nothing
-    crops = np.stack([cut(copies, with_margin(square, model), size) for square in squares])
+    crops = np.stack([cut(copies, with_margin(square, kept_of(model).margin), size) for square in squares])
     scores, offsets, points = forward(model, crops)
     keep = final(scores, first) > threshold
     return keep, squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
@@ -160,9 +162,14 @@ def blended(scores, first, weight):
     return odds / (1 + odds)
 
 
-def with_margin(square, model):
+def kept_of(model):
+    """The layer that keeps the margins."""
+    return model.get_layer(f"{model.name}_pixels")
+
+
+def with_margin(square, margin):
     x1, y1, x2, y2 = square
-    more = (model.get_layer(f"{model.name}_pixels").margin - 1) / 2 * (x2 - x1)
+    more = (margin - 1) / 2 * (x2 - x1)
     return x1 - more, y1 - more, x2 + more, y2 + more
 
 
@@ -193,7 +200,8 @@ def find_landmarks(model, copies, boxes):
     """Landmarks by the squares round the final boxes, on the average of both ways."""
     landmarks = []
     for x1, y1, x2, y2 in map(square_round, boxes):
-        crop = cut(copies, with_margin((x1, y1, x2, y2), model), 48)
+        margin = kept_of(model).landmark_margin or kept_of(model).margin
+        crop = cut(copies, with_margin((x1, y1, x2, y2), margin), 48)
         _, _, (five, seen) = forward(model, np.stack([crop, crop[:, ::-1]]))
         landmarks.append((x1, y1) + (five + mirrored_points(seen)) / 2 * (x2 - x1, y2 - y1))
     return np.array(landmarks).reshape(-1, 5, 2)

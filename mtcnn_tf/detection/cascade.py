@@ -4,7 +4,8 @@ Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-N
 one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
 mirrored, and what it says of both is averaged: its errors are not symmetric. The final score is O-Net's logit and, as
 far as calibration gave it a weight, the first stage's, which saw more of what is round the face. Landmarks are the mean
-of what both tell and of two looks at the square round the final box, where a face lies better.
+of what both tell and of two looks at the square round the final box, where a face lies better; or of these two alone,
+where they have crops of their own.
 
 All pixels are sampled from the same mip levels that training crops are cut from (see `graph_crops`), so that every
 network meets the resampling it has learnt from. Each function is traced once and serves images of any size.
@@ -257,28 +258,31 @@ class Cascade(tf.Module):
         """The landmarks [N, P, 2] of faces, as the mean of what four crops of each tell.
 
         These are the crop in which the face was found, cut at `squares` [N, 4], which gave `features`, the one round
-        its final box in `boxes` [N, 4], and the mirror images of both.
+        its final box in `boxes` [N, 4], and the mirror images of both. Of a network whose landmarks have crops of
+        another margin it is the second alone with its mirror image.
         """
         network, final_squares, num_faces = self.networks["onet"], graph_boxes.square(boxes), tf.shape(boxes)[0]
+        num_points = network.landmark_set.num_points
 
         def compute():
             found, final, of_images, *found_features = (
                 _filled_up(values, _BATCH_STEPS["onet"] // 2)
                 for values in (squares, final_squares, images, features, mirrored_features)
             )
-            shown = graph_boxes.enlarge(final, network.margin)
+            shown = graph_boxes.enlarge(final, network.landmark_margin)
             pixels, places = graph_crops.cut(levels, shown, of_images, stages.ONET.size)
             pixels = tf.gather(pixels, tf.math.invert_permutation(places))
             final_features = tf.split(network(tf.concat([pixels, tf.reverse(pixels, [2])], axis=0)).features, 2)
-            straight, mirrored = (
-                network.landmarks(tf.concat(both, axis=0)) for both in zip(found_features, final_features, strict=True)
-            )
-            both_mean = (straight + mirroring.landmarks(mirrored, network.landmark_set)) / 2
-            points = tf.reshape(both_mean, [-1, network.landmark_set.num_points, 2])
-            by_found, by_final = tf.split(graph_boxes.decode_points(tf.concat([found, final], axis=0), points), 2)
-            return (by_found + by_final)[:num_faces] / 2
+            looks = [(final, *final_features)]
+            if network.landmark_margin == network.margin:
+                looks.append((found, *found_features))
+            seen, straight, mirrored = (tf.concat(values, axis=0) for values in zip(*looks, strict=True))
+            mirrored = mirroring.landmarks(network.landmarks(mirrored), network.landmark_set)
+            points = tf.reshape((network.landmarks(straight) + mirrored) / 2, [-1, num_points, 2])
+            by_look = tf.split(graph_boxes.decode_points(seen, points), len(looks))
+            return tf.add_n(by_look)[:num_faces] / len(looks)
 
-        return _if_any(num_faces, compute, tf.zeros([0, network.landmark_set.num_points, 2]))
+        return _if_any(num_faces, compute, tf.zeros([0, num_points, 2]))
 
 
 def searches(module: tf.Module, prefix: str = "") -> dict[str, tf.types.experimental.PolymorphicFunction]:

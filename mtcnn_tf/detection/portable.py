@@ -170,22 +170,20 @@ class Portable(tf.Module):
         return tf.where(is_face, final(said), _NEVER), said[:, 1:]
 
     def _landmarks(self, pixels: "_Pixels", squares: tf.Tensor, final_squares: tf.Tensor, count: tf.Tensor):
-        """Landmarks [F, P, 2], the mean of what two squares and their mirror images tell; see `cascade.Cascade`."""
-        num_points = self._onet.landmark_set.num_points
+        """Landmarks [F, P, 2], the mean of what one or two squares and their mirror images tell; see `Cascade`."""
+        onet, num_points = self._onet, self._onet.landmark_set.num_points
+        looks = [final_squares, squares] if onet.landmark_margin == onet.margin else [final_squares]
 
-        def compute(both):
+        def compute(seen):
             points = []
-            for boxes in tf.split(both, 2, axis=1):
-                crops = self._cut(pixels, boxes)
-                straight, mirrored = (
-                    self._onet.landmarks(self._onet(x).features) for x in (crops, tf.reverse(crops, [2]))
-                )
-                relative = (straight + mirroring.landmarks(mirrored, self._onet.landmark_set)) / 2
+            for boxes in tf.split(seen, len(looks), axis=1):
+                crops = pixels.cut(graph_boxes.enlarge(boxes, onet.landmark_margin), stages.ONET.size)
+                straight, mirrored = (onet.landmarks(onet(x).features) for x in (crops, tf.reverse(crops, [2])))
+                relative = (straight + mirroring.landmarks(mirrored, onet.landmark_set)) / 2
                 points.append(graph_boxes.decode_points(boxes, tf.reshape(relative, [-1, num_points, 2])))
-            return tf.reshape((points[0] + points[1]) / 2, [-1, 2 * num_points])
+            return tf.reshape(sum(points) / len(looks), [-1, 2 * num_points])
 
-        found = _in_batches(compute, tf.concat([squares, final_squares], axis=1), count)
-        return tf.reshape(found, [-1, num_points, 2])
+        return tf.reshape(_in_batches(compute, tf.concat(looks, axis=1), count), [-1, num_points, 2])
 
     def _cut(self, pixels: "_Pixels", squares: tf.Tensor) -> tf.Tensor:
         return pixels.cut(graph_boxes.enlarge(squares, self._onet.margin), stages.ONET.size)

@@ -24,6 +24,7 @@ class Pixels(layers.Rescaling):
         margin: See `networks.build`.
         pnet_variant: See `networks.build`.
         landmark_set: What `LandmarkSet.to_dict` says of the points that the network finds; None for five, or none.
+        landmark_margin: See `networks.build`.
     """
 
     def __init__(
@@ -33,18 +34,24 @@ class Pixels(layers.Rescaling):
         margin: float = 1.0,
         pnet_variant: str = PAPER,
         landmark_set: dict | None = None,
+        landmark_margin: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(scale, offset, **kwargs)
         self.margin = float(margin)
         self.pnet_variant = pnet_variant
         self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
+        self.landmark_margin = landmark_margin
 
     def get_config(self) -> dict:
         """The arguments that make the same layer."""
         config = {**super().get_config(), "margin": self.margin, "pnet_variant": self.pnet_variant}
-        is_default = self.landmark_set == landmark_sets.FIVE  # which files that are older don't speak of
-        return config if is_default else {**config, "landmark_set": self.landmark_set.to_dict()}
+        # Of these files that are older don't speak.
+        if self.landmark_set != landmark_sets.FIVE:
+            config["landmark_set"] = self.landmark_set.to_dict()
+        if self.landmark_margin is not None:
+            config["landmark_margin"] = self.landmark_margin
+        return config
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")

@@ -119,6 +119,7 @@ class Network(_Frozen):
         has_landmarks: Whether it finds them.
         landmark_set: Which, if any.
         margin: See `networks.margin_of`.
+        landmark_margin: See `networks.landmark_margin_of`; where that is None, the `margin`.
         feature_shape: Shape of the `Outputs.features` of one crop.
 
     Raises:
@@ -130,6 +131,7 @@ class Network(_Frozen):
         self.has_landmarks = "landmarks" in model.output
         self.landmark_set = networks.landmark_set_of(model)
         self.margin = networks.margin_of(model)
+        self.landmark_margin = networks.landmark_margin_of(model) or self.margin
         before = _layers_before(model)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         trunk = _way_to(heads[0], before)

@@ -13,6 +13,7 @@ Every network takes RGB pixels in 0–255 and returns a dict of
 
 A network may have learnt from crops that show more than the square they tell of, `margin` times its side; offsets and
 landmarks stay relative to the square. The margin travels with the network's file, and so does the set of points.
+Landmarks may be told from crops with a margin of their own, by layers of their own.
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
 field of 12 pixels and a stride of 2. It has variants beside that of the paper, see `pnet`.
@@ -50,6 +51,7 @@ def build(
     margin: float = 1.0,
     pnet_variant: str = blocks.PAPER,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+    landmark_margin: float | None = None,
 ) -> keras.Model:
     """The untrained network of `stage`.
 
@@ -63,6 +65,8 @@ def build(
         margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
         pnet_variant: Which P-Net, one of `pnet.VARIANTS`.
         landmark_set: Which landmarks it finds, if any.
+        landmark_margin: The `margin` of the crops that landmarks are told from, where their branch begins at the
+            pixels and shares nothing; None where it shares crops and layers with faces and boxes.
 
     Raises:
         ValueError: A landmark branch is asked for in another network than an O-Net that finds them, a margin is
@@ -74,6 +78,8 @@ def build(
         )
     if not 1 <= margin < math.inf or (stage in stages.FIRST and margin != 1):
         raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
+    if landmark_margin is not None and not (landmark_branch and 1 <= landmark_margin < math.inf):
+        raise ValueError(f"expected a landmark margin of at least 1, for a landmark branch, got {landmark_margin}")
     check_variant(stage, pnet_variant)
     if stage is stages.RPN:
         return rpn()
@@ -82,7 +88,7 @@ def build(
         return pnet.pnet(shared_slopes, points, pnet_variant)
     if stage is stages.RNET:
         return rnet(shared_slopes, points, margin)
-    return onet(shared_slopes, points, landmark_branch, margin)
+    return onet(shared_slopes, points, landmark_branch, margin, landmark_margin)
 
 
 def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
@@ -95,13 +101,21 @@ def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
 
 def margin_of(network: keras.Model) -> float:
     """Side of the crops that `network` sees, over the side of the square they tell of."""
-    return next((layer.margin for layer in network.layers if isinstance(layer, blocks.Pixels)), 1.0)
+    return _pixels_of(network).margin
+
+
+def landmark_margin_of(network: keras.Model) -> float | None:
+    """The margin of the crops that the landmarks of `network` have for themselves, see `build`; None for none."""
+    return _pixels_of(network).landmark_margin
 
 
 def landmark_set_of(network: keras.Model) -> landmark_sets.LandmarkSet:
     """The points that `network` finds, if any."""
-    pixels = (layer for layer in network.layers if isinstance(layer, blocks.Pixels))
-    return next((layer.landmark_set for layer in pixels), landmark_sets.FIVE)
+    return _pixels_of(network).landmark_set
+
+
+def _pixels_of(network: keras.Model) -> blocks.Pixels:
+    return network.get_layer(f"{network.name}_pixels")
 
 
 def has_landmark_branch(network: keras.Model) -> bool:
@@ -114,27 +128,27 @@ def is_of_landmark_branch(layer: keras.Layer) -> bool:
     return layer.name.startswith(_OWN) or layer.name == "landmarks"
 
 
-def with_landmark_branch(network: keras.Model) -> keras.Model:
+def with_landmark_branch(network: keras.Model, landmark_margin: float | None = None) -> keras.Model:
     """An O-Net that says the same as `network`, whose landmarks have a branch of their own: copies, to begin with.
 
     Where `network` finds no landmarks, what the branch says of them is still to be learnt.
 
+    Args:
+        network: An O-Net.
+        landmark_margin: See `build`: None for a branch that shares the first layers.
+
     Raises:
         ValueError: See `build`.
     """
-    if has_landmark_branch(network):
+    if has_landmark_branch(network) and landmark_margin_of(network) == landmark_margin:
         return network
-    copy = build(
-        stages.BY_NAME[network.name],
-        _has_shared_slopes(network),
-        landmark_branch=True,
-        margin=margin_of(network),
-        landmark_set=landmark_set_of(network),
-    )
+    copy = untrained_like(network, landmarks=True, landmark_branch=True, landmark_margin=landmark_margin)
     names = {layer.name for layer in network.layers}
     for layer in copy.layers:
-        if (name := layer.name.removeprefix(_OWN)) in names:
-            layer.set_weights(network.get_layer(name).get_weights())
+        for name in (layer.name, layer.name.removeprefix(_OWN)):
+            if name in names:
+                layer.set_weights(network.get_layer(name).get_weights())
+                break
     return copy
 
 
@@ -145,18 +159,28 @@ def with_landmark_set(network: keras.Model, landmark_set: landmark_sets.Landmark
     """
     if "landmarks" not in network.output or landmark_set_of(network) == landmark_set:
         return network
-    copy = build(
-        stages.BY_NAME[network.name],
-        shared_slopes=_has_shared_slopes(network),
-        landmark_branch=has_landmark_branch(network),
-        margin=margin_of(network),
-        pnet_variant=network.get_layer(f"{network.name}_pixels").pnet_variant,
-        landmark_set=landmark_set,
-    )
+    copy = untrained_like(network, landmark_set=landmark_set)
     for layer in copy.layers:
         if layer.name != "landmarks":
             layer.set_weights(network.get_layer(layer.name).get_weights())
     return copy
+
+
+def untrained_like(network: keras.Model, **changes: Any) -> keras.Model:
+    """An untrained network of the form of `network`, but for `changes`: arguments of `build`."""
+    if network.name == stages.RPN.name:
+        return rpn(anchors_of(network))
+    pixels = _pixels_of(network)
+    form = {
+        "shared_slopes": _has_shared_slopes(network),
+        "landmarks": "landmarks" in network.output,
+        "landmark_branch": has_landmark_branch(network),
+        "margin": pixels.margin,
+        "pnet_variant": pixels.pnet_variant,
+        "landmark_set": pixels.landmark_set,
+        "landmark_margin": pixels.landmark_margin,
+    }
+    return build(stages.BY_NAME[network.name], **{**form, **changes})
 
 
 def _has_shared_slopes(network: keras.Model) -> bool:
@@ -209,7 +233,8 @@ def _build_as(name: str, settings: dict) -> keras.Model:
     is_shared, landmarks = slope_axes == [1, 2, 3], "landmarks" in settings
     described = pixels.get("landmark_set")
     landmark_set = landmark_sets.from_dict(described) if described else landmark_sets.FIVE
-    return build(stages.BY_NAME[name], is_shared, landmarks, landmark_branch, margin, pnet_variant, landmark_set)
+    form = (is_shared, landmarks, landmark_branch, margin, pnet_variant, landmark_set, pixels.get("landmark_margin"))
+    return build(stages.BY_NAME[name], *form)
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -318,8 +343,15 @@ def onet(
     landmark_set: landmark_sets.LandmarkSet | None = landmark_sets.FIVE,
     landmark_branch: bool = False,
     margin: float = 1.0,
+    landmark_margin: float | None = None,
 ) -> keras.Model:
     """O-Net, the output network: 48-pixel crops."""
+
+    def first_layers(x, own=""):
+        x = blocks.conv(x, 32, 3, shared_slopes, f"{own}conv1")
+        x = layers.MaxPooling2D(3, 2, "same", name=f"{own}pool1")(x)
+        x = blocks.conv(x, 64, 3, shared_slopes, f"{own}conv2")
+        return layers.MaxPooling2D(3, 2, "valid", name=f"{own}pool2")(x)
 
     def last_layers(x, own=""):
         x = blocks.conv(x, 64, 3, shared_slopes, f"{own}conv3")
@@ -327,15 +359,13 @@ def onet(
         x = blocks.conv(x, 128, 2, shared_slopes, f"{own}conv4")
         return _dense(x, 256, shared_slopes, own)
 
-    image, x = blocks.inputs(stages.ONET.size, stages.ONET.name, landmark_set=landmark_set, margin=margin)
-    x = blocks.conv(x, 32, 3, shared_slopes, "conv1")
-    x = layers.MaxPooling2D(3, 2, "same", name="pool1")(x)
-    x = blocks.conv(x, 64, 3, shared_slopes, "conv2")
-    x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
+    kept = {"landmark_set": landmark_set, "margin": margin, "landmark_margin": landmark_margin}
+    image, pixels = blocks.inputs(stages.ONET.size, stages.ONET.name, **kept)
+    shared = first_layers(pixels)
     sizes = blocks.heads(landmark_set)
-    ends = dict.fromkeys(sizes, last_layers(x))
+    ends = dict.fromkeys(sizes, last_layers(shared))
     if landmark_branch:
-        ends["landmarks"] = last_layers(x, _OWN)
+        ends["landmarks"] = last_layers(shared if landmark_margin is None else first_layers(pixels, _OWN), _OWN)
     heads = {name: _dense_head(end, name, sizes[name]) for name, end in ends.items()}
     return keras.Model(image, heads, name=stages.ONET.name)
 

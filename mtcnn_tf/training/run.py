@@ -277,7 +277,7 @@ class _Run:
     ):
         """Writes all but the checkpoint."""
         if is_best:
-            tasks.save(network, self.config, self.stage, self.network_path)
+            tasks.save(network, self.network_path)
         history.write_csv(self.progress.rows, self.dir / "history.csv")
         is_last, now = row["epoch"] >= self.config.epochs, time.monotonic()
         if is_last or now - self.plotted_at >= SECONDS_BETWEEN_PLOTS:

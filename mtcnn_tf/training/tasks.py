@@ -69,10 +69,10 @@ def optimizer(config: settings.Config) -> keras.Optimizer:
     return keras.optimizers.LossScaleOptimizer(chosen) if config.precision == "mixed_float16" else chosen
 
 
-def save(network: keras.Model, config: settings.Config, stage: stages.Stage, path: pathlib.Path) -> None:
+def save(network: keras.Model, path: pathlib.Path) -> None:
     """Writes the plain float32 network, without loss and optimizer, to a .keras file: whole, or not at all."""
     with _precision("float32"):
-        plain = _untrained(config, stage, networks.has_landmark_branch(network))
+        plain = networks.untrained_like(network)
     plain.set_weights(network.get_weights())
     with files.atomic_write(path) as partial:
         plain.save(partial)
@@ -89,35 +89,56 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _untrained(config: settings.Config, stage: stages.Stage, has_landmark_branch: bool) -> keras.Model:
-    if stage is stages.RPN:
-        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
-    form = (config.shared_slopes, config.landmarks, has_landmark_branch, config.margin, config.pnet_variant)
-    return networks.build(stage, *form, config.landmark_set)
-
-
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
-    has_own = bool(config.train_only) or any(map(networks.has_landmark_branch, starts))
-    network = _untrained(config, stage, config.landmarks and has_own)
+    network = _untrained(config, stage, starts)
     if starts:
         pairs = zip(config.init_from, starts, strict=True)
         columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
         network.set_weights([np.mean(column, axis=0) for column in columns])
-    if config.train_only:
-        for layer in network.layers:
-            layer.trainable = networks.is_of_landmark_branch(layer)
+    _choose_what_learns(network, config)
     if config.landmarks_from:
         _take_branch(network, networks.load(config.landmarks_from), config.landmarks_from)
     return network
+
+
+def _choose_what_learns(network: keras.Model, config: settings.Config) -> None:
+    """Freezes the layers that these crops can't teach, or are not to."""
+    teaches_branch = networks.landmark_margin_of(network) in (None, config.margin)
+    for layer in network.layers:
+        if networks.is_of_landmark_branch(layer):
+            layer.trainable = teaches_branch
+        elif config.train_only:
+            layer.trainable = False
+    if not teaches_branch:
+        warnings.warn(
+            f"landmarks of {config.init_from[0]} are told from crops of {networks.landmark_margin_of(network):g} times "
+            f"the square, these show {config.margin:g} times: they stay as they are, and their errors in this training "
+            "mean nothing; teach them with --train_only=landmarks",
+            stacklevel=2,
+        )
+
+
+def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.Model]) -> keras.Model:
+    """The untrained network of the form that the config and the `starts` have."""
+    if stage is stages.RPN:
+        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
+    has_branch = config.landmarks and (bool(config.train_only) or any(map(networks.has_landmark_branch, starts)))
+    margin, landmark_margin = config.margin, networks.landmark_margin_of(starts[0]) if has_branch and starts else None
+    if config.train_only and starts:
+        margin = networks.margin_of(starts[0])
+        is_shared = landmark_margin is None and config.margin == margin
+        landmark_margin = None if is_shared else config.margin
+    form = (config.shared_slopes, config.landmarks, has_branch, margin, config.pnet_variant, config.landmark_set)
+    return networks.build(stage, *form, landmark_margin)
 
 
 def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
     """Gives `network` the landmark branch of `source`, which comes from `path`."""
     if source.name != network.name or "landmarks" not in source.output:
         raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
-    source = networks.with_landmark_branch(source)
+    source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     for layer in filter(networks.is_of_landmark_branch, network.layers):
         layer.set_weights(source.get_layer(layer.name).get_weights())
@@ -126,11 +147,12 @@ def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
 def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
     """The weights of `source`, which comes from `path`, for `network`."""
     if networks.has_landmark_branch(network):
-        source = networks.with_landmark_branch(source)
+        source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     if "landmarks" in network.output:
         source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     else:
-        source = keras.Model(source.inputs, {name: x for name, x in source.output.items() if name in network.output})
+        wanted = {name: x for name, x in source.output.items() if name in network.output}
+        source = keras.Model(source.inputs, wanted, name=source.name)
     shapes = {variable.path: tuple(variable.shape) for variable in network.variables}
     found = {variable.path: tuple(variable.shape) for variable in source.variables}
     if shapes != found:

@@ -169,6 +169,13 @@ def test_crops_may_show_more_than_the_square(names):
     assert_agrees_with_reference(models, detector.Detector(cascade.Cascade(models)), *IMAGES["portrait"])
 
 
+@pytest.mark.slow
+def test_landmarks_may_have_crops_of_their_own(all_models):
+    onet = networks.with_landmark_branch(random_networks(margin=1.3)["onet"], landmark_margin=1.1)
+    models = {"rpn": all_models["rpn"], "onet": onet}
+    assert_agrees_with_reference(models, detector.Detector(cascade.Cascade(models)), *IMAGES["portrait"])
+
+
 def test_neighbouring_scales_suppress_each_other_where_they_are_close(models, find_faces):
     image = noise(60, 61)
     scores = find_faces(image, 20, (0, 0, 0), scale_factor=0.9, until="pnet").scores

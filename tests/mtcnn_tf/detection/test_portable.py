@@ -22,8 +22,8 @@ EVERYTHING = 1000
 
 @pytest.fixture(scope="module")
 def models():
-    networks = test_cascade.random_networks(margin=1.3)
-    return {name: networks[name] for name in ("rpn", "onet")}
+    made = test_cascade.random_networks(margin=1.3)
+    return {name: made[name] for name in ("rpn", "onet")}
 
 
 def image_of(size, seed=0):
@@ -73,6 +73,17 @@ def test_it_finds_the_points_that_onet_has_learnt(models):
 
 
 @pytest.mark.slow
+def test_landmarks_may_have_crops_of_their_own(models):
+    models = {**models, "onet": networks.with_landmark_branch(models["onet"], landmark_margin=1.0)}
+    find = detector.Detector(cascade.Cascade(models))
+    thresholds = thresholds_for(find, image_of(SIZE), 20)
+    fixed = portable.Portable(models, SIZE, thresholds, max_faces=EVERYTHING, max_proposals=EVERYTHING)
+    wanted = find(image_of(SIZE), 20, thresholds)
+    found = told_by({name: x.numpy() for name, x in fixed.detect(tf.constant(image_of(SIZE))).items()})
+    test_cascade.assert_same_faces(wanted, *found, atol=0.01)
+
+
+@pytest.mark.slow
 def test_the_best_faces_are_kept_where_there_are_more(models):
     all_of_them = portable.Portable(models, SIZE, (0.1, 0.1), max_faces=EVERYTHING).detect(tf.constant(image_of(SIZE)))
     few = portable.Portable(models, SIZE, (0.1, 0.1), max_faces=3).detect(tf.constant(image_of(SIZE)))
@@ -101,9 +112,9 @@ def test_a_look_at_large_faces_is_part_of_it(models):
 
 @pytest.mark.parametrize("names", [("pnet", "rnet", "onet"), ("rpn", "rnet", "onet"), ("rpn",)])
 def test_other_cascades_have_no_fixed_shapes(names):
-    networks = test_cascade.random_networks()
+    made = test_cascade.random_networks()
     with pytest.raises(ValueError, match="expected an RPN and an O-Net .*, got .*P-Net's pyramid"):
-        portable.Portable({name: networks[name] for name in names}, SIZE)
+        portable.Portable({name: made[name] for name in names}, SIZE)
 
 
 @pytest.mark.parametrize(("size", "min_face_size"), [((11, 50), 20), ((20, 50), 30)])

@@ -10,6 +10,7 @@ from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import inference, networks, pnet
 
 NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"landmark_branch": True})]
+NETWORKS += [(stages.ONET, {"landmark_branch": True, "landmark_margin": 1.1})]
 NETWORKS += [(stages.PNET, {"pnet_variant": variant}) for variant in pnet.VARIANTS]
 
 
@@ -57,6 +58,10 @@ def test_the_rpn_agrees_with_keras():
 def test_the_margin_is_the_networks():
     assert inference.Network(networks.build(stages.ONET, margin=1.25)).margin == 1.25
     assert inference.Network(networks.build(stages.RNET)).margin == 1
+    onet = networks.build(stages.ONET, margin=1.25, landmark_branch=True)
+    assert inference.Network(onet).landmark_margin == 1.25
+    onet = networks.build(stages.ONET, margin=1.25, landmark_branch=True, landmark_margin=1.1)
+    assert inference.Network(onet).landmark_margin == 1.1
 
 
 def test_shared_slopes_are_folded():

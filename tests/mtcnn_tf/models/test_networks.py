@@ -133,6 +133,30 @@ def test_a_margin_travels_with_the_network(tmp_path, landmark_branch):
     assert networks.margin_of(networks.build(stages.PNET)) == 1
 
 
+def test_a_branch_that_begins_at_the_pixels_shares_nothing_and_travels_with_its_margin(tmp_path):
+    network = networks.with_landmark_branch(networks.build(stages.ONET, margin=1.3), landmark_margin=1.1)
+    pixels = np.random.default_rng(0).uniform(0, 255, (4, 48, 48, 3))
+    before = {name: np.asarray(values) for name, values in network(pixels).items()}
+    for layer in network.layers:
+        if not networks.is_of_landmark_branch(layer):
+            layer.set_weights([weights + 0.1 for weights in layer.get_weights()])
+    changed = network(pixels)
+    np.testing.assert_array_equal(changed["landmarks"], before["landmarks"])
+    assert np.abs(changed["offsets"] - before["offsets"]).min() > 0
+    network.save(tmp_path / "onet.keras")
+    again = networks.load(tmp_path / "onet.keras")
+    assert (networks.margin_of(again), networks.landmark_margin_of(again)) == (1.3, 1.1)
+    np.testing.assert_array_equal(again(pixels)["landmarks"], before["landmarks"])
+    assert networks.with_landmark_branch(again, 1.1) is again
+    assert networks.landmark_margin_of(networks.build(stages.ONET)) is None
+
+
+@pytest.mark.parametrize(("branch", "margin"), [(False, 1.1), (True, 0.9), (True, float("inf"))])
+def test_a_landmark_margin_needs_a_branch_and_to_show_the_square(branch, margin):
+    with pytest.raises(ValueError, match="expected a landmark margin of at least 1, for a landmark branch"):
+        networks.build(stages.ONET, landmark_branch=branch, landmark_margin=margin)
+
+
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
 @pytest.mark.parametrize("landmark_set", [landmark_sets.IBUG, landmark_sets.LandmarkSet(1, ())])
 def test_the_points_travel_with_the_network(tmp_path, stage, landmark_set):

@@ -371,6 +371,38 @@ def test_a_branch_comes_from_an_onet_with_landmarks(tmp_path):
         training.Config(init_from=(start,), train_only="landmarks", landmarks_from="nowhere")
 
 
+def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
+    networks.build(stages.ONET, landmarks=False, margin=1.3).save(tmp_path / "boxes.keras")
+    networks.build(stages.ONET, landmark_branch=True).save(tmp_path / "points.keras")
+    boxes, points = str(tmp_path / "boxes.keras"), str(tmp_path / "points.keras")
+    config = training.Config(init_from=(boxes,), train_only="landmarks", landmarks_from=points, margin=1.1)
+    network, _ = tasks.build(config, stages.ONET)
+    assert (networks.margin_of(network), networks.landmark_margin_of(network)) == (1.3, 1.1)
+    source = networks.load(points)
+    names = {layer.name for layer in source.layers}
+    for layer in filter(networks.is_of_landmark_branch, network.layers):
+        name = layer.name if layer.name in names else layer.name.removeprefix("landmark_")
+        for there, here in zip(layer.get_weights(), source.get_layer(name).get_weights(), strict=True):
+            np.testing.assert_array_equal(there, here)
+    trained = {layer.name for layer in network.layers if layer.trainable_weights}
+    assert {"landmark_conv1", "landmark_conv4", "landmarks"} < trained and not {"conv1", "face"} & trained
+
+    # With the same crops the branch goes on, faces and boxes alone do without it, and with theirs it stays as it is.
+    tasks.save(network, tmp_path / "both.keras")
+    both = (str(tmp_path / "both.keras"),)
+    again, _ = tasks.build(dataclasses.replace(config, init_from=both, landmarks_from=""), stages.ONET)
+    for there, here in zip(again.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(there, here)
+    alone, _ = tasks.build(training.Config(init_from=both, landmarks=False, margin=1.3), stages.ONET)
+    assert set(alone.output) == {"face", "offsets"} and networks.landmark_margin_of(alone) is None
+    with pytest.warns(UserWarning, match=r"told from crops of 1.1 times .*1.3 times: they stay as they are"):
+        together, _ = tasks.build(training.Config(init_from=both, margin=1.3), stages.ONET)
+    assert {layer.name for layer in together.layers if layer.trainable_weights} >= {"conv1", "dense", "face", "offsets"}
+    assert not any(layer.trainable_weights for layer in together.layers if networks.is_of_landmark_branch(layer))
+    for there, here in zip(together.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
 def test_other_points_begin_with_what_is_known_of_faces_and_boxes(tmp_path):
     keras.utils.set_random_seed(5)
     networks.build(stages.ONET, landmark_branch=True).save(tmp_path / "five.keras")
