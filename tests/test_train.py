@@ -19,7 +19,7 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import kinds
+from mtcnn_tf import kinds, landmark_sets
 from mtcnn_tf.geometry import anchors
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import crop_records, manifests
@@ -210,7 +210,7 @@ def test_landmarks_are_learnt_where_there_are_crops_for_them():
         before = flagsaver.save_flag_values(train.FLAGS)
         try:
             train.FLAGS(["train.py", "--stage=pnet", "--records_dir=a", "--networks=b", *flag])
-            return train._has_landmarks(num_crops)
+            return train._has_landmarks(num_crops, landmark_sets.FIVE)
         finally:
             flagsaver.restore_flag_values(before, train.FLAGS)
 

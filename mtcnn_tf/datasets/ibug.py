@@ -23,7 +23,6 @@ from mtcnn_tf.datasets import annotation_lists, five_points
 
 SPLITS = ("train", "test")
 _TEST_FOLDERS = ("testset", "test", "ibug")
-_NO_POINTS = "a .pts file without as many points as it says"
 
 
 def read(
@@ -49,20 +48,26 @@ def read(
     of_split = [name for name in sorted(pairs) if not has_splits or _is_test(name) == (split == "test")]
     if not of_split:
         raise FileNotFoundError(f"the split {split!r} of {directory} needs .pts files, and there are none")
-    annotations, problems = [], []
-    for name in of_split:
-        path, image = os.path.join(directory, name), pairs[name]
-        if image is None:
-            problems.append(faces.Problem(path, "points without an image"))
-            continue
-        points = _read_points(path)
-        box = faces.no_boxes() if points is None else _box(points)
-        if points is None or not annotation_lists.has_area(box):
-            problems.append(faces.Problem(path, _NO_POINTS if points is None else "points without extent"))
-            continue
-        wanted = five_of(points) if landmark_set == landmark_sets.FIVE and len(points) == 68 else points
-        annotations.append(faces.Annotation(os.path.join(directory, image), box, wanted, is_complete=False))
-    return annotations, problems
+    found = [_annotate(directory, name, pairs[name], landmark_set) for name in of_split]
+    annotations = [one for one in found if isinstance(one, faces.Annotation)]
+    return annotations, [one for one in found if isinstance(one, faces.Problem)]
+
+
+def _annotate(
+    directory: str, name: str, image: str | None, landmark_set: landmark_sets.LandmarkSet
+) -> faces.Annotation | faces.Problem:
+    """The face of one `.pts` file."""
+    path = os.path.join(directory, name)
+    if image is None:
+        return faces.Problem(path, "points without an image")
+    points = _read_points(path)
+    if points is None:
+        return faces.Problem(path, "a .pts file without as many points as it says")
+    box = _box(points)
+    if not annotation_lists.has_area(box):
+        return faces.Problem(path, "points without extent")
+    wanted = five_of(points) if landmark_set == landmark_sets.FIVE and len(points) == 68 else points
+    return faces.Annotation(os.path.join(directory, image), box, wanted, is_complete=False)
 
 
 def _pairs(directory: str) -> dict[str, str | None]:

@@ -10,7 +10,7 @@ import skimage.data
 import tensorflow as tf
 
 import mtcnn_tf
-from mtcnn_tf import runtimes
+from mtcnn_tf import landmark_sets, runtimes
 from mtcnn_tf.detection import cascade, conversion, detector, portable
 from mtcnn_tf.models import networks
 from tests import in_process
@@ -58,6 +58,18 @@ def test_it_finds_what_the_cascade_finds(models, size, min_face_size, first_weig
         assert len(wanted) >= 3
         found = told_by({name: x.numpy() for name, x in fixed.detect(tf.constant(image)).items()})
         test_cascade.assert_same_faces(wanted, *found, atol=0.01)
+
+
+@pytest.mark.slow
+def test_it_finds_the_points_that_onet_has_learnt(models):
+    others = {**models, "onet": networks.with_landmark_set(models["onet"], landmark_sets.IBUG)}
+    find, image = detector.Detector(cascade.Cascade(others)), image_of(SIZE)
+    thresholds = thresholds_for(find, image, 20)
+    fixed = portable.Portable(others, SIZE, thresholds, 0.0, 20, max_faces=EVERYTHING, max_proposals=EVERYTHING)
+    wanted, found = find(image, 20, thresholds), fixed.detect(tf.constant(image))
+    assert len(wanted) >= 3 and wanted.landmarks.shape[1:] == (68, 2)
+    assert found["landmarks"].shape == (EVERYTHING, 68, 2)
+    test_cascade.assert_same_faces(wanted, *told_by({name: x.numpy() for name, x in found.items()}), atol=0.01)
 
 
 @pytest.mark.slow

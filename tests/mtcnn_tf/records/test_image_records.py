@@ -78,6 +78,15 @@ def test_what_is_written_is_read(name):
     assert_same(image_records.parse(image_records.serialize(IMAGES[name])), IMAGES[name])
 
 
+@pytest.mark.parametrize("num_points", [1, 3, 68])
+@pytest.mark.parametrize("name", IMAGES)
+def test_faces_may_have_any_number_of_points(name, num_points):
+    image = IMAGES[name]
+    landmarks = np.resize(np.float32([*range(9), np.nan]), (len(image.boxes), num_points, 2))
+    image = dataclasses.replace(image, landmarks=landmarks)
+    assert_same(image_records.parse(image_records.serialize(image), num_points=num_points), image)
+
+
 @pytest.mark.parametrize("name", IMAGES)
 def test_tensorflow_writes_the_same_bytes_and_reads_them(name):
     image = IMAGES[name]
