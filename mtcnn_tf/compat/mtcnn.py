@@ -140,7 +140,16 @@ def _readable(images: list) -> dict[int, np.ndarray]:
 
 
 def _table(index: int, shape: tuple[int, ...], found: faces.Detections, limit_landmarks: bool) -> np.ndarray:
-    """Their array of the faces in one image, float64 [N, 16], boxes as corners that are pixels of the image."""
+    """Their array of the faces in one image, float64 [N, 16], boxes as corners that are pixels of the image.
+
+    Raises:
+        ValueError: The detector finds other landmarks than five.
+    """
+    if found.landmarks.shape[1] != len(_KEYPOINTS):
+        raise ValueError(
+            f"expected a detector of the five landmarks that mtcnn names, got one of {found.landmarks.shape[1]}; "
+            "mtcnn_tf.load finds any"
+        )
     last = np.array([shape[1] - 1, shape[0] - 1])
     boxes = np.clip(found.boxes, 0, np.tile(last, 2))
     landmarks = np.clip(found.landmarks, 0, last) if limit_landmarks else found.landmarks

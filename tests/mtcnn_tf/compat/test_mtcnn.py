@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from data_prep.sample_set import sample_scenes
-from mtcnn_tf import landmark_sets
+from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.compat import mtcnn
 
 COLLINS, HOPPER = sample_scenes.portraits()
@@ -52,6 +52,14 @@ def test_a_face_is_a_dict_of_plain_numbers(detector):
     assert len(face["box"]) == 4 and 0.9 < face["confidence"] <= 1
     assert json.loads(json.dumps(face)) == face
     assert detector.predict(COLLINS.pixels) == [face]
+
+
+def test_other_landmarks_have_no_names_there(monkeypatch):
+    detector = mtcnn.MTCNN()
+    found = faces.Detections(np.ones((1, 4)), np.ones(1), np.ones((1, 68, 2)))
+    monkeypatch.setattr(detector._find_faces, "batch", lambda images, **_: [found for _ in images])
+    with pytest.raises(ValueError, match="expected a detector of the five landmarks that mtcnn names, got one of 68"):
+        detector.detect_faces(EMPTY)
 
 
 def test_formats_tell_the_same(detector):
