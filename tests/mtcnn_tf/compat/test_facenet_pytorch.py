@@ -64,7 +64,7 @@ def test_several_images_are_each_as_one(of_all, images):
     assert all(column.shape == (len(images),) and column.dtype == object for column in batch)
     for i, image in enumerate(images):
         for column, wanted in zip(batch, of_all.detect(image, landmarks=True), strict=True):
-            np.testing.assert_array_equal(column[i], wanted)
+            np.testing.assert_allclose(column[i], wanted, atol=1e-3)  # images of one size are computed together
     for found, image in zip(of_all(images), images, strict=True):
         np.testing.assert_array_equal(found, of_all(image))
 
