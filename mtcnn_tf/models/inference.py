@@ -129,9 +129,6 @@ class Network(_Frozen):
     def __init__(self, model: keras.Model):
         super().__init__(model)
         self.has_landmarks = "landmarks" in model.output
-        self.landmark_set = networks.landmark_set_of(model)
-        self.margin = networks.margin_of(model)
-        self.landmark_margin = networks.landmark_margin_of(model) or self.margin
         before = _layers_before(model)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
         trunk = _way_to(heads[0], before)
@@ -145,6 +142,9 @@ class Network(_Frozen):
         self._kernel, self._bias = map(self._keep, _merged(*(head.get_weights() for head in heads[:2])))
         if self.has_landmarks:
             self._landmark_kernel, self._landmark_bias = map(self._keep, _flat(*heads[-1].get_weights()))
+        self.landmark_set = networks.landmark_set_of(model)
+        self.margin = networks.margin_of(model)
+        self.landmark_margin = networks.landmark_margin_of(model) or self.margin
 
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
