@@ -7,12 +7,13 @@ The files are exported first, with the network of int8 observed on images that a
 
 import functools
 import os
+import subprocess
+import sys
 import tempfile
 
 import numpy as np
 from absl import app, flags
 
-import export
 from benchmarks import contestants, ratios, turns
 from mtcnn_tf import datasets
 from mtcnn_tf.images import image_files
@@ -37,7 +38,9 @@ def write(name: str, out_dir: str) -> str:
     form, precision = KINDS[name]
     folder = os.path.join(out_dir, name)
     given = [f"--format={form}", f"--precision={precision}", f"--image_size={_SIZE.value}", f"--out_dir={folder}"]
-    export.main(["--networks=default", f"--calibrate={_CALIBRATE.value}", *given])
+    if precision == "int8":
+        given.append(f"--calibrate={_CALIBRATE.value}")
+    subprocess.run([sys.executable, "export.py", "--networks=default", *given], check=True)
     (file_name,) = os.listdir(folder)
     return os.path.join(folder, file_name)
 
