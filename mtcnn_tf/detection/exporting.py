@@ -140,8 +140,7 @@ def signatures(
         found = the_cascade.batch_until_onet(images, min_face_size, thresholds, cascade.SCALE_FACTOR)
         of_images, num_images = found.pop("images"), tf.shape(images)[0]
         rows = {name: tf.RaggedTensor.from_value_rowids(x, of_images, num_images) for name, x in found.items()}
-        num_faces = rows["scores"].row_lengths()
-        return {name: values.to_tensor() for name, values in rows.items()} | {"num_faces": num_faces}
+        return _padded(rows)
 
     def detect_encoded(encoded: tf.Tensor):
         image, is_unreadable = graph_decoding.decode(encoded, max_pixels)
@@ -156,14 +155,17 @@ def signatures(
         rows = {name: tf.RaggedTensorSpec(shapes[name], tf.float32, ragged_rank=0) for name in names}
         rows["num_errors"] = tf.TensorSpec([], tf.int32)
         found = tf.map_fn(detect_encoded, image_bytes, fn_output_signature=rows)
-        counts = {
-            "num_faces": tf.cast(found["scores"].row_lengths(), tf.int32),
-            "num_errors": found.pop("num_errors"),
-        }
-        return {name: values.to_tensor() for name, values in found.items()} | counts
+        num_errors = found.pop("num_errors")
+        return _padded(found) | {"num_errors": num_errors}
 
     entries = {"serving_default": serve, "detect": detect, "detect_batch": detect_batch}
     return {name: function.get_concrete_function() for name, function in entries.items()}
+
+
+def _padded(rows: dict[str, tf.RaggedTensor]) -> dict[str, tf.Tensor]:
+    """What was found in each of several images, filled up with zeros to equal lengths, and how many faces these are."""
+    num_faces = tf.cast(rows["scores"].row_lengths(), tf.int32)
+    return {name: values.to_tensor() for name, values in rows.items()} | {"num_faces": num_faces}
 
 
 def network_signatures(stage: stages.Stage, network: inference.Network | inference.RpnNetwork) -> dict:
