@@ -49,8 +49,8 @@ def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> di
     if wanted not in (None, held):
         hint = f" with {_HINTS[wanted]}" if stage in stages.chain(stages.RPN)[1:] else ""
         raise ValueError(
-            f"expected records of {_NAMES[wanted]} in {stage_dir}, got records of {_NAMES[held]}; build others into "
-            f"another folder: python -m data_prep.build --stage={stage.name}{hint}"
+            f"expected records of {_NAMES[wanted]} in {stage_dir}, got records of {_NAMES.get(held, held)}; build "
+            f"others into another folder: python -m data_prep.build --stage={stage.name}{hint}"
         )
     _refuse_damaged(
         [shard["file"] for shard in manifest["shards"] if not _has_size(stage_dir / shard["file"], shard["bytes"])],

@@ -168,6 +168,10 @@ def test_records_of_the_other_kind_are_refused_in_one_sentence(tmp_path):
         assert manifests.read(tmp_path, stage)["stage"] == stage.name
     with pytest.raises(ValueError, match=r"expected records of crops .*got records of whole images.*in_records$"):
         manifests.read(tmp_path, stages.RNET, manifests.CROPS)
+    path = tmp_path / "rpn" / manifests.MANIFEST
+    path.write_text(path.read_text().replace(f'"records": "{manifests.IMAGES}"', '"records": "scrolls"'))
+    with pytest.raises(ValueError, match=r"expected records of whole images .*got records of scrolls; build others"):
+        manifests.read(tmp_path, stages.RPN, manifests.IMAGES)
     path = tmp_path / "rnet" / manifests.MANIFEST
     path.write_text(path.read_text().replace('"records": "images",', ""))  # as before there were two kinds
     assert manifests.read(tmp_path, stages.RNET, manifests.CROPS)
