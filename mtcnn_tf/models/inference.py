@@ -11,6 +11,7 @@
   of its work, so that they are not chosen from.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,6 +32,17 @@ class Outputs(NamedTuple):
     """[..., 4], see `boxes.encode`."""
     features: tf.Tensor
     """What `Network.landmarks` takes: `Network.feature_shape` after the batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LeakyRelu:
+    """A PReLU whose slope a layer shares."""
+
+    slope: float
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """x, below 0 times the slope."""
+        return tf.nn.leaky_relu(x, self.slope)
 
 
 class _Frozen(tf.Module):
@@ -103,7 +115,7 @@ class _Frozen(tf.Module):
 
     def _prelu(self, slopes: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         if slopes.size == 1:
-            return lambda x: tf.nn.leaky_relu(x, float(slopes.item()))
+            return LeakyRelu(float(slopes.item()))
         slopes = self._keep(slopes)
         return lambda x: tf.nn.relu(x) + slopes * tf.minimum(x, 0)
 

@@ -1,11 +1,15 @@
 """Networks that compute in int8, with ranges observed on images (Jacob et al. 2018, arXiv 1712.05877, section 3).
 
-A frozen network is first observed: each layer keeps the least and largest value it has seen. Then its layers round what
-they give, and their kernels, to 256 steps of that range: the converter of LiteRT makes integer operations of it, and in
+A frozen network is first observed: each layer keeps a sample of the values it has seen. Then its layers round what they
+give, and their kernels, to 256 steps of a range: the converter of LiteRT makes integer operations of it, and in
 TensorFlow the network says what those will say.
+
+Ranges are narrower than what was seen, or their steps would follow its rarest values: each end is where the mean square
+error of the sample is least (Banner et al. 2019, arXiv 1810.05723), and what a PReLU will shrink counts as little as it
+will. The features of a crop, which the heads behind them tell faces and boxes from, stay as they are: a rare large one
+says most.
 """
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,29 +17,86 @@ import tensorflow as tf
 
 from mtcnn_tf.models import inference
 
+_MAX_SAMPLE = 100_000
+"""So many values of a layer are kept, about."""
+_FRACTIONS = (1.0, 0.85, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.12, 0.08, 0.05)
+"""Ends of a range that are tried, as fractions of the least and the largest value."""
+_LEAST_HIGH = 1e-3
+"""A range has at least this as its upper end, that a layer may say nothing but 0."""
+
 
 class Step:
-    """A layer of a frozen network, whose values are observed, or rounded to what was observed.
+    """A layer of a frozen network, whose values are observed, or rounded to a range of what was observed.
 
     Attributes:
-        low: The least value seen.
-        high: The largest value seen.
-        rounds: Whether values are rounded; otherwise they are observed, which wants eager mode.
+        slope: Of the PReLU behind it; 1 where there is none.
     """
 
     def __init__(self, step: Callable[[tf.Tensor], tf.Tensor]):
-        self._step = step
-        self.low, self.high, self.rounds = math.inf, -math.inf, False
+        self._step, self.slope = step, 1.0
+        self._sample = np.zeros(0, np.float32)
+        self._low, self._high = 0.0, 0.0
+        self._keep_each = 1  # of so many values
+        self._rng = np.random.default_rng(0)
+        self._gives_features = False
+        self._range: tuple[float, float] | None = None
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
-        """The layer's values."""
+        """The layer's values; to observe them wants eager mode."""
         x = self._step(x)
-        if self.rounds:
-            return tf.quantization.fake_quant_with_min_max_args(x, min(self.low, 0.0), max(self.high, 1e-3))
-        if tf.size(x) > 0:
-            self.low = min(self.low, float(tf.reduce_min(x)))
-            self.high = max(self.high, float(tf.reduce_max(x)))
+        if x.shape.rank == 2 and isinstance(self._step, inference.LeakyRelu):
+            self._gives_features = True
+        elif self._range:
+            return tf.quantization.fake_quant_with_min_max_args(x, *self._range)
+        else:
+            self._observe(x.numpy().ravel())
         return x
+
+    def _observe(self, values: np.ndarray) -> None:
+        if not len(values):
+            return
+        self._low, self._high = min(self._low, values.min()), max(self._high, values.max())
+        chosen = values[self._rng.integers(len(values), size=-(-len(values) // self._keep_each))]
+        self._sample = np.concatenate([self._sample, chosen])
+        while len(self._sample) > _MAX_SAMPLE:
+            self._keep_each *= 2
+            self._sample = self._rng.permutation(self._sample)[: len(self._sample) // 2]
+
+    def round_from_now_on(self) -> bool:
+        """Has values rounded instead of observed; whether there was anything to choose a range by."""
+        if len(self._sample):
+            self._range = best_range(self._sample, self._low, self._high, self.slope)
+        return self._gives_features or len(self._sample) > 0
+
+
+def best_range(values: np.ndarray, low: float, high: float, slope: float = 1.0) -> tuple[float, float]:
+    """The range whose 256 steps tell `values` [N] with the least mean square error behind a PReLU.
+
+    Args:
+        values: A sample.
+        low: The least value of all, of which the sample is one. The range holds 0, and is no wider than these two.
+        high: The largest.
+        slope: Of the PReLU.
+    """
+    low, high = min(float(low), 0.0), max(float(high), _LEAST_HIGH)
+    ends = [(low * a, max(high * b, _LEAST_HIGH)) for a in _FRACTIONS for b in _FRACTIONS]
+
+    def error(each: tuple[float, float]) -> float:
+        difference = _leaky(_round(values, *each), slope) - _leaky(values, slope)
+        return float(np.mean(difference**2))
+
+    return min(ends, key=error)
+
+
+def _leaky(x: np.ndarray, slope: float) -> np.ndarray:
+    return np.where(x > 0, x, slope * x)
+
+
+def _round(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """What `tf.quantization.fake_quant_with_min_max_args` returns."""
+    step = (high - low) / 255
+    first = -round(-low / step)
+    return np.clip(np.round(values / step), first, first + 255) * step
 
 
 def observe(network: inference.Network | inference.RpnNetwork) -> list[Step]:
@@ -43,6 +104,8 @@ def observe(network: inference.Network | inference.RpnNetwork) -> list[Step]:
     steps: list[Step] = []
 
     def observed(step: Callable) -> Step:
+        if isinstance(step, inference.LeakyRelu):
+            steps[-1].slope = step.slope
         steps.append(Step(step))
         return steps[-1]
 
@@ -51,18 +114,16 @@ def observe(network: inference.Network | inference.RpnNetwork) -> list[Step]:
 
 
 def round_to(network: inference.Network | inference.RpnNetwork, steps: list[Step]) -> None:
-    """Has `network` round to the ranges that its `steps` have observed.
+    """Has `network` round to what its `steps` have observed.
 
     Raises:
         ValueError: They have seen nothing.
     """
-    if any(step.low > step.high for step in steps):
+    if not all(step.round_from_now_on() for step in steps):
         raise ValueError(
             f"expected images on which {network.name} has something to see, got none for it; calibrate on images with "
             "faces"
         )
-    for step in steps:
-        step.rounds = True
     kernels = {weight.ref(): weight.numpy() for weight in network.weights}
     network.read_kernel = lambda kernel: _rounded(kernel, kernels[kernel.ref()])
 
