@@ -41,7 +41,7 @@ TRAIN_ONET := --landmarks=none --epochs=20 --steps_per_epoch=350 --batch_size=25
     --mix=3:1:1:0 --box_weight=1 --warmup=0.02 --weight_decay=0.0005
 BUILD_LANDMARKS := --thresholds=0.3 --max_mined_negatives=0 --min_face_size=24 --negatives=0 --negatives_near_face=0 \
     --trials_per_face=0 --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=15
-TRAIN_LANDMARKS := --epochs=6 --steps_per_epoch=300 --batch_size=256 --learning_rate=0.001 --ema=0.995 --warmup=0.03 \
+TRAIN_LANDMARKS := --epochs=11 --steps_per_epoch=300 --batch_size=256 --learning_rate=0.001 --ema=0.998 --warmup=0.03 \
     --weight_decay=0.0005
 INIT_RPN = $(if $(INIT_FROM),--init_from=$(INIT_FROM)/rpn.keras)
 INIT_ONET = --init_from=$(or $(INIT_FROM),$(CLASSIC))/onet.keras
