@@ -161,10 +161,11 @@ class Portable(tf.Module):
         def final(said):
             return said[:, 0] + self._first_weight * (first_logits - said[:, 0])
 
-        said = _in_batches(straight, squares, count)
+        said = _in_batches(straight, squares, count, width=5)
         is_face = (final(said) > self._logits[1]) & (tf.range(self._max_proposals) < count)
         first = tf.math.top_k(tf.cast(is_face, tf.float32), self._max_proposals).indices  # faces first
-        again = _in_batches(both_ways, tf.gather(squares, first), tf.reduce_sum(tf.cast(is_face, tf.int32)))
+        num_faces = tf.reduce_sum(tf.cast(is_face, tf.int32))
+        again = _in_batches(both_ways, tf.gather(squares, first), num_faces, width=5)
         back = tf.math.top_k(-tf.cast(first, tf.float32), self._max_proposals).indices  # the inverse permutation
         said = tf.where(is_face[:, None], tf.gather(again, back), said)
         return tf.where(is_face, final(said), _NEVER), said[:, 1:]
@@ -183,7 +184,8 @@ class Portable(tf.Module):
                 points.append(graph_boxes.decode_points(boxes, tf.reshape(relative, [-1, num_points, 2])))
             return tf.reshape(sum(points) / len(looks), [-1, 2 * num_points])
 
-        return tf.reshape(_in_batches(compute, tf.concat(looks, axis=1), count), [-1, num_points, 2])
+        points = _in_batches(compute, tf.concat(looks, axis=1), count, width=2 * num_points)
+        return tf.reshape(points, [-1, num_points, 2])
 
     def _cut(self, pixels: "_Pixels", squares: tf.Tensor) -> tf.Tensor:
         return pixels.cut(graph_boxes.enlarge(squares, self._onet.margin), stages.ONET.size)
@@ -250,12 +252,17 @@ def _mip_levels(image: tf.Tensor) -> list[tf.Tensor]:
     return levels
 
 
-def _in_batches(compute: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """`compute` of the first `count` rows of [N, D], some at a time: [N, E]; what comes after them is of no meaning."""
+def _in_batches(compute: Callable[[tf.Tensor], tf.Tensor], rows: tf.Tensor, count: tf.Tensor, width: int) -> tf.Tensor:
+    """`compute` of the first `count` rows of [N, D], some at a time: [N, width]; what comes after is of no meaning.
+
+    Eagerly, where the number is known, it sees these rows and no others: what `quantization` observes are crops alone.
+    """
     num_rows = rows.shape[0]
+    if tf.executing_eagerly():
+        said = compute(rows[:count]) if count > 0 else tf.zeros([0, width])
+        return tf.pad(said, [[0, num_rows - len(said)], [0, 0]])
     rows = tf.pad(rows, [[0, -num_rows % _BATCH], [0, 0]])
     length, num_batches = rows.shape[0], (count + _BATCH - 1) // _BATCH
-    width = compute(tf.zeros([_BATCH, rows.shape[1]])).shape[1]
 
     def add(i, done):
         said = compute(tf.slice(rows, tf.stack([i * _BATCH, 0]), [_BATCH, rows.shape[1]]))

@@ -6,8 +6,8 @@ TensorFlow the network says what those will say.
 
 Ranges are narrower than what was seen, or their steps would follow its rarest values: each end is where the mean square
 error of the sample is least (Banner et al. 2019, arXiv 1810.05723), and what a PReLU will shrink counts as little as it
-will. The features of a crop, which the heads behind them tell faces and boxes from, stay as they are: a rare large one
-says most.
+will. Not so where a dense layer tells the features of a crop: most are far below 0, and cut off there they would all
+err alike, and the heads add them up. What its PReLU makes of them stays as it is: a rare large one says most.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ class Step:
         self._low, self._high = 0.0, 0.0
         self._keep_each = 1  # of so many values
         self._rng = np.random.default_rng(0)
-        self._gives_features = False
+        self._gives_features = self._has_maps = False
         self._range: tuple[float, float] | None = None
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -49,6 +49,7 @@ class Step:
         elif self._range:
             return tf.quantization.fake_quant_with_min_max_args(x, *self._range)
         else:
+            self._has_maps = x.shape.rank == 4
             self._observe(x.numpy().ravel())
         return x
 
@@ -65,7 +66,8 @@ class Step:
     def round_from_now_on(self) -> bool:
         """Has values rounded instead of observed; whether there was anything to choose a range by."""
         if len(self._sample):
-            self._range = best_range(self._sample, self._low, self._high, self.slope)
+            slope = self.slope if self._has_maps else 1.0
+            self._range = best_range(self._sample, self._low, self._high, slope)
         return self._gives_features or len(self._sample) > 0
 
 

@@ -155,6 +155,22 @@ def exported(whole, rounded, tmp_path_factory):
     return {name: folder / name for name in contents}
 
 
+def test_eagerly_it_finds_the_same_and_no_crop_is_made_up(whole, monkeypatch):
+    """What int8's ranges are observed on."""
+    image, seen, cut = tf.constant(image_of(SIZE, 1)), [], portable._Pixels.cut
+
+    def spy(*given):
+        seen.append(cut(*given))
+        return seen[-1]
+
+    wanted = {name: x.numpy() for name, x in whole.detect(image).items()}
+    monkeypatch.setattr(portable._Pixels, "cut", spy)
+    found = {name: x.numpy() for name, x in whole(image).items()}
+    assert found["num_faces"] > 0 and seen and all(np.ptp(crops, axis=(1, 2, 3)).min() > 0 for crops in seen)
+    for name, x in wanted.items():
+        np.testing.assert_allclose(found[name], x, atol=1e-3)
+
+
 ALONE = {
     ".tflite": """
         from ai_edge_litert.interpreter import Interpreter

@@ -38,6 +38,18 @@ def test_what_a_prelu_shrinks_counts_little():
     assert lows[0] < lows[1] < lows[2] < 0 and min(highs) > 0.5 * values.max()
 
 
+def test_features_far_below_zero_are_not_cut_off():
+    values = np.random.default_rng(0).normal(-10, 5, (1, 20, 20, 64)).astype(np.float32)
+    lows = []
+    for shape in ([-1, 64], [1, 20, 20, 64]):
+        step = quantization.Step(tf.identity)
+        step.slope = 0.0
+        step(tf.reshape(values, shape))
+        assert step.round_from_now_on()
+        lows.append(step(tf.reshape(values, shape)).numpy().min())
+    assert lows[0] < np.quantile(values, 0.01) < np.quantile(values, 0.5) < lows[1]
+
+
 def test_a_sample_stays_small_and_is_one_of_all():
     step = quantization.Step(tf.identity)
     for k in range(40):
