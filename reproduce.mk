@@ -32,7 +32,7 @@ CLASSIC := mtcnn_tf/weights/classic
 # ships was trained in three starts, each from the one before; here it is one, as long as these together. O-Net begins
 # with the classic one, sees crops that each step cuts anew and that show 1.3 times the square they tell of, and learns
 # faces and boxes alone; then its landmarks, from crops of the square itself, in layers of their own that begin as those
-# of the classic one (docs/experiments.md).
+# of the classic one: what ships had two starts, here it is one (docs/experiments.md).
 TRAIN_RPN := --epochs=15 --steps_per_epoch=1000 --batch_size=8 --window=320 --learning_rate=0.003 --weight_decay=0.001 \
     --warmup=0.01 --ema=0.998
 BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=12 \

@@ -161,11 +161,11 @@ class Portable(tf.Module):
         def final(said):
             return said[:, 0] + self._first_weight * (first_logits - said[:, 0])
 
-        said = _in_batches(straight, squares, count, width=5)
+        said = _in_batches(straight, squares, count, _JUDGEMENT)
         is_face = (final(said) > self._logits[1]) & (tf.range(self._max_proposals) < count)
         first = tf.math.top_k(tf.cast(is_face, tf.float32), self._max_proposals).indices  # faces first
         num_faces = tf.reduce_sum(tf.cast(is_face, tf.int32))
-        again = _in_batches(both_ways, tf.gather(squares, first), num_faces, width=5)
+        again = _in_batches(both_ways, tf.gather(squares, first), num_faces, _JUDGEMENT)
         back = tf.math.top_k(-tf.cast(first, tf.float32), self._max_proposals).indices  # the inverse permutation
         said = tf.where(is_face[:, None], tf.gather(again, back), said)
         return tf.where(is_face, final(said), _NEVER), said[:, 1:]
@@ -184,7 +184,7 @@ class Portable(tf.Module):
                 points.append(graph_boxes.decode_points(boxes, tf.reshape(relative, [-1, num_points, 2])))
             return tf.reshape(sum(points) / len(looks), [-1, 2 * num_points])
 
-        points = _in_batches(compute, tf.concat(looks, axis=1), count, width=2 * num_points)
+        points = _in_batches(compute, tf.concat(looks, axis=1), count, 2 * num_points)
         return tf.reshape(points, [-1, num_points, 2])
 
     def _cut(self, pixels: "_Pixels", squares: tf.Tensor) -> tf.Tensor:
@@ -193,6 +193,8 @@ class Portable(tf.Module):
 
 _NEVER = -1e4
 """A logit below all others."""
+_JUDGEMENT = 5
+"""Numbers that O-Net says of a crop: a logit and four offsets."""
 
 
 class _Pixels:

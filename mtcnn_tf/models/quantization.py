@@ -38,20 +38,22 @@ class Step:
         self._low, self._high = 0.0, 0.0
         self._keep_each = 1  # of so many values
         self._rng = np.random.default_rng(0)
-        self._gives_features = self._has_maps = False
+        self._rank: int | None = None
         self._range: tuple[float, float] | None = None
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """The layer's values; to observe them wants eager mode."""
         x = self._step(x)
-        if x.shape.rank == 2 and isinstance(self._step, inference.LeakyRelu):
-            self._gives_features = True
-        elif self._range:
+        self._rank = x.shape.rank
+        if self._gives_features():
+            return x
+        if self._range:
             return tf.quantization.fake_quant_with_min_max_args(x, *self._range)
-        else:
-            self._has_maps = x.shape.rank == 4
-            self._observe(x.numpy().ravel())
+        self._observe(x.numpy().ravel())
         return x
+
+    def _gives_features(self) -> bool:
+        return self._rank == 2 and isinstance(self._step, inference.LeakyRelu)
 
     def _observe(self, values: np.ndarray) -> None:
         if not len(values):
@@ -63,12 +65,14 @@ class Step:
             self._keep_each *= 2
             self._sample = self._rng.permutation(self._sample)[: len(self._sample) // 2]
 
-    def round_from_now_on(self) -> bool:
-        """Has values rounded instead of observed; whether there was anything to choose a range by."""
-        if len(self._sample):
-            slope = self.slope if self._has_maps else 1.0
-            self._range = best_range(self._sample, self._low, self._high, slope)
-        return self._gives_features or len(self._sample) > 0
+    def has_seen(self) -> bool:
+        """Whether there was anything to choose a range by, or none is needed."""
+        return self._gives_features() or len(self._sample) > 0
+
+    def round_from_now_on(self) -> None:
+        """Has values rounded instead of observed."""
+        if not self._gives_features():
+            self._range = best_range(self._sample, self._low, self._high, self.slope if self._rank == 4 else 1.0)
 
 
 def best_range(values: np.ndarray, low: float, high: float, slope: float = 1.0) -> tuple[float, float]:
@@ -83,22 +87,14 @@ def best_range(values: np.ndarray, low: float, high: float, slope: float = 1.0) 
     low, high = min(float(low), 0.0), max(float(high), _LEAST_HIGH)
     ends = [(low * a, max(high * b, _LEAST_HIGH)) for a in _FRACTIONS for b in _FRACTIONS]
 
+    sample = tf.constant(values, tf.float32)
+
     def error(each: tuple[float, float]) -> float:
-        difference = _leaky(_round(values, *each), slope) - _leaky(values, slope)
-        return float(np.mean(difference**2))
+        rounded = tf.quantization.fake_quant_with_min_max_args(sample, *each)
+        difference = tf.nn.leaky_relu(rounded, slope) - tf.nn.leaky_relu(sample, slope)
+        return float(tf.reduce_mean(difference**2))
 
     return min(ends, key=error)
-
-
-def _leaky(x: np.ndarray, slope: float) -> np.ndarray:
-    return np.where(x > 0, x, slope * x)
-
-
-def _round(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """What `tf.quantization.fake_quant_with_min_max_args` returns."""
-    step = (high - low) / 255
-    first = -round(-low / step)
-    return np.clip(np.round(values / step), first, first + 255) * step
 
 
 def observe(network: inference.Network | inference.RpnNetwork) -> list[Step]:
@@ -121,11 +117,13 @@ def round_to(network: inference.Network | inference.RpnNetwork, steps: list[Step
     Raises:
         ValueError: They have seen nothing.
     """
-    if not all(step.round_from_now_on() for step in steps):
+    if not all(step.has_seen() for step in steps):
         raise ValueError(
             f"expected images on which {network.name} has something to see, got none for it; calibrate on images with "
             "faces"
         )
+    for step in steps:
+        step.round_from_now_on()
     kernels = {weight.ref(): weight.numpy() for weight in network.weights}
     network.read_kernel = lambda kernel: _rounded(kernel, kernels[kernel.ref()])
 
