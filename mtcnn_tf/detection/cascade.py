@@ -35,8 +35,9 @@ NMS_RNET = 0.7
 NMS_ONET = 0.7
 """Largest intersection over the *smaller* of two faces."""
 
-_BATCH_STEPS = {"rnet": 32, "onet": 8}
-"""Batches of crops are filled up to a multiple of this: oneDNN prepares each operation anew for each size of batch."""
+_SIZES_AN_OCTAVE = 8
+"""Batches of crops have so many sizes between a power of two and the next: oneDNN prepares each operation anew for each
+size of batch."""
 
 
 class Cascade(tf.Module):
@@ -224,14 +225,13 @@ class Cascade(tf.Module):
         network = self.networks[stage.name]
 
         def compute():
-            shown = _filled_up(graph_boxes.enlarge(squares, network.margin), _BATCH_STEPS[stage.name])
-            images = _filled_up(proposals.images, _BATCH_STEPS[stage.name])
+            shown = _filled_up(graph_boxes.enlarge(squares, network.margin))
+            images = _filled_up(proposals.images)
             pixels, places = graph_crops.cut(levels, shown, images, stage.size)
             outputs = network(pixels)
             logits = outputs.logits
             if stage is stages.ONET:
-                first_logits = _filled_up(proposals.first_logits, _BATCH_STEPS[stage.name])
-                logits = self._final(logits, tf.gather(first_logits, places))
+                logits = self._final(logits, tf.gather(_filled_up(proposals.first_logits), places))
             keep = tf.where((logits > first_stages.logit(threshold)) & (places < num_boxes))[:, 0]
             return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
 
@@ -247,7 +247,7 @@ class Cascade(tf.Module):
         network, num_crops = self.networks["onet"], tf.shape(pixels)[0]
 
         def compute():
-            mirrored = network(tf.reverse(_filled_up(pixels, _BATCH_STEPS["onet"]), [2]))
+            mirrored = network(tf.reverse(_filled_up(pixels), [2]))
             return inference.Outputs(*(values[:num_crops] for values in mirrored))
 
         mirrored = _if_any(num_crops, compute, _no_outputs(network))
@@ -266,8 +266,7 @@ class Cascade(tf.Module):
 
         def compute():
             found, final, of_images, *found_features = (
-                _filled_up(values, _BATCH_STEPS["onet"] // 2)
-                for values in (squares, final_squares, images, features, mirrored_features)
+                _filled_up(values) for values in (squares, final_squares, images, features, mirrored_features)
             )
             shown = graph_boxes.enlarge(final, network.landmark_margin)
             pixels, places = graph_crops.cut(levels, shown, of_images, stages.ONET.size)
@@ -350,9 +349,11 @@ def _no_outputs(network):
     return inference.Outputs(tf.zeros([0]), tf.zeros([0, 4]), tf.zeros([0, *network.feature_shape]))
 
 
-def _filled_up(values, step):
-    """`values` with as many zeros after them as make their number a multiple of `step`."""
-    missing = -tf.shape(values)[0] % step
+def _filled_up(values):
+    """`values` with zeros after them, up to an even number or one of `_SIZES_AN_OCTAVE`."""
+    number = tf.shape(values)[0]
+    octave = tf.cast(tf.math.log(tf.cast(number, tf.float32) / _SIZES_AN_OCTAVE) / math.log(2) + 1e-5, tf.int32)
+    missing = -number % tf.bitwise.left_shift(1, tf.maximum(octave, 1))
     return tf.pad(values, [[0, missing], *[[0, 0]] * (len(values.shape) - 1)])
 
 

@@ -180,7 +180,7 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
 
     def predict_anchors(pixels: tf.Tensor):
         logits, offsets = network(tf.cast(pixels, tf.float32))
-        anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:])
+        anchors = first_stages.anchor_boxes(network.anchors, tf.shape(pixels)[1:], tf.range(tf.shape(logits)[1]))
         return {"scores": tf.sigmoid(logits), "offsets": offsets, "anchors": anchors}
 
     def predict(pixels: tf.Tensor):

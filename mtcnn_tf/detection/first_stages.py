@@ -177,7 +177,6 @@ class OneLook:
         missing = -tf.shape(pixels)[1:3] % anchors.LARGEST_STRIDE  # black, to the right and below
         pixels = tf.pad(pixels, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]])
         logits, offsets = self._network(pixels)
-        squares = anchor_boxes(self._network.anchors, tf.shape(pixels)[1:]) * tf.tile(pixel_size, [2])
         with tf.name_scope("nms"):
             cells = tf.where(logits > logit(threshold))  # [N, 2] of image, anchor
             chances = tf.gather_nd(logits, cells)
@@ -187,9 +186,9 @@ class OneLook:
                 lambda rows: graph_boxes.best(chances, rows, self.max_proposals),
             )
             cells = tf.gather(cells, rows)
-        return _found(
-            cells[:, 0], tf.gather(squares, cells[:, 1]), tf.gather(chances, rows), tf.gather_nd(offsets, cells)
-        )
+        squares = anchor_boxes(self._network.anchors, tf.shape(pixels)[1:], tf.cast(cells[:, 1], tf.int32))
+        squares *= tf.tile(pixel_size, [2])
+        return _found(cells[:, 0], squares, tf.gather(chances, rows), tf.gather_nd(offsets, cells))
 
 
 def _at_scales(num_scales, detect_at):
@@ -223,15 +222,23 @@ def of(
     return Pyramid(network, max_proposals, max_proposals_per_scale)
 
 
-def anchor_boxes(its_anchors: anchors.Anchors, shape: tf.Tensor) -> tf.Tensor:
-    """`anchors.Anchors.boxes` in TensorFlow, for an image of `shape` (H, W, …): float32 [A, 4]."""
-    grids = []
-    for stride, sizes in its_anchors.by_stride().items():
-        y, x = ((tf.range(shape[axis] // stride, dtype=tf.float32) + 0.5) * stride for axis in (0, 1))
-        centres = tf.stack(tf.meshgrid(x, y), axis=-1)[:, :, None]  # [rows, columns, 1, 2]
-        half = tf.constant(sizes)[:, None] / 2
-        grids.append(tf.reshape(tf.concat([centres - half, centres + half], axis=-1), [-1, 4]))
-    return tf.concat(grids, axis=0)
+def anchor_boxes(its_anchors: anchors.Anchors, shape: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """The `rows` [N], int32, of `anchors.Anchors.boxes` for an image of `shape` (H, W, …): float32 [N, 4]."""
+    by_stride = its_anchors.by_stride()
+    strides, counts = tf.constant(list(by_stride)), tf.constant([len(sizes) for sizes in by_stride.values()])
+    columns = shape[1] // strides
+    ends = tf.cumsum(shape[0] // strides * columns * counts)
+    grid = tf.searchsorted(ends, rows, side="right")
+    stride, count, num_columns, start, first_size = (
+        tf.gather(values, grid)
+        for values in (strides, counts, columns, tf.concat([[0], ends[:-1]], 0), tf.cumsum(counts, exclusive=True))
+    )
+    cell, place = (rows - start) // count, (rows - start) % count
+    centres = (tf.cast(tf.stack([cell % num_columns, cell // num_columns], axis=1), tf.float32) + 0.5) * tf.cast(
+        stride, tf.float32
+    )[:, None]
+    half = tf.gather(tf.constant(its_anchors.sizes), first_size + place)[:, None] / 2
+    return tf.concat([centres - half, centres + half], axis=1)
 
 
 def logit(probability: tf.Tensor) -> tf.Tensor:
