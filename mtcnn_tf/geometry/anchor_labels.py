@@ -76,47 +76,99 @@ def assign(
         complete_mask: boolean [B], whether all faces of the window are among the boxes.
         rules: Where the labels part.
     """
-    learnt_mask = xp.logical_and(face_mask, _learnt_mask(xp, boxes, size, rules))  # [B, M]
-    use_square = xp.logical_and(learnt_mask, rules.overlap == "square")
-    compared = xp.where(use_square[..., None], _square(xp, boxes), boxes)
-    grids = [
-        _overlaps(xp, compared, stride, np.array(sizes, np.float32), size)
-        for stride, sizes in its_anchors.by_stride().items()
-    ]
-    learnt = learnt_mask[:, :, None, None, None]
-    overlaps = [xp.where(learnt, iou, 0.0) for iou, _ in grids]  # [B, M, K, rows, columns] each
-    least = _nth_largest(xp, overlaps, rules.num_nearest)[:, :, None, None, None]
+    learnt_mask = xp.logical_and(face_mask, _learnt_mask(xp, boxes, size, rules))
+    if xp is np:  # window by window, each with as many boxes as it has: most have few
+        windows = zip(boxes, learnt_mask, complete_mask, strict=True)
+        found = [
+            _assign(np, its_anchors, size, _those(box, mask), _those(box, ~mask), is_complete[None], rules)
+            for box, mask, is_complete in windows
+        ]
+        labels, true_boxes = map(np.concatenate, zip(*found, strict=True))
+        return labels, true_boxes
+    is_learnt = learnt_mask[..., None]
+    faces, others = xp.where(is_learnt, boxes, 0.0), xp.where(is_learnt, 0.0, boxes)
+    return _assign(xp, its_anchors, size, faces, others, complete_mask, rules)
+
+
+def _those(boxes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The boxes [1, N, 4] of a window in the mask that have an area, at least one row."""
+    chosen = boxes[mask & (boxes[:, 2] > boxes[:, 0])]
+    return chosen[None] if len(chosen) else np.zeros((1, 1, 4), np.float32)
+
+
+def _assign(
+    xp: ModuleType, its_anchors: anchors.Anchors, size: int, faces: Any, others: Any, complete_mask: Any, rules: Rules
+) -> tuple[Any, Any]:
+    """`assign` for the boxes [B, M, 4] to be learnt and those [B, N, 4] to be ignored; rows of zeros are neither."""
+    compared = _square(xp, faces) if rules.overlap == "square" else faces
+    grids = [_Grid(stride, sizes, size) for stride, sizes in its_anchors.by_stride().items()]
+    overlaps = [_overlaps(xp, compared, grid) for grid in grids]  # [B, M, K, rows, columns] each
+    above_nearest = np.nextafter(np.float32(rules.nearest_iou), np.float32(1))
+    least = xp.maximum(_nth_largest(xp, overlaps, rules.num_nearest), above_nearest)
+    least = xp.minimum(least, rules.positive_iou)[:, :, None, None, None]
     labels, nearest = [], []
-    for overlap, (iou, covered) in zip(overlaps, grids, strict=True):
-        best = xp.max(overlap, axis=1)
-        is_nearest = xp.logical_and(overlap >= least, overlap > rules.nearest_iou)
-        chosen = xp.where(is_nearest, overlap, 0.0)
-        is_over, is_chosen = best >= rules.positive_iou, xp.max(chosen, axis=1) > 0
-        face = xp.where(is_over, xp.argmax(overlap, axis=1), xp.argmax(chosen, axis=1))
-        touched = xp.logical_and(~learnt, xp.logical_or(covered > _COVERED, iou > _IGNORED_IOU))
-        is_negative = xp.logical_and(best < rules.negative_iou, ~xp.any(touched, axis=1))
+    for overlap, grid in zip(overlaps, grids, strict=True):
+        reached = xp.multiply(overlap, overlap >= least)
+        is_positive = xp.max(reached, axis=1) > 0
+        is_negative = xp.logical_and(xp.max(overlap, axis=1) < rules.negative_iou, ~_touched(xp, others, grid))
         is_negative = xp.logical_and(is_negative, complete_mask[:, None, None, None])
-        label = xp.where(xp.logical_or(is_over, is_chosen), 1, xp.where(is_negative, 0, -1))
+        label = xp.where(is_positive, 1, xp.where(is_negative, 0, -1))
         labels.append(_in_order(xp, label))
-        nearest.append(_in_order(xp, face))
+        nearest.append(_in_order(xp, _best(xp, reached, is_positive)))
     nearest = xp.concatenate(nearest, axis=1)
-    return xp.concatenate(labels, axis=1), xp.take_along_axis(boxes, nearest[..., None], axis=1)
+    return xp.concatenate(labels, axis=1), xp.take_along_axis(faces, nearest[..., None], axis=1)
 
 
-def _overlaps(xp: ModuleType, boxes: Any, stride: int, sizes: np.ndarray, size: int) -> tuple[Any, Any]:
-    """IoU of boxes with the anchors of a grid, and the covered fraction of each anchor: [B, M, K, rows, columns].
+class _Grid:
+    """The anchors of one stride in a window.
 
-    What two boxes share is a product of what their sides share: along one axis that is a small array.
+    Attributes:
+        low: Where they begin along an axis, [K, places].
+        high: Where they end.
+        areas: [K, 1, 1].
     """
-    sizes, centres = sizes[:, None], (np.arange(size // stride, dtype=np.float32) + 0.5) * stride
-    low, high = centres - sizes / 2, centres + sizes / 2  # [K, places]
-    along_x, along_y = (
-        xp.maximum(xp.minimum(boxes[..., k + 2, None, None], high) - xp.maximum(boxes[..., k, None, None], low), 0.0)
-        for k in (0, 1)
-    )
-    shared = along_y[..., None] * along_x[..., None, :]
-    areas = sizes[..., None] ** 2
-    return shared / (_areas(xp, boxes)[..., None, None, None] + areas - shared), shared / areas
+
+    def __init__(self, stride: int, sizes: tuple[float, ...], size: int):
+        sides = np.array(sizes, np.float32)[:, None]
+        centres = (np.arange(size // stride, dtype=np.float32) + 0.5) * stride
+        self.low, self.high, self.areas = centres - sides / 2, centres + sides / 2, sides[..., None] ** 2
+
+    def shared(self, xp: ModuleType, boxes: Any) -> Any:
+        """Areas that the anchors share with boxes [B, M, 4]: [B, M, K, rows, columns].
+
+        What two boxes share is a product of what their sides share: along one axis that is a small array.
+        """
+        along_x, along_y = (
+            xp.maximum(
+                xp.minimum(boxes[..., k + 2, None, None], self.high) - xp.maximum(boxes[..., k, None, None], self.low),
+                0.0,
+            )
+            for k in (0, 1)
+        )
+        return along_y[..., None] * along_x[..., None, :]
+
+
+def _overlaps(xp: ModuleType, boxes: Any, grid: _Grid) -> Any:
+    """IoU of boxes with the anchors of a grid: [B, M, K, rows, columns]."""
+    shared = grid.shared(xp, boxes)
+    return shared / (_areas(xp, boxes)[..., None, None, None] + grid.areas - shared)
+
+
+def _touched(xp: ModuleType, boxes: Any, grid: _Grid) -> Any:
+    """Which anchors of a grid share too much with any of the boxes to be negative: boolean [B, K, rows, columns]."""
+    together = _areas(xp, boxes)[..., None, None, None] + grid.areas
+    # An IoU above t is a shared part of both areas, added up, above t / (1 + t).
+    most = xp.minimum(_COVERED * grid.areas, _IGNORED_IOU / (1 + _IGNORED_IOU) * together)
+    return xp.any(grid.shared(xp, boxes) > most, axis=1)
+
+
+def _best(xp: ModuleType, reached: Any, is_positive: Any) -> Any:
+    """The face of the largest overlap for each positive anchor, an index into axis 1 of `reached`; for others any."""
+    if xp is not np:
+        return xp.argmax(reached, axis=1)
+    best = np.zeros(is_positive.shape, int)  # few are positive
+    best[is_positive] = np.moveaxis(reached, 1, -1)[is_positive].argmax(axis=-1)
+    return best
 
 
 def _in_order(xp: ModuleType, values: Any) -> Any:
@@ -126,15 +178,20 @@ def _in_order(xp: ModuleType, values: Any) -> Any:
 
 def _nth_largest(xp: ModuleType, overlaps: list, count: int) -> Any:
     """The `count`-th largest overlap of each face, [B, M]; the least where there are fewer anchors."""
-    flat = [xp.reshape(overlap, (*overlap.shape[:2], -1)) for overlap in overlaps]
-    # Counted from the shapes: a small window has few anchors on the coarse grids.
-    tops = xp.concatenate([_largest(xp, x, min(count, x.shape[-1])) for x in flat], axis=-1)
-    return xp.min(_largest(xp, tops, min(count, tops.shape[-1])), axis=-1)
+    tops = xp.concatenate([_largest(xp, overlap, count) for overlap in overlaps], axis=-1)
+    return xp.min(_largest(xp, tops[:, :, None], count), axis=-1)
 
 
 def _largest(xp: ModuleType, values: Any, count: int) -> Any:
-    """The `count` largest of the last axis, in any order."""
-    return np.partition(values, -count, axis=-1)[..., -count:] if xp is np else xp.top_k(values, count)[0]
+    """The `count` largest of each face, [B, M, count], of values [B, M, …, N], in any order; fewer where there are."""
+    if xp is np:  # they are in the rows with the largest maxima
+        values = values.reshape(*values.shape[:2], -1, values.shape[-1])
+        rows = np.argpartition(values.max(axis=-1), -min(count, values.shape[2]), axis=-1)[..., -count:, None]
+        values = np.take_along_axis(values, rows, axis=2)
+    # Counted from the shapes: a small window has few anchors on the coarse grids.
+    flat = xp.reshape(values, (*values.shape[:2], -1))
+    most = min(count, flat.shape[-1])
+    return np.partition(flat, -most, axis=-1)[..., -most:] if xp is np else xp.top_k(flat, most)[0]
 
 
 def _learnt_mask(xp: ModuleType, boxes: Any, size: int, rules: Rules) -> Any:

@@ -80,7 +80,7 @@ def of_windows(
 
     def batch(seed: int, step: int) -> dict[str, np.ndarray]:
         drawn = draw(seed, step)
-        return {"image": windows.cut(store, drawn, recipe.size), **_label_on_host(label, drawn)}
+        return {"image": windows.cut(store, drawn, recipe.size), **label(np, drawn)}
 
     return ImageBatches(
         train=lambda seed: prefetching.Steps(functools.partial(draw if on_jax else batch, seed)),
@@ -95,16 +95,6 @@ def _label(its_anchors: anchors.Anchors, size: int, rules: anchor_labels.Rules, 
         xp, its_anchors, size, drawn["boxes"], drawn["face_mask"], drawn["complete_mask"], rules
     )
     return dict(zip(("labels", "true_boxes"), found, strict=True))
-
-
-def _label_on_host(label: Callable, drawn: dict) -> dict:
-    """The same with NumPy, window by window, each with as many boxes as it has: most have few."""
-    parts = []
-    for row, boxes in enumerate(drawn["boxes"]):
-        count = max(1, np.count_nonzero(boxes[:, 2] > boxes[:, 0]))
-        own = {name: drawn[name][row : row + 1, :count] for name in ("boxes", "face_mask")}
-        parts.append(label(np, {**own, "complete_mask": drawn["complete_mask"][row : row + 1]}))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def of_crops(
