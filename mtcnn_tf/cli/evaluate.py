@@ -175,7 +175,7 @@ def _prepare() -> protocols.Task:
         "wider_face": lambda: protocols.wider_face(directory, split or "val", images),
         "fddb": lambda: protocols.fddb(directory, images),
         "landmarks": lambda: protocols.landmarks(
-            directory_of_set, split or "test", images, name, landmark_sets.named(_LANDMARKS.value)
+            directory_of_set, split or "test", images, name, landmark_sets.named(_LANDMARKS.value), _CLASS_NAME.value
         ),
         "proposals": lambda: protocols.proposals(
             name, directory_of_set, split, images, _CLASS_NAME.value, _UNTIL.value

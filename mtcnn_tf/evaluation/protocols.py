@@ -66,9 +66,13 @@ def landmarks(
     images: str | None = None,
     name: str = "points",
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+    class_name: str | None = None,
 ) -> Task:
-    """Faces with points, five or others: how far landmarks are off, and how many fail; `name` as in `breakdown`."""
-    listed = datasets.read(f"{name}:{directory}", split, landmark_set=landmark_set)
+    """Faces with points, five or others: how far landmarks are off, and how many fail.
+
+    Other arguments as in `breakdown`.
+    """
+    listed = datasets.read(f"{name}:{directory}", split, class_name, landmark_set)
     annotations, notes = subset.choose(*listed, directory, images)
     notes.append(f"Errors are in percent of the {landmark_errors.unit_of(landmark_set)}.")
     return Task(annotations, functools.partial(landmark_errors.report, landmark_set=landmark_set), notes)
