@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from mtcnn_tf import files, runtimes
 from mtcnn_tf.detection import exporting, portable
@@ -44,7 +45,7 @@ def litert(detector: portable.Portable, precision: str = "float32", images: Iter
 
 def _quantize(detector: portable.Portable, images: Iterable[np.ndarray]) -> None:
     observed = [(network, quantization.observe(network)) for network in detector.networks]
-    for image in images:
+    for image in tqdm.tqdm(images, desc="observing", unit=" images", disable=None, leave=False):
         detector(tf.constant(image))
     for network, steps in observed:
         quantization.round_to(network, steps)

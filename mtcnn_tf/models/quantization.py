@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+import tqdm
 
 from mtcnn_tf.models import inference
 
@@ -122,7 +123,7 @@ def round_to(network: inference.Network | inference.RpnNetwork, steps: list[Step
             f"expected images on which {network.name} has something to see, got none for it; calibrate on images with "
             "faces"
         )
-    for step in steps:
+    for step in tqdm.tqdm(steps, desc=f"ranges of {network.name}", unit=" layers", disable=None, leave=False):
         step.round_from_now_on()
     kernels = {weight.ref(): weight.numpy() for weight in network.weights}
     network.read_kernel = lambda kernel: _rounded(kernel, kernels[kernel.ref()])
