@@ -26,7 +26,7 @@ from collections.abc import Callable, Sequence
 import tqdm
 from absl import app, flags
 
-from mtcnn_tf import faces, programs
+from mtcnn_tf import faces, programs, runtimes
 from mtcnn_tf.cli import results, sources
 from mtcnn_tf.detection import cascade, detector, tracking
 from mtcnn_tf.images import image_files, videos
@@ -37,7 +37,8 @@ FLAGS = flags.FlagValues()
 _MODEL = flags.DEFINE_string(
     "model",
     "default",
-    "default or classic, the weights that ship, or a folder that export.py wrote, or one with trained networks.",
+    "default or classic, the weights that ship, or a folder or .tflite or .onnx file that export.py wrote, or a folder "
+    "with trained networks.",
     flag_values=FLAGS,
 )
 _OUT_DIR = flags.DEFINE_string(
@@ -92,18 +93,9 @@ def _run(arguments: list[str]) -> None:
         raise app.UsageError(str(error)) from None
     try:
         programs.check_local(_OUT_DIR)
-        its_detector = detector.load(_MODEL.value)
-        programs.check_thresholds(thresholds, its_detector.stages)
-        find_faces = functools.partial(
-            its_detector,
-            min_face_size=_MIN_FACE_SIZE.value,
-            thresholds=thresholds,
-            max_faces=_MAX_FACES.value,
-            max_pixels=_MAX_PIXELS.value,
-            try_rotations=_TRY_ROTATIONS.value,
-        )
+        find_faces = _find_faces(thresholds)
         out = results.Results(_OUT_DIR.value, _WRITE.value)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         sys.exit(f"mtcnn-detect: {error}")
     with out:
         num_failed, num_sources, is_interrupted = _detect(arguments, find_faces, out)
@@ -113,6 +105,28 @@ def _run(arguments: list[str]) -> None:
         sys.exit(130)
     if num_failed:
         sys.exit(f"mtcnn-detect: {num_failed} of {num_sources} sources failed")
+
+
+def _find_faces(thresholds: tuple[float, ...] | None) -> Callable:
+    """What finds the faces of an image, as the flags say."""
+    if _MODEL.value.endswith(runtimes.ENDINGS):
+        settled = [f"--{flag.name}" for flag in (_MIN_FACE_SIZE, _THRESHOLDS, _TRY_ROTATIONS) if flag.present]
+        if settled:
+            raise ValueError(
+                f"expected no {' or '.join(settled)} with {_MODEL.value!r}, a file that was written with its own; "
+                "leave it out, or give a folder of networks"
+            )
+        return functools.partial(runtimes.FixedSizeDetector(_MODEL.value), max_faces=_MAX_FACES.value)
+    its_detector = detector.load(_MODEL.value)
+    programs.check_thresholds(thresholds, its_detector.stages)
+    return functools.partial(
+        its_detector,
+        min_face_size=_MIN_FACE_SIZE.value,
+        thresholds=thresholds,
+        max_faces=_MAX_FACES.value,
+        max_pixels=_MAX_PIXELS.value,
+        try_rotations=_TRY_ROTATIONS.value,
+    )
 
 
 def _detect(arguments: list[str], find_faces: Callable, out: results.Results) -> tuple[int, int, bool]:

@@ -1,5 +1,6 @@
 """The detector as one graph of fixed shapes, in TensorFlow and in the runtimes that it is for."""
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ import tensorflow as tf
 import mtcnn_tf
 from mtcnn_tf import landmark_sets, runtimes
 from mtcnn_tf.detection import cascade, conversion, detector, portable
+from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from tests import in_process
 from tests.mtcnn_tf.detection import test_cascade
@@ -240,6 +242,19 @@ def test_any_image_is_fitted_into_the_model_s(whole, exported, name):
     wide = find(np.concatenate([doubled, doubled], axis=1))
     assert np.all(wide.boxes <= [4 * SIZE[1], 2 * SIZE[0]] * 2) and np.all(wide.boxes >= 0)
     assert len(find(image[:1, :1])) == 0
+
+
+@pytest.mark.slow
+def test_mtcnn_detect_takes_a_file(exported, tmp_path):
+    image_files.write(tmp_path / "a.png", image_of(SIZE))
+    given = (tmp_path / "a.png", f"--model={exported['float32.tflite']}", f"--out_dir={tmp_path / 'out'}")
+    result = in_process.run("mtcnn_tf.cli.detect", *given, "--max_faces=2", "--write=json")
+    assert result.returncode == 0, result.stderr
+    (entry,) = json.loads((tmp_path / "out" / "detections.json").read_text())
+    wanted = mtcnn_tf.load(exported["float32.tflite"])(image_of(SIZE), max_faces=2)
+    np.testing.assert_allclose(entry["boxes"], wanted.boxes, atol=0.01)
+    result = in_process.run("mtcnn_tf.cli.detect", *given, "--thresholds=0.5,0.5")
+    assert result.returncode == 1 and "expected no --thresholds with" in result.stderr
 
 
 @pytest.mark.slow
