@@ -234,9 +234,8 @@ def anchor_boxes(its_anchors: anchors.Anchors, shape: tf.Tensor, rows: tf.Tensor
         for values in (strides, counts, columns, tf.concat([[0], ends[:-1]], 0), tf.cumsum(counts, exclusive=True))
     )
     cell, place = (rows - start) // count, (rows - start) % count
-    centres = (tf.cast(tf.stack([cell % num_columns, cell // num_columns], axis=1), tf.float32) + 0.5) * tf.cast(
-        stride, tf.float32
-    )[:, None]
+    cells = tf.cast(tf.stack([cell % num_columns, cell // num_columns], axis=1), tf.float32)
+    centres = (cells + 0.5) * tf.cast(stride, tf.float32)[:, None]
     half = tf.gather(tf.constant(its_anchors.sizes), first_size + place)[:, None] / 2
     return tf.concat([centres - half, centres + half], axis=1)
 

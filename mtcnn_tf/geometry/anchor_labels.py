@@ -65,7 +65,7 @@ def assign(
     complete_mask: Any,
     rules: Rules,
 ) -> tuple[Any, Any]:
-    """What each anchor should say: labels int [B, A], 1 face, 0 background, −1 neither; its face's box [B, A, 4].
+    """What each anchor should say: labels int [B, A], 1 face, 0 background, −1 neither; of a face its box [B, A, 4].
 
     Args:
         xp: `numpy` or `keras.ops`.
