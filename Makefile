@@ -30,9 +30,10 @@ demo: setup
 	$(BUILD) --stage=pnet
 	$(TUNE) --stage=pnet --init_from=mtcnn_tf/weights/classic/pnet.keras --steps_per_epoch=200
 	$(BUILD) --stage=rnet --networks=demo/networks
-	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/classic/rnet.keras --steps_per_epoch=100
+	$(TUNE) --stage=rnet --init_from=mtcnn_tf/weights/classic/rnet.keras --steps_per_epoch=50
 	$(BUILD) --stage=onet --networks=demo/networks
-	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/classic/onet.keras --steps_per_epoch=25
+	$(TUNE) --stage=onet --init_from=mtcnn_tf/weights/classic/onet.keras --steps_per_epoch=25 \
+	    --batch_size=128
 	$(RUN) export.py --networks=demo/networks --out_dir=demo/exported
 	$(RUN) -m mtcnn_tf.cli.detect demo/sample_set/group.jpg --model=demo/exported --out_dir=demo
 	$(BUILD) --stage=rpn
