@@ -93,7 +93,7 @@ def _run(arguments: list[str]) -> None:
         raise app.UsageError(str(error)) from None
     try:
         programs.check_local(_OUT_DIR)
-        find_faces = _find_faces(thresholds)
+        find_faces = _finder(thresholds)
         out = results.Results(_OUT_DIR.value, _WRITE.value)
     except (OSError, ValueError, ImportError) as error:
         sys.exit(f"mtcnn-detect: {error}")
@@ -107,7 +107,7 @@ def _run(arguments: list[str]) -> None:
         sys.exit(f"mtcnn-detect: {num_failed} of {num_sources} sources failed")
 
 
-def _find_faces(thresholds: tuple[float, ...] | None) -> Callable:
+def _finder(thresholds: tuple[float, ...] | None) -> Callable:
     """What finds the faces of an image, as the flags say."""
     if _MODEL.value.endswith(runtimes.ENDINGS):
         settled = [f"--{flag.name}" for flag in (_MIN_FACE_SIZE, _THRESHOLDS, _TRY_ROTATIONS) if flag.present]

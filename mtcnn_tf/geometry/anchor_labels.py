@@ -80,7 +80,7 @@ def assign(
     if xp is np:  # window by window, each with as many boxes as it has: most have few
         windows = zip(boxes, learnt_mask, complete_mask, strict=True)
         found = [
-            _assign(np, its_anchors, size, _those(box, mask), _those(box, ~mask), is_complete[None], rules)
+            _assign(np, its_anchors, size, _chosen(box, mask), _chosen(box, ~mask), is_complete[None], rules)
             for box, mask, is_complete in windows
         ]
         labels, true_boxes = map(np.concatenate, zip(*found, strict=True))
@@ -90,7 +90,7 @@ def assign(
     return _assign(xp, its_anchors, size, faces, others, complete_mask, rules)
 
 
-def _those(boxes: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _chosen(boxes: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The boxes [1, N, 4] of a window in the mask that have an area, at least one row."""
     chosen = boxes[mask & (boxes[:, 2] > boxes[:, 0])]
     return chosen[None] if len(chosen) else np.zeros((1, 1, 4), np.float32)
