@@ -37,8 +37,9 @@ def report(
         ValueError: A detector has learnt other points.
     """
     unit = unit_of(landmark_set)
-    errors = find_errors(annotations, detections, landmark_set, unit)  # [F, P]
-    by_size = find_errors(annotations, detections, landmark_set, SIZE)
+    distances, points = _match(annotations, detections, landmark_set)
+    errors = distances / _lengths(points, landmark_set, unit)  # [F, P]
+    by_size = distances / _lengths(points, landmark_set, SIZE)
     is_found = np.isfinite(errors).all(axis=1)
     found = errors[is_found]
     overall = errors.mean(axis=1)
@@ -75,18 +76,27 @@ def find_errors(
 
     Faces with an unknown point are left out.
     """
-    errors = [np.zeros((0, landmark_set.num_points))]
+    distances, points = _match(annotations, detections, landmark_set)
+    return distances / _lengths(points, landmark_set, unit)
+
+
+def _match(
+    annotations: list[faces.Annotation], detections: list[faces.Detections], landmark_set: landmark_sets.LandmarkSet
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances in pixels [F, P], infinite for a face that was missed, and the true points [F, P, 2], all known."""
+    distances, true = [np.zeros((0, landmark_set.num_points))], [np.zeros((0, landmark_set.num_points, 2))]
     for annotation, found in zip(annotations, detections, strict=True):
         for box, points in zip(annotation.boxes, annotation.landmarks, strict=True):
             if not np.isfinite(points).all():
                 continue
             at = choose(box, points, found)
-            distances = np.full(len(points), np.inf)
+            away = np.full(len(points), np.inf)
             if at is not None:
                 _check_number(found.landmarks[at], points)
-                distances = np.linalg.norm(found.landmarks[at].astype(np.float64) - points, axis=1)
-            errors.append(distances[None] / _length(points, landmark_set, unit))
-    return np.concatenate(errors)
+                away = np.linalg.norm(found.landmarks[at].astype(np.float64) - points, axis=1)
+            distances.append(away[None])
+            true.append(points[None])
+    return np.concatenate(distances), np.concatenate(true)
 
 
 def _check_number(found: np.ndarray, true: np.ndarray) -> None:
@@ -97,12 +107,12 @@ def _check_number(found: np.ndarray, true: np.ndarray) -> None:
         )
 
 
-def _length(points: np.ndarray, landmark_set: landmark_sets.LandmarkSet, unit: str) -> float:
-    """How long the unit is in pixels for a face with these points [P, 2]."""
+def _lengths(points: np.ndarray, landmark_set: landmark_sets.LandmarkSet, unit: str) -> np.ndarray:
+    """How long the unit is in pixels for faces with these points [F, P, 2]: [F, 1]."""
     if unit == EYES and landmark_set.eyes:
-        left, right = (points[list(eye)].mean(axis=0) for eye in landmark_set.eyes)
-        return float(np.linalg.norm(right - left))
-    return float(np.sqrt(np.prod(np.ptp(points, axis=0))))
+        left, right = (points[:, list(eye)].mean(axis=1) for eye in landmark_set.eyes)
+        return np.linalg.norm(right - left, axis=1, keepdims=True)
+    return np.sqrt(np.prod(np.ptp(points, axis=1), axis=1))[:, None]
 
 
 def choose(box: np.ndarray, points: np.ndarray, found: faces.Detections) -> int | None:
