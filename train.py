@@ -19,7 +19,7 @@ from absl import app, flags, logging
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import files, kinds, landmark_sets, programs, stages, training
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.models import anchor_loss, networks, pnet
+from mtcnn_tf.models import anchor_loss, networks
 from mtcnn_tf.records import image_batches, manifests, windows
 
 _DEFAULTS = training.Config()
@@ -144,11 +144,11 @@ _OVERLAP = flags.DEFINE_enum(
 _SLOPES = flags.DEFINE_enum(
     "slopes", "layer", ["layer", "channel"], "What shares a PReLU slope: a layer is faster.", flag_values=FLAGS
 )
-_PNET_VARIANT = flags.DEFINE_enum(
-    "pnet_variant",
-    _DEFAULTS.pnet_variant,
-    list(pnet.VARIANTS),
-    "pnet: which P-Net; the module `pnet` describes them.",
+_VARIANT = flags.DEFINE_enum(
+    "variant",
+    None,
+    sorted({name for names in networks.VARIANTS.values() for name in names}),
+    "pnet, onet: which form of it; the modules `pnet` and `onet` describe them. [that of --init_from, or paper]",
     flag_values=FLAGS,
 )
 flags.DEFINE_enum("precision", _DEFAULTS.precision, training.PRECISIONS, "What to compute in.", flag_values=FLAGS)
@@ -337,7 +337,8 @@ def _landmarks_and_mix(num_landmark_crops: int, manifest: dict) -> tuple[bool, d
 
 
 def _train(stage: stages.Stage):
-    networks.check_variant(stage, _PNET_VARIANT.value)
+    if _VARIANT.value:
+        networks.check_variant(stage, _VARIANT.value)
     records_dir = _RECORDS_DIR.value if files.is_address(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
         _train_on_windows(records_dir)

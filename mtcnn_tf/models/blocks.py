@@ -11,7 +11,7 @@ PIXEL_MEAN = 127.5
 PIXEL_SCALE = 128.0
 
 PAPER = "paper"
-"""The name of the P-Net of the paper, among the variants of `pnet.VARIANTS`."""
+"""The name of the form that the paper gives a network, among its variants."""
 
 
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
@@ -22,7 +22,7 @@ class Pixels(layers.Rescaling):
         scale: What pixels are multiplied with.
         offset: What is added then.
         margin: See `networks.build`.
-        pnet_variant: See `networks.build`.
+        variant: See `networks.build`.
         landmark_set: What `LandmarkSet.to_dict` says of the points that the network finds; None for five, or none.
         landmark_margin: See `networks.build`.
     """
@@ -32,20 +32,20 @@ class Pixels(layers.Rescaling):
         scale: float = 1 / PIXEL_SCALE,
         offset: float = -PIXEL_MEAN / PIXEL_SCALE,
         margin: float = 1.0,
-        pnet_variant: str = PAPER,
+        variant: str = PAPER,
         landmark_set: dict | None = None,
         landmark_margin: float | None = None,
         **kwargs: Any,
     ):
         super().__init__(scale, offset, **kwargs)
         self.margin = float(margin)
-        self.pnet_variant = pnet_variant
+        self.variant = variant
         self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
         self.landmark_margin = landmark_margin
 
     def get_config(self) -> dict:
         """The arguments that make the same layer."""
-        config = {**super().get_config(), "margin": self.margin, "pnet_variant": self.pnet_variant}
+        config = {**super().get_config(), "margin": self.margin, "variant": self.variant}
         # Of these files that are older don't speak.
         if self.landmark_set != landmark_sets.FIVE:
             config["landmark_set"] = self.landmark_set.to_dict()
@@ -98,3 +98,16 @@ def heads(landmark_set: landmark_sets.LandmarkSet | None) -> dict[str, int]:
     """The heads of a network that finds these points, or none, and how many numbers each gives."""
     points = {"landmarks": 2 * landmark_set.num_points} if landmark_set else {}
     return {"face": 2, "offsets": 4, **points}
+
+
+def dense(x: Any, units: int, shared_slopes: bool, name: str) -> Any:
+    """A map [N, H, W, C] seen by a dense layer with its PReLU."""
+    own = name.removesuffix("dense")
+    x = layers.Flatten(name=f"{own}flatten")(x)
+    x = layers.Dense(units, name=name)(x)
+    return prelu([1] if shared_slopes else None, f"{name}_prelu")(x)
+
+
+def dense_head(x: Any, name: str, size: int) -> Any:
+    """A head of `size` numbers, told from features [N, K]."""
+    return layers.Dense(size, dtype="float32", name=name)(x)

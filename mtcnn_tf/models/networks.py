@@ -36,10 +36,15 @@ from keras import layers
 
 from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import blocks, keras_settings, pnet
+from mtcnn_tf.models import blocks, keras_settings, onet, pnet
 
-_OWN = "landmark_"
-"""How the names of layers begin that the landmarks have for themselves."""
+VARIANTS = {
+    stages.RPN: (blocks.PAPER,),
+    stages.PNET: tuple(pnet.VARIANTS),
+    stages.RNET: (blocks.PAPER,),
+    stages.ONET: tuple(onet.VARIANTS),
+}
+"""The forms of each network, by name, first that of the paper."""
 
 
 @keras_settings.ours()
@@ -49,7 +54,7 @@ def build(
     landmarks: bool = True,
     landmark_branch: bool = False,
     margin: float = 1.0,
-    pnet_variant: str = blocks.PAPER,
+    variant: str = blocks.PAPER,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
     landmark_margin: float | None = None,
 ) -> keras.Model:
@@ -63,7 +68,7 @@ def build(
         landmark_branch: Whether O-Net's landmarks have a branch of their own from the third convolution on, and not
             only the last one, as in the paper. Otherwise each task takes capacity from the others.
         margin: Side of the crops that R-Net or O-Net sees, over the side of the square they tell of; at least 1.
-        pnet_variant: Which P-Net, one of `pnet.VARIANTS`.
+        variant: Which P-Net or O-Net, one of `VARIANTS[stage]`.
         landmark_set: Which landmarks it finds, if any.
         landmark_margin: The `margin` of the crops that landmarks are told from, where their branch begins at the
             pixels and shares nothing; None where it shares crops and layers with faces and boxes.
@@ -80,23 +85,22 @@ def build(
         raise ValueError(f"expected a margin of at least 1, and of 1 for a first stage, got {margin} for {stage.name}")
     if landmark_margin is not None and not (landmark_branch and 1 <= landmark_margin < math.inf):
         raise ValueError(f"expected a landmark margin of at least 1, for a landmark branch, got {landmark_margin}")
-    check_variant(stage, pnet_variant)
+    check_variant(stage, variant)
     if stage is stages.RPN:
         return rpn()
     points = landmark_set if landmarks else None
     if stage is stages.PNET:
-        return pnet.pnet(shared_slopes, points, pnet_variant)
+        return pnet.pnet(shared_slopes, points, variant)
     if stage is stages.RNET:
         return rnet(shared_slopes, points, margin)
-    return onet(shared_slopes, points, landmark_branch, margin, landmark_margin)
+    return onet.onet(shared_slopes, points, landmark_branch, margin, landmark_margin, variant)
 
 
-def check_variant(stage: stages.Stage, pnet_variant: str) -> None:
-    """Raises ValueError where `stage` has no such variant: P-Net alone has others than the paper's."""
-    if pnet_variant not in pnet.VARIANTS:
-        raise ValueError(f"expected a P-Net variant of {', '.join(pnet.VARIANTS)}, got {pnet_variant!r}; choose one")
-    if stage is not stages.PNET and pnet_variant != blocks.PAPER:
-        raise ValueError(f"expected no variant but {blocks.PAPER} for {stage.name}, got {pnet_variant}; leave it out")
+def check_variant(stage: stages.Stage, variant: str) -> None:
+    """Raises ValueError where `stage` has no such variant."""
+    names = VARIANTS[stage]
+    if variant not in names:
+        raise ValueError(f"expected a variant of {stage.name}, {' or '.join(names)}, got {variant}; leave it out")
 
 
 def margin_of(network: keras.Model) -> float:
@@ -114,24 +118,29 @@ def landmark_set_of(network: keras.Model) -> landmark_sets.LandmarkSet:
     return _pixels_of(network).landmark_set
 
 
+def variant_of(network: keras.Model) -> str:
+    """Which form of its stage `network` has, one of `VARIANTS`."""
+    return _pixels_of(network).variant
+
+
 def _pixels_of(network: keras.Model) -> blocks.Pixels:
     return network.get_layer(f"{network.name}_pixels")
 
 
 def has_landmark_branch(network: keras.Model) -> bool:
     """Whether the landmarks of `network` have a branch of their own."""
-    return any(layer.name.startswith(_OWN) for layer in network.layers)
+    return any(layer.name.startswith(onet.OWN) for layer in network.layers)
 
 
 def is_of_landmark_branch(layer: keras.Layer) -> bool:
     """Whether what `layer` says counts for the landmarks and nothing else."""
-    return layer.name.startswith(_OWN) or layer.name == "landmarks"
+    return layer.name.startswith(onet.OWN) or layer.name == "landmarks"
 
 
 def with_landmark_branch(network: keras.Model, landmark_margin: float | None = None) -> keras.Model:
     """An O-Net that says the same as `network`, whose landmarks have a branch of their own: copies, to begin with.
 
-    Where `network` finds no landmarks, what the branch says of them is still to be learnt.
+    Where `network` finds no landmarks, or is wider than the branch, what the branch says of them is still to be learnt.
 
     Args:
         network: An O-Net.
@@ -145,11 +154,29 @@ def with_landmark_branch(network: keras.Model, landmark_margin: float | None = N
     copy = untrained_like(network, landmarks=True, landmark_branch=True, landmark_margin=landmark_margin)
     names = {layer.name for layer in network.layers}
     for layer in copy.layers:
-        for name in (layer.name, layer.name.removeprefix(_OWN)):
+        for name in (layer.name, layer.name.removeprefix(onet.OWN)):
             if name in names:
-                layer.set_weights(network.get_layer(name).get_weights())
+                _copy_if_fitting(network.get_layer(name), layer)
                 break
     return copy
+
+
+def _copy_if_fitting(source: keras.Layer, layer: keras.Layer) -> None:
+    if [weight.shape for weight in source.weights] == [weight.shape for weight in layer.weights]:
+        layer.set_weights(source.get_weights())
+
+
+def with_variant(network: keras.Model, variant: str) -> keras.Model:
+    """The O-Net of the form `variant` that says about the same as `network`, to begin with; see `onet.widen`.
+
+    The network itself where it is of this form, or where there is no way from the one to the other.
+    """
+    is_paper = variant_of(network) == blocks.PAPER
+    if network.name != stages.ONET.name or not is_paper or variant == blocks.PAPER:
+        return network
+    wide = untrained_like(network, variant=variant)
+    onet.widen(network, wide)
+    return wide
 
 
 def with_landmark_set(network: keras.Model, landmark_set: landmark_sets.LandmarkSet) -> keras.Model:
@@ -176,7 +203,7 @@ def untrained_like(network: keras.Model, **changes: Any) -> keras.Model:
         "landmarks": "landmarks" in network.output,
         "landmark_branch": has_landmark_branch(network),
         "margin": pixels.margin,
-        "pnet_variant": pixels.pnet_variant,
+        "variant": pixels.variant,
         "landmark_set": pixels.landmark_set,
         "landmark_margin": pixels.landmark_margin,
     }
@@ -227,13 +254,14 @@ def _load(path: str) -> keras.Model:
 def _build_as(name: str, settings: dict) -> keras.Model:
     """The untrained network on crops with such layers."""
     slope_axes = settings["conv2_prelu"]["shared_axes"]  # the first convolution may have a CReLU
-    landmark_branch = any(name.startswith(_OWN) for name in settings)
+    landmark_branch = any(name.startswith(onet.OWN) for name in settings)
     pixels = settings[f"{name}_pixels"]
-    margin, pnet_variant = pixels.get("margin", 1.0), pixels.get("pnet_variant", blocks.PAPER)  # older files lack them
+    margin = pixels.get("margin", 1.0)  # older files lack it
+    variant = pixels.get("variant", pixels.get("pnet_variant", blocks.PAPER))  # … or name it so
     is_shared, landmarks = slope_axes == [1, 2, 3], "landmarks" in settings
     described = pixels.get("landmark_set")
     landmark_set = landmark_sets.from_dict(described) if described else landmark_sets.FIVE
-    form = (is_shared, landmarks, landmark_branch, margin, pnet_variant, landmark_set, pixels.get("landmark_margin"))
+    form = (is_shared, landmarks, landmark_branch, margin, variant, landmark_set, pixels.get("landmark_margin"))
     return build(stages.BY_NAME[name], *form)
 
 
@@ -333,48 +361,6 @@ def rnet(
     x = blocks.conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     x = blocks.conv(x, 64, 2, shared_slopes, "conv3")
-    x = _dense(x, 128, shared_slopes)
-    heads = {name: _dense_head(x, name, size) for name, size in blocks.heads(landmark_set).items()}
+    x = blocks.dense(x, 128, shared_slopes, "dense")
+    heads = {name: blocks.dense_head(x, name, size) for name, size in blocks.heads(landmark_set).items()}
     return keras.Model(image, heads, name=stages.RNET.name)
-
-
-def onet(
-    shared_slopes: bool = True,
-    landmark_set: landmark_sets.LandmarkSet | None = landmark_sets.FIVE,
-    landmark_branch: bool = False,
-    margin: float = 1.0,
-    landmark_margin: float | None = None,
-) -> keras.Model:
-    """O-Net, the output network: 48-pixel crops."""
-
-    def first_layers(x, own=""):
-        x = blocks.conv(x, 32, 3, shared_slopes, f"{own}conv1")
-        x = layers.MaxPooling2D(3, 2, "same", name=f"{own}pool1")(x)
-        x = blocks.conv(x, 64, 3, shared_slopes, f"{own}conv2")
-        return layers.MaxPooling2D(3, 2, "valid", name=f"{own}pool2")(x)
-
-    def last_layers(x, own=""):
-        x = blocks.conv(x, 64, 3, shared_slopes, f"{own}conv3")
-        x = layers.MaxPooling2D(2, 2, "same", name=f"{own}pool3")(x)
-        x = blocks.conv(x, 128, 2, shared_slopes, f"{own}conv4")
-        return _dense(x, 256, shared_slopes, own)
-
-    kept = {"landmark_set": landmark_set, "margin": margin, "landmark_margin": landmark_margin}
-    image, pixels = blocks.inputs(stages.ONET.size, stages.ONET.name, **kept)
-    shared = first_layers(pixels)
-    sizes = blocks.heads(landmark_set)
-    ends = dict.fromkeys(sizes, last_layers(shared))
-    if landmark_branch:
-        ends["landmarks"] = last_layers(shared if landmark_margin is None else first_layers(pixels, _OWN), _OWN)
-    heads = {name: _dense_head(end, name, sizes[name]) for name, end in ends.items()}
-    return keras.Model(image, heads, name=stages.ONET.name)
-
-
-def _dense(x, units: int, shared_slopes: bool, own: str = ""):
-    x = layers.Flatten(name=f"{own}flatten")(x)
-    x = layers.Dense(units, name=f"{own}dense")(x)
-    return blocks.prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
-
-
-def _dense_head(x, name: str, size: int):
-    return layers.Dense(size, dtype="float32", name=name)(x)

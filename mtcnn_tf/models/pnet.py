@@ -89,7 +89,7 @@ def pnet(
         variant: One of `VARIANTS`.
     """
     halving, later, channels = VARIANTS[variant]
-    image, x = blocks.inputs(None, stages.PNET.name, landmark_set=landmark_set, pnet_variant=variant)
+    image, x = blocks.inputs(None, stages.PNET.name, landmark_set=landmark_set, variant=variant)
     x = halving(x, channels[0], shared_slopes)
     x = later(x, channels[1], shared_slopes, "conv2")
     x = later(x, channels[2], shared_slopes, "conv3")

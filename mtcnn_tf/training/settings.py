@@ -15,7 +15,7 @@ import numpy as np
 import mtcnn_tf
 from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import blocks, losses, pnet
+from mtcnn_tf.models import losses
 from mtcnn_tf.training.strategies import STRATEGIES
 
 TRAIN_ONLY = ("", "landmarks")
@@ -24,7 +24,6 @@ _CHOICES = {
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
     "train_only": TRAIN_ONLY,
-    "pnet_variant": tuple(pnet.VARIANTS),
 }
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
@@ -56,13 +55,13 @@ class Config:
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
-        pnet_variant: P-Net: one of `pnet.VARIANTS`.
+        variant: P-Net, O-Net: one of `networks.VARIANTS`; None stands for that of `init_from`, or else the paper's.
         landmarks: Whether the network finds landmarks; otherwise landmark crops teach it nothing.
         landmark_set: The points of the landmark crops.
         init_from: .keras files of the same stage to start from; of several, from the mean of their weights, which is
             often better than each of them if they come from one and the same start (Wortsman et al. 2022, "Model
-            soups"). Their landmarks are left out where none are wanted, and other points than theirs are learnt anew;
-            a landmark branch is kept (see `networks.build`).
+            soups"). A wide O-Net may begin with one of the paper's. Their landmarks are left out where none are wanted,
+            and other points than theirs are learnt anew; a landmark branch is kept (see `networks.build`).
         train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
             `init_from` says of faces and boxes stays as it is. Where these crops have another margin than those of
             `init_from`, the branch begins at the pixels and shares nothing. O-Net only.
@@ -93,7 +92,7 @@ class Config:
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True
-    pnet_variant: str = blocks.PAPER
+    variant: str | None = None
     landmarks: bool = True
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE
     init_from: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from mtcnn_tf import files, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import anchor_loss, keras_settings, losses, networks
+from mtcnn_tf.models import anchor_loss, blocks, keras_settings, losses, networks
 from mtcnn_tf.training import settings
 
 _LAST_RATE = 0.01
@@ -130,7 +130,8 @@ def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.
         margin = networks.margin_of(starts[0])
         is_shared = landmark_margin is None and config.margin == margin
         landmark_margin = None if is_shared else config.margin
-    form = (config.shared_slopes, config.landmarks, has_branch, margin, config.pnet_variant, config.landmark_set)
+    variant = config.variant or (networks.variant_of(starts[0]) if starts else blocks.PAPER)
+    form = (config.shared_slopes, config.landmarks, has_branch, margin, variant, config.landmark_set)
     return networks.build(stage, *form, landmark_margin)
 
 
@@ -146,6 +147,7 @@ def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
 
 def _fitting_weights(path: str, source: keras.Model, network: keras.Model) -> list[np.ndarray]:
     """The weights of `source`, which comes from `path`, for `network`."""
+    source = networks.with_variant(source, networks.variant_of(network))
     if networks.has_landmark_branch(network):
         source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     if "landmarks" in network.output:

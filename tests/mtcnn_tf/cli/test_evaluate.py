@@ -83,7 +83,7 @@ def test_detectors_side_by_side_then_again_from_what_was_kept(tmp_path, wider_di
 def test_proposals_of_two_pnets_on_fddb(tmp_path, wider_dir):
     for variant in ("paper", "wide"):
         (tmp_path / variant).mkdir()
-        networks.build(stages.PNET, pnet_variant=variant).save(tmp_path / variant / "pnet.keras")
+        networks.build(stages.PNET, variant=variant).save(tmp_path / variant / "pnet.keras")
     (tmp_path / "fddb" / "FDDB-folds").mkdir(parents=True)
     (tmp_path / "fddb" / "originalPics").symlink_to(wider_dir / "WIDER_train" / "images")
     (tmp_path / "fddb" / "FDDB-folds" / "FDDB-fold-01-ellipseList.txt").write_text("e/a\n1\n20 14 1.57 20 30 1\n")

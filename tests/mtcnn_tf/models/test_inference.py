@@ -11,7 +11,8 @@ from mtcnn_tf.models import inference, networks, pnet
 
 NETWORKS = [(stage, {}) for stage in stages.ON_CROPS] + [(stages.ONET, {"landmark_branch": True})]
 NETWORKS += [(stages.ONET, {"landmark_branch": True, "landmark_margin": 1.1})]
-NETWORKS += [(stages.PNET, {"pnet_variant": variant}) for variant in pnet.VARIANTS]
+NETWORKS += [(stages.ONET, {"variant": "wide"})]
+NETWORKS += [(stages.PNET, {"variant": variant}) for variant in pnet.VARIANTS]
 
 
 @pytest.mark.parametrize("shared_slopes", [True, False])

@@ -1,6 +1,7 @@
 """Networks come back from their files, whatever Keras wrote these, and nothing else does."""
 
 import json
+import pathlib
 import zipfile
 
 import keras
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from mtcnn_tf import landmark_sets, stages
-from mtcnn_tf.models import blocks, inference, networks, pnet
+from mtcnn_tf.models import blocks, inference, networks, onet, pnet
+
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("stage", stages.ON_CROPS, ids=lambda stage: stage.name)
@@ -23,23 +26,70 @@ def test_a_network_comes_back_as_it_was(stage, shared_slopes, landmarks, tmp_pat
         np.testing.assert_array_equal(there, here)
 
 
-@pytest.mark.parametrize("variant", pnet.VARIANTS)
+FORMS = [(stage, variant) for stage in stages.ON_CROPS for variant in networks.VARIANTS[stage]]
+
+
+@pytest.mark.parametrize(("stage", "variant"), FORMS)
 @pytest.mark.parametrize("shared_slopes", [True, False])
-def test_a_variant_of_pnet_comes_back_as_it_was(variant, shared_slopes, tmp_path):
-    network = networks.build(stages.PNET, shared_slopes, pnet_variant=variant)
+def test_a_variant_comes_back_as_it_was(stage, variant, shared_slopes, tmp_path):
+    network = networks.build(stage, shared_slopes, variant=variant)
     network.save(tmp_path / "network.keras")
     loaded = networks.load(tmp_path / "network.keras")
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in network.layers]
-    assert loaded.get_layer("pnet_pixels").pnet_variant == variant
-    pixels = np.random.default_rng(0).uniform(0, 255, (1, 20, 14, 3))
+    assert networks.variant_of(loaded) == variant
+    size = stage.size
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, size, size, 3))
     for other in (loaded, keras.saving.load_model(tmp_path / "network.keras")):
         for name, values in network(pixels).items():
             np.testing.assert_array_equal(other(pixels)[name], values)
 
 
+@pytest.mark.parametrize("shared_slopes", [True, False])
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"landmarks": False}, {"landmark_branch": True}, {"landmark_branch": True, "landmark_margin": 1.0}],
+    ids=["shared", "none", "branch", "crops_of_its_own"],
+)
+def test_a_wide_onet_begins_as_one_of_the_paper(shared_slopes, form):
+    network = networks.build(stages.ONET, shared_slopes, margin=1.3, **form)
+    rng = np.random.default_rng(0)
+    for layer in network.layers:
+        layer.set_weights([weights + rng.normal(0, 0.02, weights.shape) for weights in layer.get_weights()])
+    pixels = rng.uniform(0, 255, (16, 48, 48, 3))
+    said = {name: np.asarray(values) for name, values in network(pixels).items()}
+
+    exact = networks.untrained_like(network, variant="wide")
+    onet.widen(network, exact, noise=0)
+    for name, values in exact(pixels).items():
+        np.testing.assert_allclose(values, said[name], atol=1e-5)
+
+    wide = networks.with_variant(network, "wide")
+    assert networks.variant_of(wide) == "wide" and networks.margin_of(wide) == 1.3
+    kernel = wide.get_layer("conv3").get_weights()[0].reshape(-1, 128)
+    assert len(np.unique(kernel, axis=1).T) == 128  # no two channels are alike: they can learn apart
+    assert networks.with_variant(wide, "wide") is wide and networks.with_variant(network, "paper") is network
+
+
+def test_a_wide_onet_says_about_what_the_trained_one_says_that_it_comes_from():
+    network = networks.load(ROOT / "mtcnn_tf/weights/classic/onet.keras")
+    wide = networks.with_variant(network, "wide")
+    pixels = np.random.default_rng(0).uniform(0, 255, (16, 48, 48, 3))
+    for name, values in network(pixels).items():
+        assert np.abs(wide(pixels)[name] - values).mean() < 0.25 * np.abs(values).mean()
+
+
+def test_a_wide_onet_gets_the_landmark_branch_of_another():
+    branch = networks.with_landmark_branch(networks.build(stages.ONET), 1.0)
+    wide = networks.with_landmark_branch(networks.build(stages.ONET, landmarks=False, variant="wide"), 1.0)
+    for layer in filter(networks.is_of_landmark_branch, wide.layers):
+        layer.set_weights(branch.get_layer(layer.name).get_weights())
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 48, 48, 3))
+    np.testing.assert_allclose(wide(pixels)["landmarks"], branch(pixels)["landmarks"], atol=1e-5)
+
+
 @pytest.mark.parametrize("variant", pnet.VARIANTS)
 def test_every_pnet_looks_at_windows_of_12_pixels_with_a_stride_of_2(variant):
-    network = networks.build(stages.PNET, pnet_variant=variant)
+    network = networks.build(stages.PNET, variant=variant)
     pixels = np.random.default_rng(0).uniform(0, 255, (16, 18, 3)).astype(np.float32)
     said = {name: values[0] for name, values in network(pixels[None]).items()}
     assert {name: values.shape for name, values in said.items()} == {
@@ -62,20 +112,30 @@ def test_every_pnet_looks_at_windows_of_12_pixels_with_a_stride_of_2(variant):
 @pytest.mark.parametrize(
     ("stage", "variant", "sentence"),
     [
-        (stages.RNET, "wide", "expected no variant but paper for rnet, got wide; leave it out"),
-        (stages.RPN, "crelu", "expected no variant but paper for rpn, got crelu; leave it out"),
-        (stages.PNET, "deep", "expected a P-Net variant of paper, strided, depthwise, crelu, wide, got 'deep'"),
+        (stages.RNET, "wide", "expected a variant of rnet, paper, got wide; leave it out"),
+        (stages.RPN, "crelu", "expected a variant of rpn, paper, got crelu; leave it out"),
+        (stages.ONET, "crelu", "expected a variant of onet, paper or wide, got crelu; leave it out"),
+        (stages.PNET, "deep", "expected a variant of pnet, paper or strided or depthwise or crelu or wide, got deep"),
     ],
 )
 def test_a_variant_that_is_not_there_is_refused(stage, variant, sentence):
     with pytest.raises(ValueError, match=sentence):
-        networks.build(stage, pnet_variant=variant)
+        networks.build(stage, variant=variant)
 
 
 def test_a_file_that_tells_of_no_variant_is_of_the_paper(tmp_path):
     networks.build(stages.PNET).save(tmp_path / "network.keras")
-    old = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].pop("pnet_variant"))
-    assert networks.load(old).get_layer("pnet_pixels").pnet_variant == "paper"
+    old = rewritten(tmp_path / "network.keras", lambda layers: layers[1]["config"].pop("variant"))
+    assert networks.variant_of(networks.load(old)) == "paper"
+
+
+def test_a_file_may_tell_of_its_variant_as_older_ones_do(tmp_path):
+    networks.build(stages.PNET, variant="wide").save(tmp_path / "network.keras")
+
+    def rename(layers):
+        layers[1]["config"]["pnet_variant"] = layers[1]["config"].pop("variant")
+
+    assert networks.variant_of(networks.load(rewritten(tmp_path / "network.keras", rename))) == "wide"
 
 
 def test_a_crelu_uses_each_filter_with_both_signs():
@@ -178,7 +238,7 @@ def test_the_points_travel_with_the_network(tmp_path, stage, landmark_set):
 
 @pytest.mark.parametrize("variant", ["paper", "crelu", "depthwise"])
 def test_other_points_change_neither_faces_nor_boxes(variant):
-    network = networks.build(stages.PNET, shared_slopes=False, pnet_variant=variant)
+    network = networks.build(stages.PNET, shared_slopes=False, variant=variant)
     other = networks.with_landmark_set(network, landmark_sets.IBUG)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 20, 20, 3))
     for name in ("face", "offsets"):

@@ -359,6 +359,22 @@ def test_only_landmarks_are_trained_and_all_else_stays(tmp_path):
             np.testing.assert_allclose(there, here, atol=1e-6)
 
 
+def test_a_variant_is_that_of_the_start_where_none_is_wanted(tmp_path):
+    networks.build(stages.ONET, landmark_branch=True).save(tmp_path / "paper.keras")
+    paper, wide_path = str(tmp_path / "paper.keras"), str(tmp_path / "wide.keras")
+    wide, _ = tasks.build(training.Config(init_from=(paper,), variant="wide"), stages.ONET)
+    assert networks.variant_of(wide) == "wide"
+    np.testing.assert_array_equal(wide.get_layer("conv2").kernel, networks.load(paper).get_layer("conv2").kernel)
+    tasks.save(wide, wide_path)
+    for only in training.TRAIN_ONLY:
+        again, _ = tasks.build(training.Config(init_from=(wide_path,), train_only=only), stages.ONET)
+        for there, here in zip(again.get_weights(), wide.get_weights(), strict=True):
+            np.testing.assert_array_equal(there, here)
+    assert networks.variant_of(tasks.build(training.Config(), stages.ONET)[0]) == "paper"
+    with pytest.raises(ValueError, match=r"the same variant.*wide.keras differs in"):
+        tasks.build(training.Config(init_from=(wide_path,), variant="paper"), stages.ONET)
+
+
 def test_a_branch_comes_from_an_onet_with_landmarks(tmp_path):
     networks.build(stages.ONET).save(tmp_path / "start.keras")
     networks.build(stages.ONET, landmarks=False).save(tmp_path / "boxes.keras")
