@@ -147,7 +147,7 @@ _SLOPES = flags.DEFINE_enum(
 _VARIANT = flags.DEFINE_enum(
     "variant",
     None,
-    sorted({name for names in networks.VARIANTS.values() for name in names}),
+    networks.VARIANT_NAMES,
     "pnet, onet: which form of it; the modules `pnet` and `onet` describe them. [that of --init_from, or paper]",
     flag_values=FLAGS,
 )

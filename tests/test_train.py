@@ -194,7 +194,7 @@ def test_flags_come_from_a_file_too(records_dir, tmp_path):
             "train_only=landmarks needs landmarks, and init_from, which says what stays as it is",
         ),
         (["--strategy=multi_worker"], "the strategy multi_worker needs TF_CONFIG, and it is not set"),
-        (["--stage=rnet", "--variant=wide"], "expected a variant of rnet, paper, got wide; leave it out"),
+        (["--stage=rnet", "--variant=wide"], "expected paper as the variant of rnet, got wide; choose another"),
         (["--init_from=nowhere.keras"], "init_from must be .keras files, there is none at nowhere.keras"),
     ],
 )

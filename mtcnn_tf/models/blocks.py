@@ -100,14 +100,19 @@ def heads(landmark_set: landmark_sets.LandmarkSet | None) -> dict[str, int]:
     return {"face": 2, "offsets": 4, **points}
 
 
-def dense(x: Any, units: int, shared_slopes: bool, name: str) -> Any:
-    """A map [N, H, W, C] seen by a dense layer with its PReLU."""
-    own = name.removesuffix("dense")
+def dense(x: Any, units: int, shared_slopes: bool, own: str = "") -> Any:
+    """A map [N, H, W, C] seen by a dense layer with its PReLU, whose names begin with `own`."""
     x = layers.Flatten(name=f"{own}flatten")(x)
-    x = layers.Dense(units, name=name)(x)
-    return prelu([1] if shared_slopes else None, f"{name}_prelu")(x)
+    x = layers.Dense(units, name=f"{own}dense")(x)
+    return prelu([1] if shared_slopes else None, f"{own}dense_prelu")(x)
 
 
 def dense_head(x: Any, name: str, size: int) -> Any:
     """A head of `size` numbers, told from features [N, K]."""
     return layers.Dense(size, dtype="float32", name=name)(x)
+
+
+def copy_if_fitting(source: keras.Layer, layer: keras.Layer) -> None:
+    """Gives `layer` the weights of `source` where they have the same shapes, and does nothing otherwise."""
+    if [weight.shape for weight in source.weights] == [weight.shape for weight in layer.weights]:
+        layer.set_weights(source.get_weights())

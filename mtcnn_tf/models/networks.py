@@ -16,7 +16,7 @@ landmarks stay relative to the square. The margin travels with the network's fil
 Landmarks may be told from crops with a margin of their own, by layers of their own.
 
 For R-Net and O-Net `...` is the batch. P-Net is fully convolutional: `...` is batch, rows, columns, with a receptive
-field of 12 pixels and a stride of 2. It has variants beside that of the paper, see `pnet`.
+field of 12 pixels and a stride of 2. It has variants beside that of the paper, see `pnet`; so has O-Net, see `onet`.
 
 The RPN is fully convolutional, too, and looks at an image once: 3×3 convolutions whose strides halve the image until a
 pixel of the map is as wide as a stride of `anchors`, where a head tells of each anchor at this place (Ren et al. 2015,
@@ -45,6 +45,7 @@ VARIANTS = {
     stages.ONET: tuple(onet.VARIANTS),
 }
 """The forms of each network, by name, first that of the paper."""
+VARIANT_NAMES = tuple(dict.fromkeys(name for names in VARIANTS.values() for name in names))
 
 
 @keras_settings.ours()
@@ -100,7 +101,7 @@ def check_variant(stage: stages.Stage, variant: str) -> None:
     """Raises ValueError where `stage` has no such variant."""
     names = VARIANTS[stage]
     if variant not in names:
-        raise ValueError(f"expected a variant of {stage.name}, {' or '.join(names)}, got {variant}; leave it out")
+        raise ValueError(f"expected {' or '.join(names)} as the variant of {stage.name}, got {variant}; choose another")
 
 
 def margin_of(network: keras.Model) -> float:
@@ -156,14 +157,9 @@ def with_landmark_branch(network: keras.Model, landmark_margin: float | None = N
     for layer in copy.layers:
         for name in (layer.name, layer.name.removeprefix(onet.OWN)):
             if name in names:
-                _copy_if_fitting(network.get_layer(name), layer)
+                blocks.copy_if_fitting(network.get_layer(name), layer)
                 break
     return copy
-
-
-def _copy_if_fitting(source: keras.Layer, layer: keras.Layer) -> None:
-    if [weight.shape for weight in source.weights] == [weight.shape for weight in layer.weights]:
-        layer.set_weights(source.get_weights())
 
 
 def with_variant(network: keras.Model, variant: str) -> keras.Model:
@@ -361,6 +357,6 @@ def rnet(
     x = blocks.conv(x, 48, 3, shared_slopes, "conv2")
     x = layers.MaxPooling2D(3, 2, "valid", name="pool2")(x)
     x = blocks.conv(x, 64, 2, shared_slopes, "conv3")
-    x = blocks.dense(x, 128, shared_slopes, "dense")
+    x = blocks.dense(x, 128, shared_slopes)
     heads = {name: blocks.dense_head(x, name, size) for name, size in blocks.heads(landmark_set).items()}
     return keras.Model(image, heads, name=stages.RNET.name)

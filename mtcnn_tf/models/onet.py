@@ -60,7 +60,7 @@ def onet(
         x = blocks.conv(x, widths.conv3, 3, shared_slopes, f"{own}conv3")
         x = layers.MaxPooling2D(2, 2, "same", name=f"{own}pool3")(x)
         x = blocks.conv(x, widths.conv4, 2, shared_slopes, f"{own}conv4")
-        return blocks.dense(x, widths.dense, shared_slopes, f"{own}dense")
+        return blocks.dense(x, widths.dense, shared_slopes, own)
 
     kept = {"landmark_set": landmark_set, "margin": margin, "landmark_margin": landmark_margin, "variant": variant}
     image, pixels = blocks.inputs(stages.ONET.size, stages.ONET.name, **kept)
@@ -88,8 +88,7 @@ def widen(network: keras.Model, wide: keras.Model, noise: float = 0.25) -> None:
     """
     rng = np.random.default_rng(0)
     for layer in wide.layers:
-        if layer.name.startswith(OWN) or layer.name in ("conv1", "conv1_prelu", "conv2", "conv2_prelu"):
-            layer.set_weights(network.get_layer(layer.name).get_weights())
+        blocks.copy_if_fitting(network.get_layer(layer.name), layer)
     seen = np.arange(network.get_layer("conv2").filters)
     for name in Variant._fields:
         kernel, bias = network.get_layer(name).get_weights()
@@ -100,13 +99,13 @@ def widen(network: keras.Model, wide: keras.Model, noise: float = 0.25) -> None:
         second += rng.normal(0, noise * kernel.std(), second.shape)
         layer.set_weights([kernel, bias[given]])
         (slope,) = network.get_layer(f"{name}_prelu").get_weights()
-        wide.get_layer(f"{name}_prelu").set_weights([slope if slope.size == 1 else slope[..., given]])
+        if slope.size > 1:
+            wide.get_layer(f"{name}_prelu").set_weights([slope[..., given]])
         seen = given
     for head in wide.output:
         kernel, bias = network.get_layer(head).get_weights()
         if kernel.shape != wide.get_layer(head).kernel.shape:
-            kernel = _wide_kernel(kernel, seen, np.arange(len(bias)))
-        wide.get_layer(head).set_weights([kernel, bias])
+            wide.get_layer(head).set_weights([_wide_kernel(kernel, seen, np.arange(len(bias))), bias])
 
 
 def _with_copies(num_channels: int, num_wanted: int, rng: np.random.Generator) -> np.ndarray:

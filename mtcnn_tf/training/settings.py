@@ -15,7 +15,7 @@ import numpy as np
 import mtcnn_tf
 from mtcnn_tf import files, landmark_sets, stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import losses
+from mtcnn_tf.models import losses, networks
 from mtcnn_tf.training.strategies import STRATEGIES
 
 TRAIN_ONLY = ("", "landmarks")
@@ -24,6 +24,7 @@ _CHOICES = {
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
     "train_only": TRAIN_ONLY,
+    "variant": (None, *networks.VARIANT_NAMES),
 }
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
