@@ -27,7 +27,7 @@ from mtcnn_tf import programs, runtimes, stages
 from mtcnn_tf.datasets import folder
 from mtcnn_tf.detection import cascade, conversion, exporting, portable, shipped, stored_calibration
 from mtcnn_tf.images import image_files
-from mtcnn_tf.models import original_weights
+from mtcnn_tf.models import inference, original_weights
 
 FLAGS = flags.FlagValues()
 """The flags of this program alone."""
@@ -73,7 +73,12 @@ _CALIBRATE = flags.DEFINE_string(
     flag_values=FLAGS,
 )
 _PRECISION = flags.DEFINE_enum(
-    "precision", "float32", conversion.PRECISIONS, "litert: what the weights are kept in.", flag_values=FLAGS
+    "precision",
+    "float32",
+    list(dict.fromkeys([*inference.PRECISIONS, *conversion.PRECISIONS])),
+    "litert: what the weights are kept in, float32, float16 or int8. saved_model: with bfloat16 it computes in that, "
+    "which is faster where the processor has instructions for it and slower elsewhere.",
+    flag_values=FLAGS,
 )
 _MAX_FACES = flags.DEFINE_integer(
     "max_faces", 50, "litert and onnx: so many faces at most are found.", lower_bound=1, flag_values=FLAGS
@@ -106,7 +111,9 @@ def _run() -> None:
         if others or not _FORMAT.value:
             raise ValueError(f"--format takes any of {', '.join(FORMATS)}, got {','.join(_FORMAT.value)!r}")
         if "saved_model" in _FORMAT.value:
-            for path in exporting.export(models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value, first_weight):
+            precision = _PRECISION.value if _PRECISION.value in inference.PRECISIONS else inference.PRECISIONS[0]
+            args = models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value, first_weight, precision
+            for path in exporting.export(*args):
                 print(f"wrote {path}")
         if set(_FORMAT.value) - {"saved_model"}:
             _convert(models, thresholds, first_weight)
@@ -116,6 +123,9 @@ def _run() -> None:
 
 def _convert(models: dict, thresholds: tuple[float, ...] | None, first_weight: float) -> None:
     """Writes the detector for runtimes that are not TensorFlow."""
+    if "litert" in _FORMAT.value and _PRECISION.value not in conversion.PRECISIONS:
+        wanted = ", ".join(conversion.PRECISIONS)
+        raise ValueError(f"--format=litert takes --precision of {wanted}, got {_PRECISION.value}; give it another")
     height, width = _image_size(_IMAGE_SIZE.value)
     whole = portable.Portable(models, (height, width), thresholds, first_weight, _MIN_FACE_SIZE.value, _MAX_FACES.value)
     named = os.path.join(_OUT_DIR.value, f"detector_{height}x{width}")

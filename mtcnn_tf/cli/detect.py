@@ -30,6 +30,7 @@ from mtcnn_tf import faces, programs, runtimes
 from mtcnn_tf.cli import results, sources
 from mtcnn_tf.detection import cascade, detector, tracking
 from mtcnn_tf.images import image_files, videos
+from mtcnn_tf.models import inference
 
 FLAGS = flags.FlagValues()
 """The flags of this program alone."""
@@ -39,6 +40,13 @@ _MODEL = flags.DEFINE_string(
     "default",
     "default or classic, the weights that ship, or a folder or .tflite or .onnx file that export.py wrote, or a folder "
     "with trained networks.",
+    flag_values=FLAGS,
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    inference.PRECISIONS[0],
+    inference.PRECISIONS,
+    "What networks compute in: bfloat16 is faster where the processor has instructions for it, slower elsewhere.",
     flag_values=FLAGS,
 )
 _OUT_DIR = flags.DEFINE_string(
@@ -110,14 +118,15 @@ def _run(arguments: list[str]) -> None:
 def _finder(thresholds: tuple[float, ...] | None) -> Callable:
     """What finds the faces of an image, as the flags say."""
     if _MODEL.value.endswith(runtimes.ENDINGS):
-        settled = [f"--{flag.name}" for flag in (_MIN_FACE_SIZE, _THRESHOLDS, _TRY_ROTATIONS) if flag.present]
+        of_networks = _MIN_FACE_SIZE, _PRECISION, _THRESHOLDS, _TRY_ROTATIONS
+        settled = [f"--{flag.name}" for flag in of_networks if flag.present]
         if settled:
             raise ValueError(
                 f"expected no {' or '.join(settled)} with {_MODEL.value!r}, a file that was written with its own; "
                 "leave it out, or give a folder of networks"
             )
         return functools.partial(runtimes.FixedSizeDetector(_MODEL.value), max_faces=_MAX_FACES.value)
-    its_detector = detector.load(_MODEL.value)
+    its_detector = detector.load(_MODEL.value, _PRECISION.value)
     programs.check_thresholds(thresholds, its_detector.stages)
     return functools.partial(
         its_detector,

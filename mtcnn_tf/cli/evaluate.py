@@ -20,6 +20,7 @@ from mtcnn_tf import datasets, faces, files, landmark_sets, programs, runtimes, 
 from mtcnn_tf.detection import cascade, detector, shipped
 from mtcnn_tf.evaluation import false_positives, protocols, reports, saved_detections
 from mtcnn_tf.images import drawing, image_files
+from mtcnn_tf.models import inference
 
 PROTOCOLS = ("wider_face", "fddb", "landmarks", "proposals", "false_positives", "breakdown")
 
@@ -96,6 +97,13 @@ _THRESHOLDS = flags.DEFINE_list(
     None,
     "Scores to exceed after each network of each --model; low ones show more of the curve. [those chosen for the "
     "model; in proposals 0.01, and 0 for R-Net]",
+    flag_values=FLAGS,
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    inference.PRECISIONS[0],
+    inference.PRECISIONS,
+    "What the networks of each --model compute in.",
     flag_values=FLAGS,
 )
 _UNTIL = flags.DEFINE_enum(
@@ -224,16 +232,17 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> saved_detections.Find:
     until = "onet"
     if model_dir.endswith(runtimes.ENDINGS):
-        if thresholds or _PROTOCOL.value == "proposals":
-            raise ValueError(f"expected a folder of networks for proposals or --thresholds, got {model_dir!r}")
+        if thresholds or _PROTOCOL.value == "proposals" or _PRECISION.present:
+            wanted = "proposals, --thresholds or --precision"
+            raise ValueError(f"expected a folder of networks for {wanted}, got {model_dir!r}")
         return runtimes.FixedSizeDetector(model_dir)
     if _PROTOCOL.value != "proposals":
-        found = detector.load(model_dir)
+        found = detector.load(model_dir, _PRECISION.value)
     else:
         model_dir = os.fspath(shipped.folder(model_dir))
         until = _UNTIL.value or stages.in_folder(model_dir)[0].name
         caps = {"max_proposals": _MAX_PROPOSALS, "max_proposals_per_scale": 2 * _MAX_PROPOSALS}
-        found = detector.from_networks(model_dir, until, **caps)
+        found = detector.from_networks(model_dir, until, precision=_PRECISION.value, **caps)
         thresholds = thresholds or (_PROPOSAL_THRESHOLD, 0.0)[: len(found.stages)]
     programs.check_thresholds(thresholds, found.stages)
     return functools.partial(found, until=until, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)

@@ -74,6 +74,7 @@ class Cascade(tf.Module):
         max_proposals_per_scale: int = 4096,
         max_proposals: int | None = None,
         first_weight: float = 0.0,
+        precision: str = inference.PRECISIONS[0],
     ):
         """Freezes the networks.
 
@@ -86,6 +87,7 @@ class Cascade(tf.Module):
                 and memory on an image on which it fires everywhere.
             first_weight: A face's final logit is that of O-Net, times 1 - first_weight, and that of the first stage,
                 times first_weight; in 0–1.
+            precision: What the networks' layers compute in, one of `inference.PRECISIONS`.
 
         Raises:
             ValueError: `thresholds` are not numbers in 0–1, one for each network; a network is not as `networks`
@@ -94,7 +96,7 @@ class Cascade(tf.Module):
         super().__init__(name="cascade")
         order = _order(networks)
         chosen = [stage.threshold for stage in order] if thresholds is None else thresholds
-        self.networks = {stage.name: inference.frozen(networks[stage.name]) for stage in order}
+        self.networks = {stage.name: inference.frozen(networks[stage.name], precision) for stage in order}
         self.thresholds = tf.Variable(
             arguments.thresholds(chosen, len(order)), trainable=False, dtype=tf.float32, name="thresholds"
         )

@@ -13,6 +13,7 @@ import tensorflow as tf
 from mtcnn_tf import arguments, faces, files, stages
 from mtcnn_tf.detection import cascade, rotations, shipped, stored_calibration
 from mtcnn_tf.images import image_files
+from mtcnn_tf.models import inference
 
 MODEL_NAME = "cascade"
 """The cascade's name in an export: its folder, and what it is called in TensorFlow Serving."""
@@ -274,7 +275,7 @@ def from_networks(networks_dir: str | os.PathLike, until: str = "onet", **kwargs
     return Detector(cascade.Cascade.from_networks(networks_dir, until, **kwargs))
 
 
-def load(path: str | os.PathLike = "default") -> Detector:
+def load(path: str | os.PathLike = "default", precision: str = inference.PRECISIONS[0]) -> Detector:
     """The detector at `path`.
 
     Args:
@@ -282,31 +283,33 @@ def load(path: str | os.PathLike = "default") -> Detector:
             O-Net. Or a folder that `exporting` wrote to, its `cascade`, or one version in there (otherwise the highest
             is taken); or one in which the networks were trained, with what was chosen for them by calibration, if any.
             It may be an address, see `files`; one that has the name of weights is told apart by `./`.
+        precision: What the networks' layers compute in, one of `inference.PRECISIONS`. An export has its own.
 
     Raises:
         FileNotFoundError: There is no detector at `path`, or the package was installed without its weights.
         ValueError: What the folder's `weights.json` holds was chosen for other networks, or it holds two first stages;
-            of the weights that ship a file is not the one that was shipped.
+            of the weights that ship a file is not the one that was shipped; `precision` is not as described.
     """
     _check_process()
+    arguments.choice("precision", precision, inference.PRECISIONS)
     path = arguments.path("path", path, "the path of a folder with a detector")
     if path in shipped.NAMES:
-        return _load_shipped(shipped.folder(path))
+        return _load_shipped(shipped.folder(path), precision)
     for model_dir in (os.path.join(path, MODEL_NAME), path):
         numbers = versions(model_dir)
         if numbers:
-            return _load_version(os.path.join(model_dir, str(max(numbers))))
+            return _load_version(os.path.join(model_dir, str(max(numbers))), precision)
     if files.is_file(os.path.join(path, _SAVED_MODEL_FILE)):
-        return _load_version(path)
+        return _load_version(path, precision)
     if any(files.is_file(os.path.join(path, stage.network_file)) for stage in stages.ALL):
-        return _from_calibrated(path, stored_calibration.read(path))
+        return _from_calibrated(path, stored_calibration.read(path), precision)
     raise FileNotFoundError(
         f"expected a detector that export.py wrote, or trained networks, in {path!r}, found neither; "
         "train (train.py) or check the path"
     )
 
 
-def _load_shipped(path: str | os.PathLike) -> Detector:
+def _load_shipped(path: str | os.PathLike, precision: str) -> Detector:
     """The detector of weights that come with the package."""
     try:
         chosen = stored_calibration.read(path)
@@ -318,11 +321,13 @@ def _load_shipped(path: str | os.PathLike) -> Detector:
         raise FileNotFoundError(
             f"expected the weights that come with the package, found no {missing}; install it again"
         )
-    return _from_calibrated(path, chosen)
+    return _from_calibrated(path, chosen, precision)
 
 
-def _from_calibrated(path: str | os.PathLike, chosen: stored_calibration.Calibration | None) -> Detector:
-    return from_networks(path, **(chosen._asdict() if chosen else {}))
+def _from_calibrated(
+    path: str | os.PathLike, chosen: stored_calibration.Calibration | None, precision: str
+) -> Detector:
+    return from_networks(path, **(chosen._asdict() if chosen else {}), precision=precision)
 
 
 def versions(model_dir: str | os.PathLike) -> list[int]:
@@ -335,7 +340,12 @@ def versions(model_dir: str | os.PathLike) -> list[int]:
     ]
 
 
-def _load_version(path: str) -> Detector:
+def _load_version(path: str, precision: str) -> Detector:
+    if precision != inference.PRECISIONS[0]:
+        raise ValueError(
+            f"expected networks to compute in {precision}, got an export in {path!r}, which computes in what "
+            "export.py --precision was told; export it anew"
+        )
     saved = tf.saved_model.load(path)
     if not hasattr(saved, "until_onet"):
         raise ValueError(

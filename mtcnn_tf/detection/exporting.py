@@ -17,8 +17,8 @@ from mtcnn_tf.detection import cascade, detector, first_stages
 from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import inference, networks
 
-MAX_DIFFERENCE = 1e-3
-"""Between Python model and SavedModel; relative to an output's largest value where that is above 1."""
+MAX_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.05}
+"""Between Python model and SavedModel of a precision; relative to an output's largest value where that is above 1."""
 
 
 def export(
@@ -27,6 +27,7 @@ def export(
     thresholds: tuple[float, ...] | None = None,
     max_pixels: int = image_files.MAX_PIXELS,
     first_weight: float = 0.0,
+    precision: str = inference.PRECISIONS[0],
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
 
@@ -36,20 +37,21 @@ def export(
         thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
         max_pixels: The cascade decodes no image file of more.
         first_weight: Stored with the cascade, too.
+        precision: What all of them compute in, one of `inference.PRECISIONS`.
 
     Raises:
         ValueError: A SavedModel disagrees with the Python model, or the networks make no cascade, or `thresholds` are
             not numbers in 0–1, one for each network, or another process exports to `out_dir`.
         OSError: A SavedModel could not be written.
     """
-    whole = cascade.Cascade(models, thresholds, first_weight=first_weight)
+    whole = cascade.Cascade(models, thresholds, first_weight=first_weight, precision=precision)
     with locks.only_one_in(out_dir, "export"):
         for name in (*whole.networks, detector.MODEL_NAME):
             files.remove_partial(pathlib.Path(out_dir, name))
         for name, network in whole.networks.items():
             entries = network_signatures(stages.BY_NAME[name], network)
             model_dir = os.path.join(out_dir, name)
-            check = functools.partial(check_network, model=models[name])
+            check = functools.partial(check_network, model=models[name], precision=precision)
             yield save_version(network, model_dir, entries, check)
         yield save(whole, out_dir, lambda path: check_cascade(path, whole), max_pixels)
 
@@ -200,8 +202,8 @@ def network_signatures(stage: stages.Stage, network: inference.Network | inferen
     return {"serving_default": entry(tf.float32), "uint8": entry(tf.uint8)}
 
 
-def check_network(path: str, model: keras.Model) -> None:
-    """Raises a ValueError unless the SavedModel at `path` says what the Keras model says."""
+def check_network(path: str, model: keras.Model, precision: str = inference.PRECISIONS[0]) -> None:
+    """Raises a ValueError unless the SavedModel at `path`, of this precision, says what the Keras model says."""
     saved = tf.saved_model.load(path)
     side = model.input_shape[1] or 64
     pixels = np.stack([image[:side, :side] for image in check_images()])
@@ -215,7 +217,8 @@ def check_network(path: str, model: keras.Model) -> None:
     if "landmarks" in outputs:
         wanted["landmarks"] = outputs["landmarks"].reshape(*outputs["landmarks"].shape[:-1], -1, 2)
     for name, dtype in (("serving_default", np.float32), ("uint8", np.uint8)):
-        _compare(saved.signatures[name](pixels=tf.constant(pixels.astype(dtype))), wanted, f"{model.name}, {name}")
+        found = saved.signatures[name](pixels=tf.constant(pixels.astype(dtype)))
+        _compare(found, wanted, f"{model.name}, {name}", MAX_DIFFERENCE[precision])
 
 
 def check_cascade(path: str, whole: cascade.Cascade) -> None:
@@ -248,7 +251,7 @@ def check_images() -> list[np.ndarray]:
     return [noise.astype(np.uint8), waves.astype(np.uint8)]
 
 
-def _compare(found: dict, wanted: dict, what: str) -> None:
+def _compare(found: dict, wanted: dict, what: str, max_difference: float = MAX_DIFFERENCE["float32"]) -> None:
     for name, values in wanted.items():
         here, there = np.asarray(values), np.asarray(found[name])
         if here.shape != there.shape:
@@ -256,7 +259,7 @@ def _compare(found: dict, wanted: dict, what: str) -> None:
                 f"the SavedModel of {what} gives {name} {there.shape}, the Python model {here.shape}; report this"
             )
         difference = np.max(np.abs(here - there), initial=0) / max(1, np.max(np.abs(here), initial=0))
-        if not difference <= MAX_DIFFERENCE:
+        if not difference <= max_difference:
             raise ValueError(
                 f"the SavedModel of {what} differs from the Python model in {name} by {difference:.2g}; report this"
             )

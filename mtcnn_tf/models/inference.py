@@ -9,6 +9,8 @@
   and `landmarks` can be called one by one.
 * What the RPN says of its anchors is one matrix product for each stride and head. All offsets together are a hundredth
   of its work, so that they are not chosen from.
+* Layers may compute in bfloat16, which processors with such instructions (AVX512-BF16, AMX) do in about half the time,
+  and others in far more. What goes in and out is float32, and so are the heads.
 """
 
 import dataclasses
@@ -19,8 +21,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import stages
+from mtcnn_tf import arguments, stages
 from mtcnn_tf.models import blocks, networks
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Outputs(NamedTuple):
@@ -52,11 +56,13 @@ class _Frozen(tf.Module):
         read_kernel: Called on the kernel of a layer when it computes; see `quantization`.
 
     Raises:
-        ValueError: The network holds a layer, or an activation inside of a layer, that `networks` doesn't use.
+        ValueError: The network holds a layer, or an activation inside of a layer, that `networks` doesn't use; the
+            precision is none of `PRECISIONS`.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, precision: str = PRECISIONS[0]):
         super().__init__(name=model.name)
+        self._dtype = tf.dtypes.as_dtype(arguments.choice("precision", precision, PRECISIONS))
         self.weights: list[tf.Variable] = []  # a saved module keeps what its attributes hold
         self.read_kernel: Callable[[tf.Variable], tf.Tensor] = tf.convert_to_tensor
         self._ways: list[list[Callable]] = []
@@ -89,7 +95,7 @@ class _Frozen(tf.Module):
                 kernel, bias = layer.get_weights()
                 return self._depthwise(kernel, bias, layer)
             case keras.layers.Dense():
-                kernel, bias = map(self._keep, layer.get_weights())
+                kernel, bias = (self._keep(values, self._dtype) for values in layer.get_weights())
                 return lambda x: _product(x, self.read_kernel(kernel), bias)
             case keras.layers.PReLU():
                 return self._prelu(layer.get_weights()[0])
@@ -104,24 +110,34 @@ class _Frozen(tf.Module):
     def _convolution(
         self, kernel: np.ndarray, bias: np.ndarray, strides: tuple[int, int], padding: str
     ) -> Callable[[tf.Tensor], tf.Tensor]:
-        kernel, bias = self._keep(kernel), self._keep(bias)
+        kernel, bias = self._keep(kernel, self._dtype), self._keep(bias, self._dtype)
         return lambda x: tf.nn.bias_add(tf.nn.conv2d(x, self.read_kernel(kernel), strides, padding), bias)
 
     def _depthwise(
         self, kernel: np.ndarray, bias: np.ndarray, layer: keras.layers.DepthwiseConv2D
     ) -> Callable[[tf.Tensor], tf.Tensor]:
-        kept, strides = (self._keep(kernel), self._keep(bias)), [1, *layer.strides, 1]
+        kept = self._keep(kernel, self._dtype), self._keep(bias, self._dtype)
+        strides = [1, *layer.strides, 1]
         return lambda x: tf.nn.bias_add(tf.nn.depthwise_conv2d(x, kept[0], strides, layer.padding.upper()), kept[1])
 
     def _prelu(self, slopes: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
         if slopes.size == 1:
             return LeakyRelu(float(slopes.item()))
-        slopes = self._keep(slopes)
+        slopes = self._keep(slopes, self._dtype)
         return lambda x: tf.nn.relu(x) + slopes * tf.minimum(x, 0)
 
-    def _keep(self, values: np.ndarray) -> tf.Variable:
-        self.weights.append(tf.Variable(values, trainable=False, dtype=tf.float32))
+    def _keep(self, values: np.ndarray, dtype: tf.DType = tf.float32) -> tf.Variable:
+        self.weights.append(tf.Variable(tf.cast(values, dtype), trainable=False))
         return self.weights[-1]
+
+    def _through(self, steps: list[Callable], x: tf.Tensor) -> tf.Tensor:
+        """What the steps make of x; float32 both."""
+        if not steps:
+            return x
+        x = tf.cast(x, self._dtype)
+        for step in steps:
+            x = step(x)
+        return tf.cast(x, tf.float32)
 
 
 class Network(_Frozen):
@@ -138,8 +154,8 @@ class Network(_Frozen):
         ValueError: The network holds a layer, or an activation inside of a layer, that `networks` doesn't use.
     """
 
-    def __init__(self, model: keras.Model):
-        super().__init__(model)
+    def __init__(self, model: keras.Model, precision: str = PRECISIONS[0]):
+        super().__init__(model, precision)
         self.has_landmarks = "landmarks" in model.output
         before = _layers_before(model)
         heads = [model.get_layer(name) for name in ("face", "offsets", "landmarks") if name in model.output]
@@ -161,19 +177,19 @@ class Network(_Frozen):
     @tf.Module.with_name_scope
     def __call__(self, pixels: tf.Tensor) -> Outputs:
         """The network's `Outputs` for pixels in 0–255, float32 [N, H, W, 3]."""
-        features = _through(self._shared_steps, pixels)
-        x = _product(_through(self._face_steps, features), self._kernel, self._bias)
+        features = self._through(self._shared_steps, pixels)
+        x = _product(self._through(self._face_steps, features), self._kernel, self._bias)
         return Outputs(x[..., 0], x[..., 1:], features)
 
     @tf.Module.with_name_scope
     def landmarks(self, features: tf.Tensor) -> tf.Tensor:
         """Landmarks [..., 2 P], x, y of each relative to the box, of a network that finds them."""
-        return _product(_through(self._landmark_steps, features), self._landmark_kernel, self._landmark_bias)
+        return _product(self._through(self._landmark_steps, features), self._landmark_kernel, self._landmark_bias)
 
     @tf.Module.with_name_scope
     def features(self, pixels: tf.Tensor) -> tf.Tensor:
         """What face and box are told from, [..., F], for pixels in 0–255, float32 [N, H, W, 3]."""
-        return _through(self._shared_steps + self._face_steps, pixels)
+        return self._through(self._shared_steps + self._face_steps, pixels)
 
     @tf.Module.with_name_scope
     def logits(self, features: tf.Tensor) -> tf.Tensor:
@@ -197,8 +213,8 @@ class RpnNetwork(_Frozen):
         ValueError: See `Network`.
     """
 
-    def __init__(self, model: keras.Model):
-        super().__init__(model)
+    def __init__(self, model: keras.Model, precision: str = PRECISIONS[0]):
+        super().__init__(model, precision)
         self.has_landmarks = False
         self.anchors = networks.anchors_of(model)
         self._blocks, before = [], _layers_before(model)
@@ -219,15 +235,15 @@ class RpnNetwork(_Frozen):
         """
         logits, offsets, num_images = [], [], tf.shape(pixels)[0]
         for steps, face, box in self._blocks:
-            pixels = _through(steps, pixels)
+            pixels = self._through(steps, pixels)
             logits.append(tf.reshape(_product(pixels, *face), [num_images, -1]))
             offsets.append(tf.reshape(_product(pixels, *box), [num_images, -1, 4]))
         return tf.concat(logits, axis=1), tf.concat(offsets, axis=1)
 
 
-def frozen(model: keras.Model) -> Network | RpnNetwork:
-    """A frozen copy of any network of `networks`."""
-    return RpnNetwork(model) if model.name == stages.RPN.name else Network(model)
+def frozen(model: keras.Model, precision: str = PRECISIONS[0]) -> Network | RpnNetwork:
+    """A frozen copy of any network of `networks`, of which the layers compute in one of `PRECISIONS`."""
+    return (RpnNetwork if model.name == stages.RPN.name else Network)(model, precision)
 
 
 def _rescaled(kernel: np.ndarray, bias: np.ndarray, before: keras.Layer | None) -> tuple[np.ndarray, np.ndarray]:
@@ -263,12 +279,6 @@ def _way_to(head: keras.Layer, before: dict) -> list[keras.Layer]:
     while before[way[0]]:
         way.insert(0, before[way[0]])
     return way
-
-
-def _through(steps: list[Callable], x: tf.Tensor) -> tf.Tensor:
-    for step in steps:
-        x = step(x)
-    return x
 
 
 def _merged(face: list[np.ndarray], offsets: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -314,6 +314,30 @@ def test_detector_of_a_folder_of_networks(networks_dir, find_faces):
     )
 
 
+def test_networks_may_compute_in_bfloat16_and_exports_have_their_own_precision(networks_dir, find_faces, export_dir):
+    rough = mtcnn_tf.load(networks_dir, precision="bfloat16")
+    image = noise(50, 50)
+    for until in ("pnet", "onet"):
+        wanted = find_faces(image, thresholds=EVERYTHING, until=until)
+        found = rough(image, thresholds=EVERYTHING, until=until)
+        assert found.boxes.dtype == np.float32 and len(found) and 0 < abs(found.scores[0] - wanted.scores[0]) < 0.05
+    for path in (networks_dir, "default", "detector.onnx"):
+        with pytest.raises(ValueError, match="precision must be one of|written with its own precision"):
+            mtcnn_tf.load(path, precision="half")
+    for path in (export_dir, export_dir / "cascade" / "1"):
+        with pytest.raises(ValueError, match="got an export in .* export it anew"):
+            mtcnn_tf.load(path, precision="bfloat16")
+
+
+@pytest.mark.slow
+def test_an_export_may_compute_in_bfloat16(networks_dir, tmp_path):
+    paths = list(exporting.export(cascade.load_networks(networks_dir), str(tmp_path), precision="bfloat16"))
+    assert [os.path.basename(os.path.dirname(path)) for path in paths] == ["pnet", "rnet", "onet", "cascade"]
+    rough = mtcnn_tf.load(networks_dir, precision="bfloat16")
+    image = noise(50, 50)
+    assert_equal(mtcnn_tf.load(tmp_path)(image, thresholds=EVERYTHING), rough(image, thresholds=EVERYTHING))
+
+
 class Tiny(tf.Module):
     """As little as a detector loads."""
 

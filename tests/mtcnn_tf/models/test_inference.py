@@ -56,6 +56,24 @@ def test_the_rpn_agrees_with_keras():
     assert network.anchors == anchors.Anchors((10.0, 20.0, 300.0)) and not network.trainable_variables
 
 
+@pytest.mark.parametrize("stage", stages.ALL)
+def test_bfloat16_says_nearly_the_same(stage):
+    tf.keras.utils.set_random_seed(1)
+    model = networks.build(stage)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    pixels = pixels if stage in stages.FIRST else pixels[:, : stage.size, : stage.size]
+    exact, rough = (
+        tf.function(inference.frozen(model, precision), autograph=False)(pixels) for precision in inference.PRECISIONS
+    )
+    for wanted, found in zip(exact, rough, strict=True):
+        assert found.dtype == tf.float32
+        difference = np.abs(np.subtract(wanted, found)).max()
+        assert difference < 0.05 * np.abs(wanted).max()
+        assert difference > 1e-5 * np.abs(wanted).max() or wanted is exact[-1]  # features may be the pixels
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, got 'float8'"):
+        inference.frozen(model, "float8")
+
+
 def test_the_margin_is_the_networks():
     assert inference.Network(networks.build(stages.ONET, margin=1.25)).margin == 1.25
     assert inference.Network(networks.build(stages.RNET)).margin == 1
