@@ -19,7 +19,7 @@ from absl import app, flags, logging
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import files, kinds, landmark_sets, programs, stages, training
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.models import anchor_loss, networks
+from mtcnn_tf.models import anchor_loss, losses, networks
 from mtcnn_tf.records import image_batches, manifests, windows
 
 _DEFAULTS = training.Config()
@@ -131,6 +131,13 @@ _ANCHORS = flags.DEFINE_string(
 )
 flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.", flag_values=FLAGS)
 flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "landmark_loss",
+    _DEFAULTS.landmark_loss,
+    losses.LANDMARK_LOSSES,
+    "What landmarks are taught by: the squared distances of the paper, or the distances that they are measured by.",
+    flag_values=FLAGS,
+)
 _POSITIVE_IOU = flags.DEFINE_float(
     "positive_iou", _RULES.positive_iou, "rpn: from this IoU with a face on an anchor is positive.", flag_values=FLAGS
 )

@@ -4,13 +4,14 @@ Zhang et al. 2016, section II.C, of one row:
 
 * face (eq. 1): cross-entropy −(y log p + (1 − y) log(1 − p)), on positives and negatives;
 * box (eq. 2): squared distance ‖ŷ − y‖² of the 4 offsets, on positives and parts;
-* landmarks (eq. 3): squared distance ‖ŷ − y‖² of the 10 coordinates, on landmark crops.
+* landmarks (eq. 3): squared distance ‖ŷ − y‖² of the 10 coordinates, on landmark crops; or the distances of the 5
+  points, which is what landmarks are measured by, and where a point far off counts no more than it is off.
 
-Squares are *summed* over a row's coordinates, as in the paper; of P points in place of five the sum is multiplied by
-5 / P, so that a weight means the same for all. Losses are the *mean* over the rows that count, for every stage: how
-many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of the face rows only the
-hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and so is the landmark loss
-of a network without landmarks.
+Squares are *summed* over a row's coordinates, as in the paper, and distances over its points; of P points in place of
+five the sum is multiplied by 5 / P, so that a weight means the same for all. Losses are the *mean* over the rows that
+count, for every stage: how many rows of a kind a batch holds changes how noisy its loss is, not how much it weighs. Of
+the face rows only the hardest 70 % count (section II.C, "Online Hard sample mining"). A loss without any row is 0, and
+so is the landmark loss of a network without landmarks.
 """
 
 import functools
@@ -24,6 +25,9 @@ from mtcnn_tf.models import metrics
 
 HARD_FRACTION = 0.7
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
+LANDMARK_LOSSES = ("squares", "distances")
+_SMALLEST_SQUARE = 1e-12
+"""Of a smaller one the root has no gradient that is a number."""
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
 
@@ -64,7 +68,9 @@ def hardest_mask(row_losses: Any, mask: Any, fraction: float = HARD_FRACTION) ->
     return ops.cast(rank, "float32") < num_hard
 
 
-def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION) -> dict:
+def row_losses(
+    predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION, landmark_loss: str = LANDMARK_LOSSES[0]
+) -> dict:
     """Each of the `LOSSES` as values [N] and a boolean mask [N] of the rows that count.
 
     Args:
@@ -72,6 +78,7 @@ def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRA
         targets: `kind` int32 [N], `offsets` float32 [N, 4], `landmarks` float32 [N, 2 P]. What a kind has no target for
             may hold anything, NaN included.
         hard_fraction: The fraction of the face rows that counts.
+        landmark_loss: One of `LANDMARK_LOSSES`.
     """
     kind = targets["kind"]
     face_mask = kind_mask(kind, kinds.WITH_FACE_LABEL)
@@ -80,12 +87,13 @@ def row_losses(predictions: dict, targets: dict, hard_fraction: float = HARD_FRA
     hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_fraction)
     box_mask = kind_mask(kind, kinds.WITH_OFFSETS)
     landmark_mask = kind_mask(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
-    distances = _squared_distances(_landmarks(predictions, targets), targets["landmarks"], landmark_mask)
+    landmark_rows = _squared_distances if landmark_loss == "squares" else _distances
+    landmarks = landmark_rows(_landmarks(predictions, targets), targets["landmarks"], landmark_mask)
     to_five = 2 * landmark_sets.FIVE.num_points / targets["landmarks"].shape[-1]
     return {
         "face_loss": (cross_entropy, hard_mask),
         "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
-        "landmark_loss": (distances * to_five, landmark_mask),
+        "landmark_loss": (landmarks * to_five, landmark_mask),
     }
 
 
@@ -130,14 +138,21 @@ def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
     return ops.sum(ops.square(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
+def _distances(predicted: Any, true: Any, mask: Any) -> Any:
+    errors = ops.reshape(ops.where(mask[:, None], predicted - true, 0.0), [-1, true.shape[-1] // 2, 2])
+    squares = ops.sum(ops.square(errors), axis=2)  # [N, P]
+    return ops.sum(ops.sqrt(ops.maximum(squares, _SMALLEST_SQUARE)), axis=1)
+
+
 def measure(
     predictions: dict,
     targets: dict,
     hard_fraction: float = HARD_FRACTION,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+    landmark_loss: str = LANDMARK_LOSSES[0],
 ) -> Any:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
-    losses = row_losses(predictions, targets, hard_fraction)
+    losses = row_losses(predictions, targets, hard_fraction, landmark_loss)
     predictions = {name: ops.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
     face_mask = kind_mask(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
@@ -164,6 +179,7 @@ class OhemLoss(keras.layers.Layer):
         landmarks: Weight of the landmark loss.
         hard_fraction: The fraction of the rows with a face label that counts.
         landmark_set: What `LandmarkSet.to_dict` says of the points; None for five.
+        landmark_loss: One of `LANDMARK_LOSSES`.
     """
 
     def __init__(
@@ -173,20 +189,21 @@ class OhemLoss(keras.layers.Layer):
         landmarks: float,
         hard_fraction: float = HARD_FRACTION,
         landmark_set: dict | None = None,
+        landmark_loss: str = LANDMARK_LOSSES[0],
         **kwargs: Any,
     ):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_fraction <= 1:
             raise ValueError(f"hard_fraction must be above 0 and at most 1, got {hard_fraction}")
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
-        self.hard_fraction = hard_fraction
+        self.hard_fraction, self.landmark_loss = hard_fraction, landmark_loss
         self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
         self.means = metrics.MaskedMeans(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = flatten(predictions)
-        sums = measure(predictions, targets, self.hard_fraction, self.landmark_set)
+        sums = measure(predictions, targets, self.hard_fraction, self.landmark_set, self.landmark_loss)
         means = _means(sums[0, : len(LOSSES)], sums[1, : len(LOSSES)])
         self.add_loss(total({name: means[k] for k, name in enumerate(LOSSES)}, self.weights_of_losses))
         self.means.update_state(ops.stop_gradient(sums))
@@ -199,9 +216,15 @@ class OhemLoss(keras.layers.Layer):
     def get_config(self) -> dict:
         """The arguments that make the same layer."""
         weights = self.weights_of_losses
-        config = {"face": weights.face, "box": weights.box, "landmarks": weights.landmarks}
-        landmark_set = self.landmark_set.to_dict()
-        return {**super().get_config(), **config, "hard_fraction": self.hard_fraction, "landmark_set": landmark_set}
+        return {
+            **super().get_config(),
+            "face": weights.face,
+            "box": weights.box,
+            "landmarks": weights.landmarks,
+            "hard_fraction": self.hard_fraction,
+            "landmark_set": self.landmark_set.to_dict(),
+            "landmark_loss": self.landmark_loss,
+        }
 
 
 def attach(
@@ -209,6 +232,7 @@ def attach(
     weights: stages.LossWeights,
     hard_fraction: float = HARD_FRACTION,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+    landmark_loss: str = LANDMARK_LOSSES[0],
 ) -> keras.Model:
     """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`.
 
@@ -217,6 +241,7 @@ def attach(
         weights: Of the three losses.
         hard_fraction: The fraction of the rows with a face label that counts.
         landmark_set: The points in `landmarks`, whether the network finds them or none.
+        landmark_loss: One of `LANDMARK_LOSSES`.
     """
     image = keras.Input(network.inputs[0].shape[1:], name="image")
     targets = {
@@ -224,6 +249,7 @@ def attach(
         "offsets": keras.Input((4,), name="offsets"),
         "landmarks": keras.Input((2 * landmark_set.num_points,), name="landmarks"),
     }
-    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction, landmark_set.to_dict())
+    their_set = landmark_set.to_dict()
+    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction, their_set, landmark_loss)
     predictions = loss(network(image), targets)
     return keras.Model({"image": image, **targets}, predictions, name=f"{network.name}_training")

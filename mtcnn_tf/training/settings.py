@@ -21,6 +21,7 @@ from mtcnn_tf.training.strategies import STRATEGIES
 TRAIN_ONLY = ("", "landmarks")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _CHOICES = {
+    "landmark_loss": losses.LANDMARK_LOSSES,
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
     "train_only": TRAIN_ONLY,
@@ -53,6 +54,7 @@ class Config:
         anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
         face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
         box_loss: The RPN: one of `anchor_loss.BOX_LOSSES`.
+        landmark_loss: One of `losses.LANDMARK_LOSSES`.
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
         shared_slopes: See `networks.build`.
@@ -90,6 +92,7 @@ class Config:
     anchors: tuple[float, ...] = ()
     face_loss: str = "focal"
     box_loss: str = "giou"
+    landmark_loss: str = losses.LANDMARK_LOSSES[0]
     precision: str = "float32"
     strategy: str = "one_device"
     shared_slopes: bool = True

@@ -37,7 +37,7 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         network = _first_network(config, stage)
         if stage is stages.RPN:
             return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
-        return network, losses.attach(network, weights, config.hard_fraction, config.landmark_set)
+        return network, losses.attach(network, weights, config.hard_fraction, config.landmark_set, config.landmark_loss)
 
 
 def optimizer(config: settings.Config) -> keras.Optimizer:

@@ -33,8 +33,7 @@ class Validator:
     """
 
     def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, config: settings.Config):
-        self._batches, self._weights = batches, weights
-        self._hard_fraction, self._landmark_set, self._margin = config.hard_fraction, config.landmark_set, config.margin
+        self._batches, self._weights, self._config = batches, weights, config
         self.scores: np.ndarray = np.zeros(0, np.float32)
         self.is_face: np.ndarray = np.zeros(0, bool)
         self.samples: dict[str, np.ndarray] = {}
@@ -60,7 +59,9 @@ class Validator:
             batch = {name: np.asarray(x) for name, x in batch.items()}
             predictions = losses.flatten(self._predict(batch["image"]))
             face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
-            of_batch = losses.measure(predictions, batch, landmark_set=self._landmark_set)
+            of_batch = losses.measure(
+                predictions, batch, landmark_set=self._config.landmark_set, landmark_loss=self._config.landmark_loss
+            )
             sums = sums + np.asarray(of_batch, np.float64)
             scores = keras.ops.softmax(predictions["face"])[:, 1]
             rows.append([np.asarray(column) for column in (batch["kind"], scores, face_losses)])
@@ -73,7 +74,7 @@ class Validator:
         self.scores, self.is_face = scores[has_face_label], kind[has_face_label] == kinds.POSITIVE
         figures = {name: float(s / n) for name, s, n in zip(losses.FIGURES, *sums, strict=True) if n}
         if has_face_label.any():
-            hard_mask = np.asarray(losses.hardest_mask(face_losses, has_face_label, self._hard_fraction))
+            hard_mask = np.asarray(losses.hardest_mask(face_losses, has_face_label, self._config.hard_fraction))
             figures["face_loss"] = float(face_losses[hard_mask].mean())
         loss = losses.total({name: figures.get(name, 0.0) for name in losses.LOSSES}, self._weights)
         return {"loss": loss, **figures, **metrics.face_figures(self.scores, self.is_face)}
@@ -85,7 +86,7 @@ class Validator:
         predictions = losses.flatten(self._predict(self.samples["image"]))
         return {
             "samples": drawing.draw_samples(
-                self.samples, {k: np.asarray(x) for k, x in predictions.items()}, self._margin
+                self.samples, {k: np.asarray(x) for k, x in predictions.items()}, self._config.margin
             )
         }
 

@@ -64,6 +64,17 @@ def test_losses_are_those_of_the_paper_for_any_mix_of_kinds(kind, hard_fraction,
     np.testing.assert_allclose(sums / np.maximum(counts, 1), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_landmarks_are_taught_by_the_distances_that_they_are_measured_by():
+    predictions, targets = make_batch([kinds.LANDMARK, kinds.NEGATIVE, kinds.LANDMARK])
+    targets["landmarks"][2] = predictions["landmarks"][2]  # no gradient that is not a number where a point is right
+    value, gradients, _ = loss_of(predictions, targets, 0.0, 0.0, 1.0, landmark_loss="distances")
+    off = (predictions["landmarks"] - targets["landmarks"])[0].reshape(5, 2)
+    lengths = np.linalg.norm(off, axis=1, keepdims=True)
+    assert value == pytest.approx(lengths.sum() / 2, rel=1e-4)
+    np.testing.assert_allclose(gradients["landmarks"][0], (off / lengths / 2).ravel(), rtol=1e-4)
+    np.testing.assert_array_equal(gradients["landmarks"][1:], 0)
+
+
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(some_kinds, st.integers(0, 99))
 def test_selected_rows_alone_get_gradients(kind, seed):
@@ -203,7 +214,8 @@ def test_a_weight_means_the_same_for_any_number_of_points():
 
 
 def test_the_layer_comes_back_from_its_config():
-    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4, landmark_set=landmark_sets.IBUG.to_dict())
+    points = landmark_sets.IBUG.to_dict()
+    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4, landmark_set=points, landmark_loss="distances")
     again = losses.OhemLoss.from_config(layer.get_config())
     assert again.landmark_set == landmark_sets.IBUG
     assert (again.weights_of_losses, again.hard_fraction) == (layer.weights_of_losses, layer.hard_fraction)
