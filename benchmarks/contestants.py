@@ -24,16 +24,21 @@ Find = Callable[[np.ndarray], object]
 """Looks for faces in an image, uint8 [H, W, 3]: RGB, for YuNet BGR."""
 
 
-def ours() -> Find:
+def ours(precision: str = "float32") -> Find:
     """The detector that ships, called from Python."""
     import mtcnn_tf
 
-    find_faces = mtcnn_tf.load()
+    find_faces = mtcnn_tf.load(precision=precision)
     return lambda image: find_faces(image, min_face_size=MIN_FACE_SIZE)
 
 
+def bfloat16() -> Find:
+    """The same, computing in bfloat16: of use on processors with instructions for it."""
+    return ours("bfloat16")
+
+
 def exported() -> Find:
-    """The same, exported and loaded again: its signature `detect`."""
+    """The first, exported and loaded again: its signature `detect`."""
     import tensorflow as tf
 
     import mtcnn_tf

@@ -40,7 +40,13 @@ def _aspect(path: str) -> float:
 def start() -> dict[str, contestants.Contestant]:
     """The detectors that are here, by name."""
     started = {}
-    for load in (contestants.ours, contestants.exported, contestants.mtcnn, contestants.yunet):
+    for load in (
+        contestants.ours,
+        contestants.bfloat16,
+        contestants.exported,
+        contestants.mtcnn,
+        contestants.yunet,
+    ):
         try:
             started[load.__name__] = contestants.Contestant(load)
         except (ImportError, FileNotFoundError) as error:
@@ -54,7 +60,7 @@ def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) ->
         by_group = ", ".join(f"{group}: {np.median(milliseconds[:, part]):.1f}" for group, part in groups.items())
         print(f"{size} {name:8} {np.median(milliseconds):6.1f} ms ({by_group})")
     medians = {name: np.median(milliseconds, axis=1) for name, milliseconds in times.items()}
-    for form in ("ours", "exported"):
+    for form in ("ours", "bfloat16", "exported"):
         if "mtcnn" in medians:
             ratios.show(f"{size} mtcnn / {form}", list(medians["mtcnn"] / medians[form]), "at least 8")
         if "yunet" in medians:
