@@ -343,8 +343,8 @@ def versions(model_dir: str | os.PathLike) -> list[int]:
 def _load_version(path: str, precision: str) -> Detector:
     if precision != inference.PRECISIONS[0]:
         raise ValueError(
-            f"expected networks to compute in {precision}, got an export in {path!r}, which computes in what "
-            "export.py --precision was told; export it anew"
+            f"expected networks to compute in {precision}, got an export in {path!r}, which computes in what it was "
+            "exported for; leave the precision out, or see export.py --precision"
         )
     saved = tf.saved_model.load(path)
     if not hasattr(saved, "until_onet"):

@@ -325,7 +325,7 @@ def test_networks_may_compute_in_bfloat16_and_exports_have_their_own_precision(n
         with pytest.raises(ValueError, match="precision must be one of|written with its own precision"):
             mtcnn_tf.load(path, precision="half")
     for path in (export_dir, export_dir / "cascade" / "1"):
-        with pytest.raises(ValueError, match="got an export in .* export it anew"):
+        with pytest.raises(ValueError, match="got an export in .* leave the precision out"):
             mtcnn_tf.load(path, precision="bfloat16")
 
 
