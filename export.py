@@ -98,6 +98,7 @@ def _run() -> None:
     logging.set_verbosity(logging.WARNING)  # TensorFlow tells at length what it writes
     try:
         programs.check_local(_OUT_DIR)
+        _check_format()
         thresholds, first_weight = programs.parse_thresholds(_THRESHOLDS.value), 0.0
         if _NETWORKS.value is not None:
             networks_dir = shipped.folder(_NETWORKS.value)
@@ -107,13 +108,10 @@ def _run() -> None:
         else:
             assert _FROM_NPY.value is not None  # absl sees to it that one of the two is given
             models = original_weights.load(_FROM_NPY.value)
-        others = [name for name in _FORMAT.value if name not in FORMATS]
-        if others or not _FORMAT.value:
-            raise ValueError(f"--format takes any of {', '.join(FORMATS)}, got {','.join(_FORMAT.value)!r}")
         if "saved_model" in _FORMAT.value:
             precision = _PRECISION.value if _PRECISION.value in inference.PRECISIONS else inference.PRECISIONS[0]
-            args = models, _OUT_DIR.value, thresholds, _MAX_PIXELS.value, first_weight, precision
-            for path in exporting.export(*args):
+            max_pixels = _MAX_PIXELS.value
+            for path in exporting.export(models, _OUT_DIR.value, thresholds, max_pixels, first_weight, precision):
                 print(f"wrote {path}")
         if set(_FORMAT.value) - {"saved_model"}:
             _convert(models, thresholds, first_weight)
@@ -121,11 +119,18 @@ def _run() -> None:
         sys.exit(f"export.py: {error}")
 
 
-def _convert(models: dict, thresholds: tuple[float, ...] | None, first_weight: float) -> None:
-    """Writes the detector for runtimes that are not TensorFlow."""
+def _check_format() -> None:
+    """Raises ValueError, before anything is written, where a format is unknown or can't have the precision."""
+    others = [name for name in _FORMAT.value if name not in FORMATS]
+    if others or not _FORMAT.value:
+        raise ValueError(f"--format takes any of {', '.join(FORMATS)}, got {','.join(_FORMAT.value)!r}")
     if "litert" in _FORMAT.value and _PRECISION.value not in conversion.PRECISIONS:
         wanted = ", ".join(conversion.PRECISIONS)
         raise ValueError(f"--format=litert takes --precision of {wanted}, got {_PRECISION.value}; give it another")
+
+
+def _convert(models: dict, thresholds: tuple[float, ...] | None, first_weight: float) -> None:
+    """Writes the detector for runtimes that are not TensorFlow."""
     height, width = _image_size(_IMAGE_SIZE.value)
     whole = portable.Portable(models, (height, width), thresholds, first_weight, _MIN_FACE_SIZE.value, _MAX_FACES.value)
     named = os.path.join(_OUT_DIR.value, f"detector_{height}x{width}")

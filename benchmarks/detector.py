@@ -19,6 +19,8 @@ _NUM_IMAGES = flags.DEFINE_integer("num_images", 3, "Images of each size and num
 _ROUNDS = flags.DEFINE_integer("rounds", 5, "Rounds; medians are printed.", lower_bound=1)
 _SIZES = flags.DEFINE_list("sizes", ["640x480", "1024x683", "1920x1080"], "WIDTHxHEIGHT of the images.")
 
+OURS = (contestants.ours, contestants.bfloat16, contestants.exported)
+"""The forms of our detector, each of which is compared with the peers."""
 NUM_FACES = {"1 face": (1, 1), "10 faces": (9, 11), "60+ faces": (60, 10**6)}
 """Name of a group of images → the fewest and the most faces in them."""
 
@@ -40,13 +42,7 @@ def _aspect(path: str) -> float:
 def start() -> dict[str, contestants.Contestant]:
     """The detectors that are here, by name."""
     started = {}
-    for load in (
-        contestants.ours,
-        contestants.bfloat16,
-        contestants.exported,
-        contestants.mtcnn,
-        contestants.yunet,
-    ):
+    for load in (*OURS, contestants.mtcnn, contestants.yunet):
         try:
             started[load.__name__] = contestants.Contestant(load)
         except (ImportError, FileNotFoundError) as error:
@@ -60,7 +56,7 @@ def report(size: str, times: dict[str, np.ndarray], groups: dict[str, slice]) ->
         by_group = ", ".join(f"{group}: {np.median(milliseconds[:, part]):.1f}" for group, part in groups.items())
         print(f"{size} {name:8} {np.median(milliseconds):6.1f} ms ({by_group})")
     medians = {name: np.median(milliseconds, axis=1) for name, milliseconds in times.items()}
-    for form in ("ours", "bfloat16", "exported"):
+    for form in (load.__name__ for load in OURS):
         if "mtcnn" in medians:
             ratios.show(f"{size} mtcnn / {form}", list(medians["mtcnn"] / medians[form]), "at least 8")
         if "yunet" in medians:

@@ -18,7 +18,8 @@ from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import inference, networks
 
 MAX_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.05}
-"""Between Python model and SavedModel of a precision; relative to an output's largest value where that is above 1."""
+"""Between a SavedModel of either precision and what it was made of, which for the networks is Keras's float32; relative
+to an output's largest value where that is above 1. Cascades are compared with one of their own precision."""
 
 
 def export(

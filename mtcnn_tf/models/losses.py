@@ -20,14 +20,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtcnn_tf import kinds, landmark_sets, stages
+from mtcnn_tf import arguments, kinds, landmark_sets, stages
 from mtcnn_tf.models import metrics
 
 HARD_FRACTION = 0.7
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
 LANDMARK_LOSSES = ("squares", "distances")
-_SMALLEST_SQUARE = 1e-12
-"""Of a smaller one the root has no gradient that is a number."""
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
 
@@ -139,9 +137,7 @@ def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
 
 
 def _distances(predicted: Any, true: Any, mask: Any) -> Any:
-    errors = ops.reshape(ops.where(mask[:, None], predicted - true, 0.0), [-1, true.shape[-1] // 2, 2])
-    squares = ops.sum(ops.square(errors), axis=2)  # [N, P]
-    return ops.sum(ops.sqrt(ops.maximum(squares, _SMALLEST_SQUARE)), axis=1)
+    return ops.sum(metrics.point_distances(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
 def measure(
@@ -195,6 +191,7 @@ class OhemLoss(keras.layers.Layer):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_fraction <= 1:
             raise ValueError(f"hard_fraction must be above 0 and at most 1, got {hard_fraction}")
+        arguments.choice("landmark_loss", landmark_loss, LANDMARK_LOSSES)
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
         self.hard_fraction, self.landmark_loss = hard_fraction, landmark_loss
         self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE

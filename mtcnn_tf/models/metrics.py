@@ -34,14 +34,20 @@ def _areas(boxes: Any) -> Any:
     return ops.prod(ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
 
 
+def point_distances(errors: Any) -> Any:
+    """Distances [N, P] of points that are off by `errors` [N, 2 P], x and y of each; with gradients at 0, too."""
+    squares = ops.sum(ops.square(ops.reshape(errors, [-1, errors.shape[-1] // 2, 2])), axis=2)
+    is_off = squares > 0  # the root of 0 has no gradient that is a number
+    return ops.where(is_off, ops.sqrt(ops.where(is_off, squares, 1.0)), 0.0)
+
+
 def landmark_errors(predicted: Any, true: Any, landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE) -> Any:
     """Mean distance [N] of points [N, 2 P] from the true ones, in percent of the distance between the true eyes.
 
     Of a set without eyes, in percent of the side of the square that the points are relative to.
     """
     shape = [-1, landmark_set.num_points, 2]
-    distances = ops.sqrt(ops.sum(ops.square(ops.reshape(predicted - true, shape)), axis=2))  # [N, P]
-    errors = 100 * ops.mean(distances, axis=1)
+    errors = 100 * ops.mean(point_distances(predicted - true), axis=1)
     if landmark_set.eyes is None:
         return errors
     left, right = (ops.mean(ops.take(ops.reshape(true, shape), eye, axis=1), axis=1) for eye in landmark_set.eyes)

@@ -291,12 +291,14 @@ def test_export_writes_both_and_says_what_it_can_not(models, tmp_path):
     for wrong, told in (
         ("--image_size=96", "--image_size takes HEIGHTxWIDTH"),
         ("--format=tflite", "--format takes any of"),
+        ("--format=saved_model,litert --precision=bfloat16", "--precision of float32, float16, int8, got bfloat16"),
         ("--networks=classic", "expected an RPN and an O-Net"),
         ("--precision=int8", "needs images with faces"),
         (f"--precision=int8 --calibrate={tmp_path}", "expected images in --calibrate"),
     ):
         result = in_process.run("export", *given, "--format=litert", *wrong.split())
         assert result.returncode == 1 and told in result.stderr and "Traceback" not in result.stderr
+        assert {path.name for path in (tmp_path / "out").iterdir()} == names
 
 
 def test_rounding_wants_something_to_round_to(models):

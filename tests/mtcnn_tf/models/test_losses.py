@@ -202,6 +202,8 @@ def test_losses_of_regularised_weights_are_added():
 def test_a_share_that_is_none_is_refused():
     with pytest.raises(ValueError, match="hard_fraction must be above 0"):
         losses.OhemLoss(1, 1, 1, hard_fraction=0.0)
+    with pytest.raises(ValueError, match="landmark_loss must be one of squares, distances, got 'cubes'"):
+        losses.OhemLoss(1, 1, 1, landmark_loss="cubes")
 
 
 def test_a_weight_means_the_same_for_any_number_of_points():
