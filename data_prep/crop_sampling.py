@@ -10,7 +10,7 @@ import numpy as np
 
 from mtcnn_tf import faces, kinds, stages
 from mtcnn_tf.geometry import boxes as box_geometry
-from mtcnn_tf.images import array_crops, colours, image_store
+from mtcnn_tf.images import array_crops, colours, covering, image_store
 from mtcnn_tf.records import image_batches, image_records, manifests
 
 from . import candidates, labels, recipes
@@ -58,7 +58,7 @@ class Sampler:
             store: Their images.
             stage: Whose crops; for P-Net there are squares drawn by chance beside the proposals.
             recipe: How squares are jittered, and what separates the kinds.
-            augment: Whether crops are mirrored and their colours changed.
+            augment: Whether crops are mirrored, changed in colour and covered in part.
             seed: Decides the squares drawn by chance.
 
         Raises:
@@ -87,7 +87,7 @@ class Sampler:
         """A batch with the wanted number of `rows` of each kind, by the kind's name.
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image a crop shows;
-        * `colours`, `noise`, `pattern`: see `colours.draw`;
+        * `colours`, `noise`, `pattern`: see `colours.draw`; `covered`, `cover`: see `covering.draw`;
         * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 2 P]: see `crop_records.parse`.
         """
         landmark_set = self._recipe.landmark_set
@@ -102,8 +102,9 @@ class Sampler:
         points[mirrored] = points[mirrored][:, landmark_set.mirror_order] * (-1, 1) + (1, 0)
         squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
         to_image = array_crops.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
-        to_image[mirrored] = _mirrored(to_image[mirrored], self._size)
+        to_image[mirrored] = array_crops.mirrored(to_image[mirrored], self._size)
         changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
+        changes |= covering.draw(rng, len(mirrored), self._size, self._augment)
         landmarks = points.reshape(-1, 2 * landmark_set.num_points).astype(np.float32)
         return {**batch, "landmarks": landmarks, "to_image": to_image.astype(np.float32), **changes}
 
@@ -172,12 +173,6 @@ class Sampler:
             "offsets": pool.offsets,
             "landmarks": np.zeros((count, 2 * self._recipe.landmark_set.num_points), np.float32),
         }
-
-
-def _mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
-    """Maps [N, 2, 3] of the mirrored crops."""
-    mirror = np.array([[-1, 0, size], [0, 1, 0], [0, 0, 1]], np.float64)
-    return to_image @ mirror
 
 
 def _pools(

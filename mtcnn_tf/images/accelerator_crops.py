@@ -9,9 +9,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from mtcnn_tf.images import array_crops, colours, image_store
+from mtcnn_tf.images import array_crops, colours, covering, image_store
 
-HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern")
+HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern", "covered", "cover")
 """What of a drawn batch tells how its pixels are cut and changed; all else are targets."""
 
 
@@ -105,5 +105,7 @@ class OnAccelerator:
     def __call__(self, drawn: dict[str, Any], held: dict[str, Any] | None = None) -> dict[str, Any]:
         """The batch: `image` float32 [B, S, S, 3] and its targets."""
         held = held or self.held
-        pixels = cut(held, drawn["image_index"], drawn["to_image"], self._size)
-        return {"image": change_colours(held, pixels, drawn), **self._label(drawn)}
+        pixels = change_colours(held, cut(held, drawn["image_index"], drawn["to_image"], self._size), drawn)
+        if "covered" in drawn:
+            pixels = covering.apply(ops, pixels, drawn)
+        return {"image": pixels, **self._label(drawn)}

@@ -51,6 +51,11 @@ def rotated(boxes: np.ndarray, angles: np.ndarray, pivots: np.ndarray, size: int
     return np.concatenate([rotates_back @ linear, origins], axis=2)
 
 
+def mirrored(to_image: np.ndarray, size: int) -> np.ndarray:
+    """Maps [N, 2, 3] of the mirrored crops of `size` × `size` pixels."""
+    return to_image @ np.array([[-1, 0, size], [0, 1, 0], [0, 0, 1]], np.float64)
+
+
 def warp(levels: list[np.ndarray], to_image: np.ndarray, size: int) -> np.ndarray:
     """Crops uint8 [N, size, size, C] by bilinear interpolation; what lies outside of the image is black.
 

@@ -15,7 +15,7 @@ from keras import ops
 
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.images import accelerator_crops, array_crops, colours, image_files, image_store
+from mtcnn_tf.images import accelerator_crops, array_crops, colours, covering, image_files, image_store
 from mtcnn_tf.records import image_records, prefetching, windows
 
 VALIDATION_SIZE = 640
@@ -106,7 +106,7 @@ def of_crops(
     """Batches of crops for P-, R- and O-Net.
 
     Args:
-        draw: Draws a batch: `image_index`, `to_image`, `colours`, `noise`, `pattern` and targets.
+        draw: Draws a batch: all of `accelerator_crops.HOW_IT_IS_CUT`, and targets.
         store: The images.
         size: Side of the crops.
         validation: What draws from the images that were held out, and these; None where there are none.
@@ -137,7 +137,7 @@ def _cut_crops(store: image_store.ImageStore, drawn: dict, size: int) -> dict[st
         crop = array_crops.warp(store.levels(index), drawn["to_image"][row : row + 1], size)[0, :, :, :3]
         changes = (drawn[name][row] for name in ("colours", "noise", "pattern"))
         pixels[row] = colours.apply(np.ascontiguousarray(crop), *changes)
-    return {"image": pixels, **_targets(drawn)}
+    return {"image": covering.apply(np, pixels, drawn), **_targets(drawn)}
 
 
 def _validation_crops(draw: Callable, store: image_store.ImageStore, size: int) -> Callable:

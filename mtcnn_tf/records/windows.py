@@ -31,7 +31,9 @@ class Recipe:
         scales: … by a scale between these.
         min_face_size: Faces with a shorter side below this, in pixels of the image, are not drawn.
         max_shift: The face's centre lies at most this fraction of the window away from the window's centre.
-        augment: Whether windows are mirrored and their colours changed.
+        rotated_fraction: Fraction of windows in which the image is rotated round the window's centre …
+        max_rotation: … by at most so many degrees, uniform.
+        augment: Whether windows are rotated and mirrored and their colours changed.
     """
 
     size: int = 512
@@ -42,6 +44,8 @@ class Recipe:
     scales: tuple[float, float] = (0.1, 2.5)
     min_face_size: float = 10.0
     max_shift: float = 0.42
+    rotated_fraction: float = 0.5
+    max_rotation: float = 35.0
     augment: bool = True
 
 
@@ -107,27 +111,34 @@ class Sampler:
         boxes = self._boxes_to_show[row]
         windows = self._place(rng, boxes, image_index, is_anywhere)
         mirrored = rng.random(count) < (0.5 if recipe.augment else 0)
+        rotated = rng.random(count) < (recipe.rotated_fraction if recipe.augment else 0)
+        angles = np.where(rotated, np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, count)), 0)
         changes = colours.draw(rng, self._means[image_index], recipe.augment)
-        return self._described(image_index, windows, mirrored, changes)
+        return self._described(image_index, windows, angles, mirrored, changes)
 
     def of_windows(self, image_index: np.ndarray, windows: np.ndarray) -> dict[str, np.ndarray]:
-        """What `draw` returns for chosen windows float32 [B, 4] of the images int [B], neither mirrored nor changed."""
+        """What `draw` returns for chosen windows float32 [B, 4] of the images int [B], not changed in any way."""
         changes = colours.draw(np.random.default_rng(), self._means[image_index], augment=False)
-        mirrored = np.zeros(len(windows), bool)
-        return self._described(image_index.astype(np.int32), windows, mirrored, changes)
+        angles, mirrored = np.zeros(len(windows)), np.zeros(len(windows), bool)
+        return self._described(image_index.astype(np.int32), windows, angles, mirrored, changes)
 
     def _described(
-        self, image_index: np.ndarray, windows: np.ndarray, mirrored: np.ndarray, changes: dict[str, np.ndarray]
+        self,
+        image_index: np.ndarray,
+        windows: np.ndarray,
+        angles: np.ndarray,
+        mirrored: np.ndarray,
+        changes: dict[str, np.ndarray],
     ) -> dict[str, np.ndarray]:
         """See `draw`."""
-        rows, boxes, is_face = self._boxes_within(image_index, windows, mirrored)
+        rows, boxes, is_face = self._boxes_within(image_index, windows, angles, mirrored)
         num_boxes = np.bincount(rows, minlength=len(windows))
         drawn_boxes = np.zeros((len(windows), MAX_BOXES, 4), np.float32)
         face_mask = np.zeros((len(windows), MAX_BOXES), bool)
         place = np.arange(len(rows)) - np.repeat(num_boxes.cumsum() - num_boxes, num_boxes)
         drawn_boxes[rows, place], face_mask[rows, place] = boxes, is_face
         targets = {"boxes": drawn_boxes, "face_mask": face_mask, "complete_mask": self._complete[image_index]}
-        to_image = maps(windows, mirrored, self._recipe.size)
+        to_image = maps(windows, angles, mirrored, self._recipe.size)
         return {"image_index": image_index, "to_image": to_image, **changes, **targets}
 
     def _place(
@@ -151,13 +162,13 @@ class Sampler:
         return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
 
     def _boxes_within(
-        self, image_index: np.ndarray, windows: np.ndarray, mirrored: np.ndarray
+        self, image_index: np.ndarray, windows: np.ndarray, angles: np.ndarray, mirrored: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The boxes that reach into the windows: of which window [K], in its pixels [K, 4], whether they are faces."""
         counts, size = self._num_boxes[image_index], self._recipe.size
         rows = np.repeat(np.arange(len(windows)), counts)
         index = np.arange(len(rows)) + np.repeat(self._first_box[image_index] - (counts.cumsum() - counts), counts)
-        boxes, window = self._boxes[index], windows[rows]
+        boxes, window = _rotated(self._boxes[index], angles[rows], windows[rows]), windows[rows]
         within = np.flatnonzero(((boxes[:, 2:] > window[:, :2]) & (boxes[:, :2] < window[:, 2:])).all(axis=1))
         rows, index, window = rows[within], index[within], window[within]
         boxes = (boxes[within] - window[:, [0, 1, 0, 1]]) * (size / (window[:, 2:] - window[:, :2])[:, :1])
@@ -180,17 +191,31 @@ def _with_fewer(row: int, rows: np.ndarray, boxes: np.ndarray, is_face: np.ndarr
     return rows[kept], boxes[kept], is_face[kept]
 
 
-def maps(windows: np.ndarray, mirrored: np.ndarray, size: int) -> np.ndarray:
+def _rotated(boxes: np.ndarray, angles: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Boxes [K, 4] in images that have been rotated, each by its own angle, round the centre of its window."""
+    boxes, rows = boxes.copy(), np.flatnonzero(angles)
+    turned, pivots = box_geometry.rotate(boxes[rows], angles[rows]), _centres(windows[rows])
+    centres = _centres(turned)
+    moved = box_geometry.rotate_points(centres[:, None], angles[rows], pivots)[:, 0] - centres
+    boxes[rows] = turned + np.tile(moved, 2)
+    return boxes
+
+
+def _centres(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def maps(windows: np.ndarray, angles: np.ndarray, mirrored: np.ndarray, size: int) -> np.ndarray:
     """Affine maps float32 [B, 2, 3] from pixels of windows to pixels of their images, counted from the top left corner.
 
     Args:
         windows: float32 [B, 4], square.
-        mirrored: bool [B].
+        angles: [B] in radians: the image is rotated clockwise (as seen on the screen) round the window's centre …
+        mirrored: bool [B]: … and what the window shows then is mirrored.
         size: Side of the windows in pixels.
     """
-    to_image = array_crops.upright(windows, size)
-    to_image[mirrored, 0, 2] += windows[mirrored, 2] - windows[mirrored, 0]
-    to_image[mirrored, 0, 0] *= -1
+    to_image = array_crops.rotated(windows, angles, _centres(windows), size)
+    to_image[mirrored] = array_crops.mirrored(to_image[mirrored], size)
     return to_image.astype(np.float32)
 
 
@@ -204,7 +229,7 @@ def cut(store: image_store.ImageStore, drawn: dict[str, np.ndarray], size: int) 
 
 
 def _cut_one(levels: list[np.ndarray], to_image: np.ndarray, size: int) -> np.ndarray:
-    step = abs(to_image[0, 0])
+    step = float(np.linalg.norm(to_image[:, 0]))
     k = int(min(np.log2(max(step, 1)) + 1e-6, len(levels) - 1))
     linear, origin = to_image[:, :2] / 2**k, to_image[:, 2] / 2**k
     centred = origin + linear.sum(axis=1) / 2 - 0.5  # OpenCV counts from the pixels' centres
@@ -212,11 +237,12 @@ def _cut_one(levels: list[np.ndarray], to_image: np.ndarray, size: int) -> np.nd
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     window = cv2.warpAffine(levels[k], matrix, (size, size), flags=how, borderMode=cv2.BORDER_REPLICATE)
     window = cv2.cvtColor(window, cv2.COLOR_RGBA2RGB)
-    height, width = levels[k].shape[:2]
-    for axis, length in ((0, width), (1, height)):
-        places = np.arange(size) * linear[axis, axis] + centred[axis]
-        outside = (places < -1) | (places > length)
-        window[(slice(None),) * (1 - axis) + (outside,)] = 0
+    places, (height, width) = np.arange(size, dtype=np.float32), levels[k].shape[:2]
+    for (along, down, start), length in zip(matrix.astype(np.float32), (width, height), strict=True):
+        place = start + along * places[[0, -1]] + down * places[[0, -1], None]
+        if place.min() < -1 or place.max() > length:  # the corners lie farthest out
+            place = start + along * places + down * places[:, None]
+            window[(place < -1) | (place > length)] = 0
     return window
 
 

@@ -89,6 +89,8 @@ def test_kinds_come_as_they_are_asked_for(rows, seed):
         "landmarks": (10,),
         "to_image": (2, 3),
         "colours": (3, 4),
+        "covered": (4,),
+        "cover": (),
         "image_index": (),
         "noise": (),
     }
@@ -193,8 +195,10 @@ def test_the_same_seed_gives_the_same_batch():
     assert np.any(first["to_image"] != other["to_image"])
 
 
-def test_without_augmentation_nothing_is_mirrored_or_coloured():
+def test_without_augmentation_nothing_is_mirrored_coloured_or_covered():
+    assert sampler_of().draw(np.random.default_rng(0), ROWS)["covered"].any()
     batch = sampler_of(augment=False).draw(np.random.default_rng(0), ROWS)
+    assert not batch["covered"].any()
     assert not any(is_mirrored for _, is_mirrored, *_ in drawn_rows(batch)) and not batch["noise"].any()
     np.testing.assert_array_equal(batch["colours"], np.tile(np.eye(3, 4), (len(batch["kind"]), 1, 1)))
 

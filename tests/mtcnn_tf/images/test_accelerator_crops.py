@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from mtcnn_tf.images import accelerator_crops, array_crops, colours, image_store
+from mtcnn_tf.images import accelerator_crops, array_crops, colours, covering, image_store
 from mtcnn_tf.records import windows
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -49,10 +49,12 @@ def assert_close(found, expected):
 
 
 def check_windows():
-    """What `windows.cut` cuts, colours and noise included."""
+    """What `windows.cut` cuts, colours and noise included, and covered as on the host."""
     store = make_store()
     drawn = some_windows(store)
-    expected = windows.cut(store, drawn, SIZE)
+    assert len(set(np.abs(drawn["to_image"][:, 0, 1]) > 0)) == 2  # some are rotated
+    drawn |= covering.draw(np.random.default_rng(0), len(drawn["image_index"]), SIZE)
+    expected = covering.apply(np, windows.cut(store, drawn, SIZE), drawn)
     batch = accelerator_crops.OnAccelerator(store, SIZE, lambda drawn: {"boxes": drawn["boxes"]})(
         {name: ops.convert_to_tensor(values) for name, values in drawn.items()}
     )
@@ -93,7 +95,7 @@ def test_pixels_are_taken_from_the_same_mip_level():
         level[...] = 10 * k + 5
     sides = SIZE * np.float32([0.3, 1, 1.9, 2, 3.9, 4, 8, 15, 40, 100])
     boxes = np.stack([128 - sides / 2, 128 - sides / 2, 128 + sides / 2, 128 + sides / 2], axis=1)
-    maps = windows.maps(boxes, np.zeros(len(sides), bool), SIZE)
+    maps = windows.maps(boxes, np.zeros(len(sides)), np.zeros(len(sides), bool), SIZE)
     index = np.zeros(len(sides), np.int32)
     found = ops.convert_to_numpy(accelerator_crops.cut(accelerator_crops.held(store, SIZE), index, maps, SIZE))
     plain = colours.draw(np.random.default_rng(0), np.zeros((len(sides), 3)), augment=False)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.images import image_store
 from mtcnn_tf.records import windows
 
-RECIPE = windows.Recipe(size=96)
+RECIPE = windows.Recipe(size=96, rotated_fraction=0.0)
 RED = (250, 0, 0)
 RECTANGLE = np.float32([60, 40, 100, 90])
 
@@ -58,9 +59,20 @@ def store():
     return store_of(with_rectangle(), with_rectangle(60, 100, np.float32([10, 20, 30, 50])))
 
 
-def test_boxes_are_where_the_pixels_are(store):
-    """Upright and mirrored, at many scales; what of a box lies outside of the window can't be seen."""
-    sampler = sampler_of(store, [known([RECTANGLE]), known([[10, 20, 30, 50]])])
+def with_ellipse():
+    """A green image with a red ellipse that fills `RECTANGLE`, as a face does its box."""
+    image = np.full((150, 200, 3), (0, 120, 0), np.uint8)
+    cv2.ellipse(image, ((79.5, 64.5), (40, 50), 0), RED, thickness=-1)
+    return image
+
+
+@pytest.mark.parametrize("rotated_fraction", [0.0, 1.0])
+def test_boxes_are_where_the_pixels_are(store, rotated_fraction):
+    """As they are, rotated and mirrored, at many scales; what of a box lies outside of the window can't be seen."""
+    all_known = [known([RECTANGLE]), known([[10, 20, 30, 50]])]
+    if rotated_fraction:
+        store, all_known = store_of(with_ellipse()), all_known[:1]
+    sampler = sampler_of(store, all_known, dataclasses.replace(RECIPE, rotated_fraction=rotated_fraction))
     rng = np.random.default_rng(0)
     num_seen = {False: 0, True: 0}
     for _ in range(12):
@@ -76,10 +88,12 @@ def test_boxes_are_where_the_pixels_are(store):
             visible = box_geometry.clip(box, RECIPE.size, RECIPE.size)
             if seen is None or min(visible[2:] - visible[:2]) < 6:
                 continue
-            scale = 1 / abs(drawn["to_image"][row, 0, 0])
+            if rotated_fraction and not np.array_equal(visible, box):
+                continue  # an ellipse that is cut off may be narrower than its box
+            scale = 1 / np.linalg.norm(drawn["to_image"][row, :, 0])
             np.testing.assert_allclose(seen, visible, atol=0.6 + 0.5 * max(scale, 1))
             num_seen[bool(drawn["to_image"][row, 0, 0] < 0)] += 1
-    assert min(num_seen.values()) > 30
+    assert min(num_seen.values()) > 20
 
 
 def test_chosen_windows_show_what_they_should(store):
@@ -99,7 +113,7 @@ def test_chosen_windows_show_what_they_should(store):
 @pytest.mark.parametrize("is_mirrored", [False, True])
 def test_a_window_larger_than_the_image_is_black_outside(store, is_mirrored):
     window = np.float32([[-70, -20, 130, 180]])  # the image lies in columns 70–130 and rows 20–120 of 200
-    to_image = windows.maps(window, np.array([is_mirrored]), RECIPE.size)
+    to_image = windows.maps(window, np.zeros(1), np.array([is_mirrored]), RECIPE.size)
     drawn = {"image_index": np.array([1]), "to_image": to_image, "noise": np.zeros(1), "pattern": np.zeros(1, int)}
     (pixels,) = windows.cut(store, {**drawn, "colours": np.eye(3, 4, dtype=np.float32)[None]}, RECIPE.size)
     lit = pixels.any(axis=2)
@@ -111,6 +125,26 @@ def test_a_window_larger_than_the_image_is_black_outside(store, is_mirrored):
     if is_mirrored:
         expected[[0, 2]] = 96 - expected[[2, 0]]
     np.testing.assert_allclose(box, expected, atol=1)
+
+
+def test_as_many_windows_are_rotated_as_far_as_the_recipe_says(store):
+    recipe = dataclasses.replace(RECIPE, rotated_fraction=0.25, max_rotation=20.0)
+    drawn = sampler_of(store, [known([RECTANGLE]), known()], recipe).draw(np.random.default_rng(0), 1000)
+    linear = drawn["to_image"][:, :, :2]
+    angles = np.rad2deg(np.arctan2(linear[:, 0, 1], linear[:, 1, 1]))
+    assert np.abs(angles).max() == pytest.approx(20, abs=1) and abs(np.median(angles[angles != 0])) < 3
+    assert np.mean(angles != 0) == pytest.approx(0.25, abs=0.04)
+
+
+def test_what_lies_outside_of_a_rotated_image_is_black(store):
+    window = np.float32([[-10, -10, 110, 110]])  # round the middle of the first 100 columns and rows
+    to_image = windows.maps(window, np.deg2rad([45.0]), np.zeros(1, bool), 120)
+    drawn = {"image_index": np.array([0]), "to_image": to_image, "noise": np.zeros(1), "pattern": np.zeros(1, int)}
+    (pixels,) = windows.cut(store, {**drawn, "colours": np.eye(3, 4, dtype=np.float32)[None]}, 120)
+    rows, columns = np.mgrid[:120, :120] + 0.5 - 60
+    places = np.stack([columns + rows, rows - columns], axis=-1) * np.sqrt(0.5) + 50  # rotated back, in the image
+    inside = (places >= 0).all(axis=-1) & (places <= (200, 150)).all(axis=-1)
+    assert np.mean(pixels.any(axis=2) != inside) < 0.02 and 0.05 < np.mean(~inside) < 0.5
 
 
 def test_the_same_seed_gives_the_same_windows(store):
@@ -201,8 +235,9 @@ def test_without_a_face_to_draw_there_is_one_sentence(all_known):
     assert "\n" not in str(error.value)
 
 
-def test_without_augmentation_nothing_is_mirrored_or_coloured(store):
-    recipe = dataclasses.replace(RECIPE, augment=False)
+def test_without_augmentation_nothing_is_rotated_mirrored_or_coloured(store):
+    recipe = dataclasses.replace(RECIPE, augment=False, rotated_fraction=1.0)
     drawn = sampler_of(store, [known([RECTANGLE]), known()], recipe).draw(np.random.default_rng(0), 50)
-    assert np.all(drawn["to_image"][:, 0, 0] > 0) and not drawn["noise"].any()
+    assert np.all(drawn["to_image"][:, 0, 0] > 0) and not drawn["to_image"][:, 0, 1].any()
+    assert not drawn["noise"].any()
     np.testing.assert_array_equal(drawn["colours"], np.tile(np.eye(3, 4), (50, 1, 1)))

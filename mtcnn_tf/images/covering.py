@@ -1,0 +1,57 @@
+"""Covers parts of some crops by what other crops of the batch show in the same place.
+
+A hand, a sign or another head hides a part of many faces; a network that has seen parts of its crops hidden tells more
+from the rest (Zhong et al. 2017, "Random Erasing Data Augmentation", arXiv 1708.04896; what covers comes from other
+images as in Yun et al. 2019, "CutMix", arXiv 1905.04899, but labels stay as they are).
+"""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+FRACTION = 0.4
+"""Fraction of the crops that are covered."""
+AREA = (0.04, 0.2)
+"""Least and largest part of a crop that is covered."""
+MAX_ASPECT = 2.5
+"""Longer side over the shorter one, at most."""
+
+
+def draw(rng: np.random.Generator, count: int, size: int, augment: bool = True) -> dict[str, np.ndarray]:
+    """What is covered in each of `count` crops of `size` × `size` pixels.
+
+    Args:
+        rng: Source of chance.
+        count: Number of crops.
+        size: Their side.
+        augment: Whether anything is covered at all.
+
+    Returns:
+        `covered` int32 [B, 4], the covered pixels from left and top up to right and bottom, which are not covered;
+        nothing where all are 0. `cover` int32 [B], the crop that covers.
+    """
+    shape, cover = np.zeros((count, 4), np.int32), rng.permutation(count).astype(np.int32)
+    if augment:
+        aspect = np.exp(rng.uniform(-1, 1, count) * np.log(MAX_ASPECT))
+        sides = np.sqrt(rng.uniform(*AREA, count) * np.stack([aspect, 1 / aspect]))
+        sides = np.minimum(np.rint(sides.T * size), size)  # [B, 2]
+        corners = np.floor(rng.random((count, 2)) * (size - sides + 1))
+        is_covered = rng.random(count) < FRACTION
+        shape[is_covered] = np.concatenate([corners, corners + sides], axis=1)[is_covered]
+    return {"covered": shape, "cover": cover}
+
+
+def apply(xp: ModuleType, pixels: Any, drawn: dict[str, Any]) -> Any:
+    """The crops [B, S, S, 3] with their parts covered; see `draw`.
+
+    Args:
+        xp: `numpy` or `keras.ops`.
+        pixels: The crops.
+        drawn: What `draw` returned.
+    """
+    places = xp.arange(pixels.shape[1])
+    left, top, right, bottom = (drawn["covered"][:, k, None] for k in range(4))
+    in_columns, in_rows = (places >= left) & (places < right), (places >= top) & (places < bottom)
+    is_covered = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    return xp.where(is_covered, xp.take(pixels, drawn["cover"], axis=0), pixels)
