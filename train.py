@@ -79,7 +79,12 @@ _MIX = flags.DEFINE_string(
     "Shares of negative : positive : part : landmark in a batch; a kind without examples has none.",
     flag_values=FLAGS,
 )
-_AUGMENT = flags.DEFINE_bool("augment", True, "Mirror, colours, a little blur and noise.", flag_values=FLAGS)
+_AUGMENT = flags.DEFINE_bool(
+    "augment",
+    True,
+    "Mirror, colours, a little blur and noise; windows rotated, and crops that a step cuts anew covered in part.",
+    flag_values=FLAGS,
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", _DEFAULTS.batch_size, "Examples in a batch, over all devices.", flag_values=FLAGS
 )

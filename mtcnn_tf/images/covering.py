@@ -31,15 +31,15 @@ def draw(rng: np.random.Generator, count: int, size: int, augment: bool = True) 
         `covered` int32 [B, 4], the covered pixels from left and top up to right and bottom, which are not covered;
         nothing where all are 0. `cover` int32 [B], the crop that covers.
     """
-    shape, cover = np.zeros((count, 4), np.int32), rng.permutation(count).astype(np.int32)
+    covered, cover = np.zeros((count, 4), np.int32), rng.permutation(count).astype(np.int32)
     if augment:
         aspect = np.exp(rng.uniform(-1, 1, count) * np.log(MAX_ASPECT))
         sides = np.sqrt(rng.uniform(*AREA, count) * np.stack([aspect, 1 / aspect]))
         sides = np.minimum(np.rint(sides.T * size), size)  # [B, 2]
         corners = np.floor(rng.random((count, 2)) * (size - sides + 1))
         is_covered = rng.random(count) < FRACTION
-        shape[is_covered] = np.concatenate([corners, corners + sides], axis=1)[is_covered]
-    return {"covered": shape, "cover": cover}
+        covered[is_covered] = np.concatenate([corners, corners + sides], axis=1)[is_covered]
+    return {"covered": covered, "cover": cover}
 
 
 def apply(xp: ModuleType, pixels: Any, drawn: dict[str, Any]) -> Any:

@@ -155,7 +155,7 @@ class Sampler:
         takes_own = is_anywhere | (rng.random(count) < recipe.own_scale_fraction)
         scale = np.where(takes_own, own, np.clip(by_face, *recipe.scales))
         half = recipe.size / scale[:, None] / 2
-        shifted = (boxes[:, :2] + boxes[:, 2:]) / 2 + rng.uniform(-1, 1, (count, 2)) * recipe.max_shift * 2 * half
+        shifted = _centres(boxes) + rng.uniform(-1, 1, (count, 2)) * recipe.max_shift * 2 * half
         centres = np.where(is_anywhere[:, None], rng.random((count, 2)) * extent, shifted)
         low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
         centres = np.clip(centres, low, high)
