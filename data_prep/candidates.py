@@ -6,6 +6,8 @@ first two.
 
 import numpy as np
 
+from mtcnn_tf.geometry import boxes as box_geometry
+
 MIN_SIZE = 12
 """Side of the smallest square worth looking at: what P-Net sees."""
 
@@ -46,7 +48,7 @@ def jittered(rng: np.random.Generator, faces: np.ndarray, scale: tuple[float, fl
     """
     extent = faces[:, 2:] - faces[:, :2]
     sides = rng.uniform(scale[0] * extent.min(axis=1), scale[1] * extent.max(axis=1))
-    centres = (faces[:, :2] + faces[:, 2:]) / 2 + rng.uniform(-shift, shift, extent.shape) * extent
+    centres = box_geometry.centres(faces) + rng.uniform(-shift, shift, extent.shape) * extent
     corners = centres - sides[:, None] / 2
     return _squares(corners[:, 0], corners[:, 1], sides)
 

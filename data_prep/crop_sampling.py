@@ -138,7 +138,7 @@ class Sampler:
         face_boxes = box_geometry.rotate(self._faces[rows], angles)
         compared = labels.compared(face_boxes, recipe.rules)
         squares = candidates.jittered(rng, compared, how[:2], how[2])
-        pivots = (face_boxes[:, :2] + face_boxes[:, 2:]) / 2
+        pivots = box_geometry.centres(face_boxes)
         points = box_geometry.encode_points(squares, box_geometry.rotate_points(self._points[rows], angles, pivots))
         found = labels.of_overlap(box_geometry.paired_iou(squares, compared), recipe.rules)
         if kind == kinds.LANDMARK:

@@ -160,7 +160,7 @@ def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: rec
     face_boxes = box_geometry.rotate(boxes[rows], angles)
     compared = labels.compared(face_boxes, recipe.rules)
     squares = candidates.jittered(rng, compared, (recipe.min_scale, recipe.max_scale), recipe.max_shift)
-    return _Jittered(rows, squares, face_boxes, angles, (face_boxes[:, :2] + face_boxes[:, 2:]) / 2)
+    return _Jittered(rows, squares, face_boxes, angles, box_geometry.centres(face_boxes))
 
 
 def _face_examples(

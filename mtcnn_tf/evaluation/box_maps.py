@@ -55,4 +55,4 @@ def apply_crosswise(
 
 def _parts(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centres and sides, both [N, 2]."""
-    return (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    return box_geometry.centres(boxes), boxes[:, 2:] - boxes[:, :2]

@@ -19,7 +19,7 @@ def rotate(image: np.ndarray, degrees: float) -> np.ndarray:
 def rotate_boxes(boxes: np.ndarray, width: int, height: int, degrees: float) -> np.ndarray:
     """Boxes [N, 4] of faces in an image of this size after `rotate`: upright, round the oval that fills each."""
     matrix, _ = _motion(width, height, degrees)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    centres = box_geometry.centres(boxes) @ matrix[:, :2].T + matrix[:, 2]
     angles = np.full(len(boxes), np.radians(degrees))
     return box_geometry.round_ellipses((boxes[:, 2:] - boxes[:, :2]) / 2, angles, centres)
 

@@ -42,18 +42,24 @@ def overlap(boxes_a: np.ndarray, boxes_b: np.ndarray) -> np.ndarray:
     return _ratio(_intersection(boxes_a, boxes_b), np.minimum(area(boxes_a), area(boxes_b)))
 
 
+def centres(boxes: np.ndarray) -> np.ndarray:
+    """Centres [..., 2] of boxes [..., 4]."""
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
+
+
 def square(boxes: np.ndarray) -> np.ndarray:
     """The smallest squares round the same centres, [..., 4]."""
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
     half_sides = np.max(boxes[..., 2:] - boxes[..., :2], axis=-1, keepdims=True) / 2
-    return np.concatenate([centres - half_sides, centres + half_sides], axis=-1)
+    return _round(centres(boxes), half_sides)
 
 
 def enlarge(boxes: np.ndarray, factor: float) -> np.ndarray:
     """Boxes [..., 4] round the same centres, `factor` times as wide and high."""
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    half_sides = (boxes[..., 2:] - boxes[..., :2]) / 2 * factor
-    return np.concatenate([centres - half_sides, centres + half_sides], axis=-1).astype(np.float32)
+    return _round(centres(boxes), (boxes[..., 2:] - boxes[..., :2]) / 2 * factor).astype(np.float32)
+
+
+def _round(middles: np.ndarray, half_sides: np.ndarray) -> np.ndarray:
+    return np.concatenate([middles - half_sides, middles + half_sides], axis=-1)
 
 
 def rotate(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -61,11 +67,10 @@ def rotate(boxes: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
     A face is taken for the ellipse that fills its box.
     """
-    centres, radii = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
-    return round_ellipses(radii, angles, centres).astype(np.float32)
+    return round_ellipses((boxes[:, 2:] - boxes[:, :2]) / 2, angles, centres(boxes)).astype(np.float32)
 
 
-def round_ellipses(radii: np.ndarray, angles: np.ndarray, centres: np.ndarray) -> np.ndarray:
+def round_ellipses(radii: np.ndarray, angles: np.ndarray, middles: np.ndarray) -> np.ndarray:
     """The smallest upright boxes [N, 4] round ellipses.
 
     A point at the parameter t lies `a cos(angle) cos(t) − b sin(angle) sin(t)` to the right of the centre, of which the
@@ -74,11 +79,11 @@ def round_ellipses(radii: np.ndarray, angles: np.ndarray, centres: np.ndarray) -
     Args:
         radii: [N, 2], of which the first lies along the x axis before the ellipse is rotated.
         angles: [N] in radians, clockwise as seen on the screen.
-        centres: [N, 2].
+        middles: Their centres, [N, 2].
     """
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     half_sides = np.hypot(radii * cosine, radii[:, ::-1] * sine)
-    return np.concatenate([centres - half_sides, centres + half_sides], axis=1)
+    return _round(middles, half_sides)
 
 
 def rotate_points(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:

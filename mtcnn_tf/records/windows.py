@@ -155,7 +155,7 @@ class Sampler:
         takes_own = is_anywhere | (rng.random(count) < recipe.own_scale_fraction)
         scale = np.where(takes_own, own, np.clip(by_face, *recipe.scales))
         half = recipe.size / scale[:, None] / 2
-        shifted = _centres(boxes) + rng.uniform(-1, 1, (count, 2)) * recipe.max_shift * 2 * half
+        shifted = box_geometry.centres(boxes) + rng.uniform(-1, 1, (count, 2)) * recipe.max_shift * 2 * half
         centres = np.where(is_anywhere[:, None], rng.random((count, 2)) * extent, shifted)
         low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
         centres = np.clip(centres, low, high)
@@ -194,15 +194,11 @@ def _with_fewer(row: int, rows: np.ndarray, boxes: np.ndarray, is_face: np.ndarr
 def _rotated(boxes: np.ndarray, angles: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """Boxes [K, 4] in images that have been rotated, each by its own angle, round the centre of its window."""
     boxes, rows = boxes.copy(), np.flatnonzero(angles)
-    turned, pivots = box_geometry.rotate(boxes[rows], angles[rows]), _centres(windows[rows])
-    centres = _centres(turned)
+    turned, pivots = box_geometry.rotate(boxes[rows], angles[rows]), box_geometry.centres(windows[rows])
+    centres = box_geometry.centres(turned)
     moved = box_geometry.rotate_points(centres[:, None], angles[rows], pivots)[:, 0] - centres
     boxes[rows] = turned + np.tile(moved, 2)
     return boxes
-
-
-def _centres(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
 def maps(windows: np.ndarray, angles: np.ndarray, mirrored: np.ndarray, size: int) -> np.ndarray:
@@ -214,7 +210,7 @@ def maps(windows: np.ndarray, angles: np.ndarray, mirrored: np.ndarray, size: in
         mirrored: bool [B]: … and what the window shows then is mirrored.
         size: Side of the windows in pixels.
     """
-    to_image = array_crops.rotated(windows, angles, _centres(windows), size)
+    to_image = array_crops.rotated(windows, angles, box_geometry.centres(windows), size)
     to_image[mirrored] = array_crops.mirrored(to_image[mirrored], size)
     return to_image.astype(np.float32)
 
