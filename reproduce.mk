@@ -33,15 +33,15 @@ CLASSIC := mtcnn_tf/weights/classic
 # one, as long as these together. O-Net begins with the classic one, made wide, sees crops that each step cuts anew
 # and that show 1.3 times the square they tell of, and learns faces and boxes alone: what ships was made wide after a
 # third, and saw crops rotated by up to 35° and covered in part after another. Then its landmarks, from crops of the
-# square itself, in layers of their own that begin as those of the classic one: what ships had six starts, the last
-# two of which alone learnt by distances, here it is one (docs/experiments.md).
+# square itself, in layers of their own. These are the same in both O-Nets that ship: here they begin as these are and
+# learn on; they had six starts, the last two of which alone learnt by distances (docs/experiments.md).
 TRAIN_RPN := --epochs=85 --steps_per_epoch=1000 --batch_size=8 --window=320 --learning_rate=0.003 --weight_decay=0.001 \
     --warmup=0.01 --ema=0.998
 BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=12 \
     --max_rotation=35
 TRAIN_ONET := --variant=wide --landmarks=none --epochs=56 --steps_per_epoch=500 --batch_size=256 \
     --learning_rate=0.0015 --ema=0.998 --mix=3:1:1:0 --box_weight=1 --warmup=0.02 --weight_decay=0.0005
-BUILD_LANDMARKS := --thresholds=0.3 --max_mined_negatives=0 --min_face_size=24 --negatives=0 --negatives_near_face=0 \
+BUILD_LANDMARKS := --max_mined_negatives=0 --min_face_size=24 --negatives=0 --negatives_near_face=0 \
     --trials_per_face=0 --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=25
 TRAIN_LANDMARKS := --epochs=41 --steps_per_epoch=300 --batch_size=256 --learning_rate=0.001 --ema=0.998 --warmup=0.03 \
     --weight_decay=0.0005 --landmark_loss=distances
@@ -50,8 +50,8 @@ INIT_ONET = --init_from=$(or $(INIT_FROM),$(CLASSIC))/onet.keras
 
 # That of the classic weights. P-Net is trained twice, the second time with its own first proposals as negatives. The
 # R-Net and O-Net that ship were trained in several starts, each from the one before, and O-Net is the mean of three of
-# them (docs/experiments.md); here every training is one, as long as theirs together. Last, O-Net's landmarks get layers
-# of their own, from crops as close as those that the cascade cuts. All learnt from labels by the IoU with a face's box.
+# them (docs/experiments.md); here every training is one, as long as theirs together. All learnt from labels by the IoU
+# with a face's box. Last come O-Net's landmarks, as above.
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
 BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
@@ -61,9 +61,6 @@ BUILD_CLASSIC_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_
     --landmark_trials_per_face=60 --max_rotation=15
 TRAIN_CLASSIC_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
     --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
-BUILD_CLASSIC_LANDMARKS := --thresholds=0.2,0.1 --max_mined_negatives=0 --min_face_size=16 --trials_per_face=0 \
-    --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=10
-TRAIN_CLASSIC_LANDMARKS := --epochs=12 --steps_per_epoch=500 --batch_size=256 --learning_rate=0.001
 
 # Every fourth image without faces, by name, is kept from training: on these false positives are counted.
 NO_FACES_TRAIN := $(WORK)/no_faces_train.txt
@@ -104,7 +101,8 @@ reproduce: setup lists
 	$(call start,rpn) $(INIT_RPN) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_RPN) $(TRAIN_FLAGS)
 	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_ONET)
 	$(call start,onet) $(INIT_ONET) --records_dir=$(WORK)/records --networks=$(WORK)/boxes $(TRAIN_ONET) $(TRAIN_FLAGS)
-	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_LANDMARKS)
+	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks --thresholds=0.3 \
+	    $(BUILD_LANDMARKS)
 	$(RUN) train.py --stage=onet --train_only=landmarks --init_from=$(WORK)/boxes/onet.keras \
 	    --landmarks_from=$(CLASSIC)/onet.keras --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks \
 	    $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
@@ -122,9 +120,11 @@ reproduce-classic: setup lists
 	$(call train,rnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_RNET) $(TRAIN_FLAGS)
 	$(call build,onet) --out_dir=$(WORK)/records --networks=$(WORK)/networks $(BUILD_CLASSIC_ONET)
 	$(call train,onet) --records_dir=$(WORK)/records --networks=$(WORK)/first $(TRAIN_CLASSIC_ONET) $(TRAIN_FLAGS)
-	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(BUILD_CLASSIC_LANDMARKS)
+	$(call build,onet,$(POINTS)) --out_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks --thresholds=0.2,0.1 \
+	    $(BUILD_LANDMARKS)
 	$(RUN) train.py --stage=onet --train_only=landmarks --init_from=$(WORK)/first/onet.keras \
-	    --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks $(TRAIN_CLASSIC_LANDMARKS) $(TRAIN_FLAGS)
+	    --landmarks_from=$(CLASSIC)/onet.keras --records_dir=$(WORK)/records/landmarks --networks=$(WORK)/networks \
+	    $(TRAIN_LANDMARKS) $(TRAIN_FLAGS)
 	$(choose_thresholds)
 	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)

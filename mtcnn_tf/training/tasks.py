@@ -92,14 +92,15 @@ def _precision(policy: str) -> Iterator[None]:
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
-    network = _untrained(config, stage, starts)
+    branch = networks.load(config.landmarks_from) if config.landmarks_from else None
+    network = _untrained(config, stage, starts, branch)
     if starts:
         pairs = zip(config.init_from, starts, strict=True)
         columns = zip(*(_fitting_weights(path, source, network) for path, source in pairs), strict=True)
         network.set_weights([np.mean(column, axis=0) for column in columns])
     _choose_what_learns(network, config)
-    if config.landmarks_from:
-        _take_branch(network, networks.load(config.landmarks_from), config.landmarks_from)
+    if branch is not None:
+        _take_branch(network, branch, config.landmarks_from)
     return network
 
 
@@ -120,19 +121,27 @@ def _choose_what_learns(network: keras.Model, config: settings.Config) -> None:
         )
 
 
-def _untrained(config: settings.Config, stage: stages.Stage, starts: list[keras.Model]) -> keras.Model:
-    """The untrained network of the form that the config and the `starts` have."""
+def _untrained(
+    config: settings.Config, stage: stages.Stage, starts: list[keras.Model], branch: keras.Model | None
+) -> keras.Model:
+    """The untrained network of the form that the config, the `starts` and, for its landmarks, the `branch` have."""
     if stage is stages.RPN:
         return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
     has_branch = config.landmarks and (bool(config.train_only) or any(map(networks.has_landmark_branch, starts)))
     margin, landmark_margin = config.margin, networks.landmark_margin_of(starts[0]) if has_branch and starts else None
     if config.train_only and starts:
         margin = networks.margin_of(starts[0])
-        is_shared = landmark_margin is None and config.margin == margin
+        has_own = landmark_margin is not None or (branch is not None and _tells_from_pixels(branch))
+        is_shared = not has_own and config.margin == margin
         landmark_margin = None if is_shared else config.margin
     variant = config.variant or (networks.variant_of(starts[0]) if starts else blocks.PAPER)
     form = (config.shared_slopes, config.landmarks, has_branch, margin, variant, config.landmark_set)
     return networks.build(stage, *form, landmark_margin)
+
+
+def _tells_from_pixels(network: keras.Model) -> bool:
+    """Whether the landmarks of `network` share no layer with faces and boxes."""
+    return network.name == stages.ONET.name and networks.landmark_margin_of(network) is not None
 
 
 def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:

@@ -406,6 +406,15 @@ def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
     # With the same crops the branch goes on, faces and boxes alone do without it, and with theirs it stays as it is.
     tasks.save(network, tmp_path / "both.keras")
     both = (str(tmp_path / "both.keras"),)
+    networks.build(stages.ONET, landmarks=False).save(tmp_path / "of_square.keras")
+    config_of_square = dataclasses.replace(
+        config, init_from=(str(tmp_path / "of_square.keras"),), landmarks_from=both[0], margin=1.0
+    )
+    of_square, _ = tasks.build(config_of_square, stages.ONET)  # begins at the pixels as that which it comes from
+    assert networks.landmark_margin_of(of_square) == 1.0
+    for layer in filter(networks.is_of_landmark_branch, of_square.layers):
+        for there, here in zip(layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(there, here)
     again, _ = tasks.build(dataclasses.replace(config, init_from=both, landmarks_from=""), stages.ONET)
     for there, here in zip(again.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(there, here)
