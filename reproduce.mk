@@ -50,15 +50,16 @@ INIT_ONET = --init_from=$(or $(INIT_FROM),$(CLASSIC))/onet.keras
 
 # That of the classic weights. P-Net is trained twice, the second time with its own first proposals as negatives. The
 # R-Net and O-Net that ship were trained in several starts, each from the one before, and O-Net is the mean of three of
-# them (docs/experiments.md); here every training is one, as long as theirs together. All learnt from labels by the IoU
-# with a face's box. Last come O-Net's landmarks, as above.
+# them (docs/experiments.md); here every training is one, as long as theirs together. All learn from labels by the IoU
+# with a face's box, but O-Net's landmarks, which come last, as above.
+BUILD_PNET_FIRST := --overlap=box
 TRAIN_PNET_FIRST := --epochs=6 --batch_size=1024 --learning_rate=0.002
-BUILD_PNET := --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
+BUILD_PNET := --overlap=box --thresholds=0.3 --max_mined_negatives=100 --min_face_size=16
 TRAIN_PNET := --epochs=50 --batch_size=1024 --learning_rate=0.015
-BUILD_RNET := --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
+BUILD_RNET := --overlap=box --thresholds=0.2 --max_mined_negatives=150 --min_face_size=16 --max_rotation=15
 TRAIN_RNET := --epochs=28 --steps_per_epoch=1200 --batch_size=1024 --learning_rate=0.006
-BUILD_CLASSIC_ONET := --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 --trials_per_face=10 \
-    --landmark_trials_per_face=60 --max_rotation=15
+BUILD_CLASSIC_ONET := --overlap=box --thresholds=0.2,0.1 --max_mined_negatives=200 --min_face_size=16 \
+    --trials_per_face=10 --landmark_trials_per_face=60 --max_rotation=15
 TRAIN_CLASSIC_ONET := --epochs=60 --steps_per_epoch=1500 --batch_size=256 --learning_rate=0.002 --precision=mixed_bfloat16 \
     --box_weight=1 --landmark_weight=10 --mix=3:1:1:4
 
@@ -69,7 +70,7 @@ POINTS := --dataset=points:$(DATA)/lfw_points --dataset=points:$(DATA)/lfpw
 SETS := --dataset=wider_face:$(DATA)/wider_face $(POINTS) --dataset=voc:$(DATA)/face_mask_voc \
     --dataset=folder:$(NO_FACES_TRAIN)
 
-build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(OVERLAP) $(BUILD_FLAGS)
+build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(BUILD_FLAGS)
 start = $(TRAIN_ENV) $(RUN) train.py --stage=$(1)
 train = $(call start,$(1)) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
@@ -110,9 +111,8 @@ reproduce: setup lists
 	$(RUN) export.py --networks=$(NETWORKS) --out_dir=$(WORK)/exported
 	$(print_scores)
 
-reproduce-classic: OVERLAP := --overlap=box
 reproduce-classic: setup lists
-	$(call build,pnet) --out_dir=$(WORK)/records/first
+	$(call build,pnet) --out_dir=$(WORK)/records/first $(BUILD_PNET_FIRST)
 	$(call train,pnet) --records_dir=$(WORK)/records/first --networks=$(WORK)/first $(TRAIN_PNET_FIRST) $(TRAIN_FLAGS)
 	$(call build,pnet) --out_dir=$(WORK)/records --networks=$(WORK)/first $(BUILD_PNET)
 	$(call train,pnet) --records_dir=$(WORK)/records --networks=$(WORK)/networks $(TRAIN_PNET) $(TRAIN_FLAGS)

@@ -40,7 +40,7 @@ def apply(box_map: np.ndarray, found: faces.Detections) -> faces.Detections:
     """The detections with their boxes moved and scaled by the map [4]; landmarks stay."""
     centres, sides = _parts(found.boxes)
     centres, half_sides = centres + box_map[:2] * sides, box_map[2:] * sides / 2
-    mapped = np.concatenate([centres - half_sides, centres + half_sides], axis=1).astype(np.float32)
+    mapped = box_geometry.around(centres, half_sides).astype(np.float32)
     return faces.Detections(mapped, found.scores, found.landmarks)
 
 

@@ -50,15 +50,16 @@ def centres(boxes: np.ndarray) -> np.ndarray:
 def square(boxes: np.ndarray) -> np.ndarray:
     """The smallest squares round the same centres, [..., 4]."""
     half_sides = np.max(boxes[..., 2:] - boxes[..., :2], axis=-1, keepdims=True) / 2
-    return _round(centres(boxes), half_sides)
+    return around(centres(boxes), half_sides)
 
 
 def enlarge(boxes: np.ndarray, factor: float) -> np.ndarray:
     """Boxes [..., 4] round the same centres, `factor` times as wide and high."""
-    return _round(centres(boxes), (boxes[..., 2:] - boxes[..., :2]) / 2 * factor).astype(np.float32)
+    return around(centres(boxes), (boxes[..., 2:] - boxes[..., :2]) / 2 * factor).astype(np.float32)
 
 
-def _round(middles: np.ndarray, half_sides: np.ndarray) -> np.ndarray:
+def around(middles: np.ndarray, half_sides: np.ndarray) -> np.ndarray:
+    """Boxes [..., 4] with these centres [..., 2] and halves of width and height, [..., 2], or [..., 1] for squares."""
     return np.concatenate([middles - half_sides, middles + half_sides], axis=-1)
 
 
@@ -83,7 +84,7 @@ def round_ellipses(radii: np.ndarray, angles: np.ndarray, middles: np.ndarray) -
     """
     cosine, sine = np.cos(angles)[:, None], np.sin(angles)[:, None]
     half_sides = np.hypot(radii * cosine, radii[:, ::-1] * sine)
-    return _round(middles, half_sides)
+    return around(middles, half_sides)
 
 
 def rotate_points(points: np.ndarray, angles: np.ndarray, pivots: np.ndarray) -> np.ndarray:

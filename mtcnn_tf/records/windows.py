@@ -159,7 +159,7 @@ class Sampler:
         centres = np.where(is_anywhere[:, None], rng.random((count, 2)) * extent, shifted)
         low, high = np.minimum(half, extent / 2), np.maximum(extent - half, extent / 2)
         centres = np.clip(centres, low, high)
-        return np.concatenate([centres - half, centres + half], axis=1).astype(np.float32)
+        return box_geometry.around(centres, half).astype(np.float32)
 
     def _boxes_within(
         self, image_index: np.ndarray, windows: np.ndarray, angles: np.ndarray, mirrored: np.ndarray

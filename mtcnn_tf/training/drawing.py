@@ -5,6 +5,7 @@ import numpy as np
 
 from mtcnn_tf import kinds
 from mtcnn_tf.geometry import anchor_labels, anchors
+from mtcnn_tf.geometry import boxes as box_geometry
 
 NUM_COLUMNS = 8
 _ZOOM = 96
@@ -89,7 +90,7 @@ def draw_window(
     labels = anchor_labels.assign(np, its_anchors, size, of_boxes, is_face, is_complete, rules)[0][0]
     hardest = np.argsort(-np.where(labels == 0, predictions["face"][row], -np.inf))[:200]
     for index in hardest[labels[hardest] == 0]:
-        cv2.circle(left, _whole((boxes[index, :2] + boxes[index, 2:]) / 2), 1, _LABEL_COLOURS[0], cv2.FILLED)
+        cv2.circle(left, _whole(box_geometry.centres(boxes[index])), 1, _LABEL_COLOURS[0], cv2.FILLED)
     for index in np.flatnonzero(labels == 1):
         cv2.rectangle(left, _whole(boxes[index, :2]), _whole(boxes[index, 2:]), _LABEL_COLOURS[1])
     faces = batch["boxes"][row][batch["face_mask"][row]]

@@ -67,7 +67,7 @@ class Config:
             and other points than theirs are learnt anew; a landmark branch is kept (see `networks.build`).
         train_only: One of `TRAIN_ONLY`: "" trains everything, "landmarks" the landmark branch alone, so that what
             `init_from` says of faces and boxes stays as it is. Where these crops have another margin than those of
-            `init_from`, or where that of `landmarks_from` does, the branch begins at the pixels and shares nothing.
+            `init_from`, or the branch of `landmarks_from` begins at the pixels, this one does, too, and shares nothing.
             O-Net only.
         landmarks_from: With `train_only`: a .keras file of an O-Net whose landmark layers are the branch to begin with;
             empty stands for those of `init_from`.

@@ -92,7 +92,7 @@ def _precision(policy: str) -> Iterator[None]:
 def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
     """The network to begin with."""
     starts = [networks.load(path) for path in config.init_from]
-    branch = networks.load(config.landmarks_from) if config.landmarks_from else None
+    branch = _branch(config.landmarks_from) if config.landmarks_from else None
     network = _untrained(config, stage, starts, branch)
     if starts:
         pairs = zip(config.init_from, starts, strict=True)
@@ -100,7 +100,7 @@ def _first_network(config: settings.Config, stage: stages.Stage) -> keras.Model:
         network.set_weights([np.mean(column, axis=0) for column in columns])
     _choose_what_learns(network, config)
     if branch is not None:
-        _take_branch(network, branch, config.landmarks_from)
+        _take_branch(network, branch)
     return network
 
 
@@ -131,23 +131,25 @@ def _untrained(
     margin, landmark_margin = config.margin, networks.landmark_margin_of(starts[0]) if has_branch and starts else None
     if config.train_only and starts:
         margin = networks.margin_of(starts[0])
-        has_own = landmark_margin is not None or (branch is not None and _tells_from_pixels(branch))
-        is_shared = not has_own and config.margin == margin
+        forms = starts[:1] if branch is None else [starts[0], branch]
+        begins_at_pixels = any(networks.landmark_margin_of(each) is not None for each in forms)
+        is_shared = not begins_at_pixels and config.margin == margin
         landmark_margin = None if is_shared else config.margin
     variant = config.variant or (networks.variant_of(starts[0]) if starts else blocks.PAPER)
     form = (config.shared_slopes, config.landmarks, has_branch, margin, variant, config.landmark_set)
     return networks.build(stage, *form, landmark_margin)
 
 
-def _tells_from_pixels(network: keras.Model) -> bool:
-    """Whether the landmarks of `network` share no layer with faces and boxes."""
-    return network.name == stages.ONET.name and networks.landmark_margin_of(network) is not None
-
-
-def _take_branch(network: keras.Model, source: keras.Model, path: str) -> None:
-    """Gives `network` the landmark branch of `source`, which comes from `path`."""
-    if source.name != network.name or "landmarks" not in source.output:
+def _branch(path: str) -> keras.Model:
+    """The O-Net from `path` whose landmark layers are a branch to begin with."""
+    network = networks.load(path)
+    if network.name != stages.ONET.name or "landmarks" not in network.output:
         raise ValueError(f"landmarks_from must be an O-Net that finds landmarks, got another network from {path}")
+    return network
+
+
+def _take_branch(network: keras.Model, source: keras.Model) -> None:
+    """Gives `network` the landmark branch of `source`."""
     source = networks.with_landmark_branch(source, networks.landmark_margin_of(network))
     source = networks.with_landmark_set(source, networks.landmark_set_of(network))
     for layer in filter(networks.is_of_landmark_branch, network.layers):

@@ -387,6 +387,19 @@ def test_a_branch_comes_from_an_onet_with_landmarks(tmp_path):
         training.Config(init_from=(start,), train_only="landmarks", landmarks_from="nowhere")
 
 
+def test_a_branch_begins_at_the_pixels_where_the_one_it_begins_as_does(tmp_path):
+    networks.build(stages.ONET, landmarks=False).save(tmp_path / "boxes.keras")
+    source = networks.build(stages.ONET, landmark_branch=True, margin=1.3, landmark_margin=1.1)
+    source.save(tmp_path / "points.keras")
+    boxes, points = str(tmp_path / "boxes.keras"), str(tmp_path / "points.keras")
+    config = training.Config(init_from=(boxes,), train_only="landmarks", landmarks_from=points)
+    network, _ = tasks.build(config, stages.ONET)
+    assert (networks.margin_of(network), networks.landmark_margin_of(network)) == (1.0, 1.0)
+    for layer in filter(networks.is_of_landmark_branch, network.layers):
+        for there, here in zip(layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True):
+            np.testing.assert_array_equal(there, here)
+
+
 def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
     networks.build(stages.ONET, landmarks=False, margin=1.3).save(tmp_path / "boxes.keras")
     networks.build(stages.ONET, landmark_branch=True).save(tmp_path / "points.keras")
@@ -406,15 +419,6 @@ def test_landmarks_from_crops_of_another_margin_share_nothing(tmp_path):
     # With the same crops the branch goes on, faces and boxes alone do without it, and with theirs it stays as it is.
     tasks.save(network, tmp_path / "both.keras")
     both = (str(tmp_path / "both.keras"),)
-    networks.build(stages.ONET, landmarks=False).save(tmp_path / "of_square.keras")
-    config_of_square = dataclasses.replace(
-        config, init_from=(str(tmp_path / "of_square.keras"),), landmarks_from=both[0], margin=1.0
-    )
-    of_square, _ = tasks.build(config_of_square, stages.ONET)  # begins at the pixels as that which it comes from
-    assert networks.landmark_margin_of(of_square) == 1.0
-    for layer in filter(networks.is_of_landmark_branch, of_square.layers):
-        for there, here in zip(layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True):
-            np.testing.assert_array_equal(there, here)
     again, _ = tasks.build(dataclasses.replace(config, init_from=both, landmarks_from=""), stages.ONET)
     for there, here in zip(again.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(there, here)
