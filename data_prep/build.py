@@ -139,7 +139,7 @@ flags.DEFINE_float(
 flags.DEFINE_float(
     "max_rotation",
     _RECIPE.max_rotation,
-    "Jittered squares: largest rotation in degrees.",
+    "Jittered squares and half of the negatives: largest rotation in degrees.",
     lower_bound=0,
     flag_values=FLAGS,
 )

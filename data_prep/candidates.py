@@ -10,6 +10,9 @@ from mtcnn_tf.geometry import boxes as box_geometry
 
 MIN_SIZE = 12
 """Side of the smallest square worth looking at: what P-Net sees."""
+ROTATED_NEGATIVES = 0.5
+"""Fraction of the negatives whose image is rotated round their middle. As many positives are, where half of those were
+proposed and half jittered: else the corners and the smoothness of a rotated crop would tell of a face."""
 
 
 def anywhere(rng: np.random.Generator, width: int, height: int, count: int) -> np.ndarray:
@@ -51,6 +54,16 @@ def jittered(rng: np.random.Generator, faces: np.ndarray, scale: tuple[float, fl
     centres = box_geometry.centres(faces) + rng.uniform(-shift, shift, extent.shape) * extent
     corners = centres - sides[:, None] / 2
     return _squares(corners[:, 0], corners[:, 1], sides)
+
+
+def angles(rng: np.random.Generator, count: int, max_degrees: float) -> np.ndarray:
+    """`count` angles in radians, either way."""
+    return np.deg2rad(rng.uniform(-max_degrees, max_degrees, count))
+
+
+def angles_of_negatives(rng: np.random.Generator, count: int, max_degrees: float) -> np.ndarray:
+    """`angles` for some of `count` negatives, see `ROTATED_NEGATIVES`, and 0 for the others."""
+    return np.where(rng.random(count) < ROTATED_NEGATIVES, angles(rng, count, max_degrees), 0)
 
 
 def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:

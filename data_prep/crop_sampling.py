@@ -87,7 +87,7 @@ class Sampler:
         """A batch with the wanted number of `rows` of each kind, by the kind's name.
 
         * `image_index` int32 [B] and `to_image` float32 [B, 2, 3]: which part of which image a crop shows;
-        * `colours`, `noise`, `pattern`: see `colours.draw`; `covered`, `cover`: see `covering.draw`;
+        * `colours`, `noise`, `pattern`: see `colours.draw`; `covered`, `cover`, `shown`: see `covering.draw`;
         * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 2 P]: see `crop_records.parse`.
         """
         landmark_set = self._recipe.landmark_set
@@ -110,7 +110,9 @@ class Sampler:
 
     def _background(self, rng: np.random.Generator, count: int) -> dict:
         pool = self._pools[kinds.NEGATIVE]
-        return self._upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
+        rows = self._upright(pool[rng.integers(len(pool.image), size=count)], kinds.NEGATIVE)
+        angles = candidates.angles_of_negatives(rng, count, self._recipe.max_rotation)
+        return {**rows, "angles": angles, "pivots": box_geometry.centres(rows["squares"])}
 
     def _on_faces(self, rng: np.random.Generator, kind: int, count: int) -> dict:
         """Positives or parts: proposals as far as there are any, for one half, and jittered faces."""
@@ -134,7 +136,7 @@ class Sampler:
         """`count` squares of one kind round some of the faces, each in an image rotated round its face."""
         recipe, num_tries = self._recipe, max(_TRIES * count, _LEAST_TRIES) if count else 0
         rows = chosen_faces[rng.integers(max(len(chosen_faces), 1), size=num_tries)] if count else np.zeros(0, int)
-        angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, num_tries))
+        angles = candidates.angles(rng, num_tries, recipe.max_rotation)
         face_boxes = box_geometry.rotate(self._faces[rows], angles)
         compared = labels.compared(face_boxes, recipe.rules)
         squares = candidates.jittered(rng, compared, how[:2], how[2])

@@ -71,15 +71,22 @@ def of_image(
     """
     boxes, found, offsets = _labelled_boxes(image, annotation, stage, recipe, rng, propose)
     levels = array_crops.mip_levels(image)
-    cut = array_crops.warp(
-        levels, array_crops.upright(box_geometry.enlarge(boxes, recipe.margin), stage.size), stage.size
-    )
+    angles = np.where(found == kinds.NEGATIVE, candidates.angles_of_negatives(rng, len(found), recipe.max_rotation), 0)
+    cut = _cut(levels, boxes, angles, box_geometry.centres(boxes), stage.size, recipe.margin)
     examples = [
         crop_records.Examples(cut, found, offsets, _no_targets(len(boxes), recipe)),
         _face_examples(levels, annotation, stage, recipe, rng),
         _landmark_examples(levels, annotation, stage.size, recipe, rng),
     ]
     return crop_records.concatenate(examples)
+
+
+def _cut(
+    levels: list[np.ndarray], squares: np.ndarray, angles: np.ndarray, pivots: np.ndarray, size: int, margin: float
+) -> np.ndarray:
+    """Crops that show `margin` times the squares, each of the image rotated by its angle round its pivot."""
+    shown = box_geometry.enlarge(squares, margin)
+    return array_crops.warp(levels, array_crops.rotated(shown, angles, pivots, size), size)
 
 
 def _no_targets(num_crops: int, recipe: recipes.Recipe) -> np.ndarray:
@@ -148,15 +155,14 @@ class _Jittered:
         return _Jittered(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
     def cut(self, levels: list[np.ndarray], size: int, margin: float) -> np.ndarray:
-        """Their crops, which show `margin` times the squares."""
-        shown = box_geometry.enlarge(self.squares, margin)
-        return array_crops.warp(levels, array_crops.rotated(shown, self.angles, self.pivots, size), size)
+        """Their crops."""
+        return _cut(levels, self.squares, self.angles, self.pivots, size, margin)
 
 
 def _jitter(rng: np.random.Generator, boxes: np.ndarray, count: int, recipe: recipes.Recipe) -> _Jittered:
     """`count` squares round each of the boxes."""
     rows = np.repeat(np.arange(len(boxes)), count)
-    angles = np.deg2rad(rng.uniform(-recipe.max_rotation, recipe.max_rotation, len(rows)))
+    angles = candidates.angles(rng, len(rows), recipe.max_rotation)
     face_boxes = box_geometry.rotate(boxes[rows], angles)
     compared = labels.compared(face_boxes, recipe.rules)
     squares = candidates.jittered(rng, compared, (recipe.min_scale, recipe.max_scale), recipe.max_shift)

@@ -21,7 +21,8 @@ class Recipe:
         min_scale: The shortest jittered side, as a fraction of the face's shorter side.
         max_scale: The longest jittered side, as a fraction of the face's longer side.
         max_shift: The farthest move of a jittered square's centre, as a fraction of the face's sides.
-        max_rotation: The image round a jittered square is rotated by at most this many degrees either way.
+        max_rotation: The image round a jittered square, and round half of the negatives, is rotated by at most this
+            many degrees either way.
         max_mined_negatives: Background proposals of the cascade kept from an image, drawn by chance.
         margin: A crop shows so many times its square; targets stay relative to the square. A network learns and is
             used with one margin, see `networks.build`.

@@ -11,7 +11,7 @@ from keras import ops
 
 from mtcnn_tf.images import array_crops, colours, covering, image_store
 
-HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern", "covered", "cover")
+HOW_IT_IS_CUT = ("image_index", "to_image", "colours", "noise", "pattern", "covered", "cover", "shown")
 """What of a drawn batch tells how its pixels are cut and changed; all else are targets."""
 
 

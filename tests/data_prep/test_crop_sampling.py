@@ -91,6 +91,7 @@ def test_kinds_come_as_they_are_asked_for(rows, seed):
         "colours": (3, 4),
         "covered": (4,),
         "cover": (),
+        "shown": (4,),
         "image_index": (),
         "noise": (),
     }
@@ -159,14 +160,24 @@ def test_other_points_are_drawn_and_mirrored_likewise():
 
 
 def test_negatives_keep_away_from_every_face_and_ignored_region():
-    """The proposals lie on a tiny face and on the ignored region, too."""
+    """The proposals lie on a tiny face and on the ignored region, too. Rotated squares are compared as they were."""
     sampler = sampler_of()
     for seed in range(5):
-        for one, _, angle, middle, side in drawn_rows(sampler.draw(np.random.default_rng(seed), {"negative": 60})):
-            assert abs(angle) < 1e-6
+        for one, _, _, middle, side in drawn_rows(sampler.draw(np.random.default_rng(seed), {"negative": 60})):
             square = np.concatenate([middle - side / 2, middle + side / 2])[None].astype(np.float32)
             assert boxes.iou(square, boxes.square(one.boxes)).max() < 0.3 + 1e-3
             assert boxes.overlap(square, one.ignored).max() < 0.3 + 1e-3
+
+
+def test_as_many_negatives_as_positives_are_rotated_and_as_far():
+    """Else a rotated crop's black corners and smoothness would tell of a face."""
+    angles = {}
+    for kind, name in ((kinds.NEGATIVE, "negative"), (kinds.POSITIVE, "positive")):
+        batches = [sampler_of().draw(np.random.default_rng(seed), {name: 100}) for seed in range(10)]
+        assert all((batch["kind"] == kind).all() for batch in batches)
+        angles[name] = np.abs([angle for batch in batches for _, _, angle, *_ in drawn_rows(batch)])
+    for found in angles.values():
+        assert 0.45 < np.mean(found > 1e-6) < 0.55 and 0.95 < found.max() / np.deg2rad(RECIPE.max_rotation) < 1.001
 
 
 def test_incomplete_images_give_no_negatives():

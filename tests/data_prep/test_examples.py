@@ -81,6 +81,17 @@ def test_turned_faces_are_framed_by_their_offsets():
         np.testing.assert_allclose(seen, np.clip(framed, 0, 48), atol=1.6)
 
 
+def test_half_of_the_negatives_are_rotated_round_their_middle():
+    """The ramp image tells by which angle: upright, red does not change from one row of a crop to the next."""
+    recipe = dataclasses.replace(RECIPE, max_rotation=40, negatives=300)
+    found = of_image(image=ramp_image(), stage=stages.PNET, recipe=recipe)
+    crops = found.images[found.kinds == kinds.NEGATIVE].astype(float)
+    inner = crops[:, 3:9, 3:9, 0]  # a corner may be beyond the image
+    along, down = (np.diff(inner, axis=axis).mean(axis=(1, 2)) for axis in (2, 1))
+    angles = np.abs(np.rad2deg(np.arctan2(down, along)))
+    assert 0.4 < np.mean(angles > 0) < 0.6 and 30 < angles.max() < 46
+
+
 def test_landmarks_lie_on_what_they_name_after_rotation_and_mirroring():
     """Each point of the ramp image has the colours of its own place, wherever the crop takes it."""
     found = of_image(image=ramp_image(), stage=stages.ONET, recipe=dataclasses.replace(RECIPE, max_rotation=20))

@@ -40,12 +40,21 @@ def test_the_part_shows_another_crop_and_the_rest_what_it_did(xp):
     found = covering.apply(xp, xp.asarray(pixels) if xp is np else xp.convert_to_tensor(pixels), {
         "covered": covered,
         "cover": np.array([2, 0, 1], np.int32),
+        "shown": np.array([[0, 0, 8, 8], [2, 0, 8, 7], [0, 0, 8, 8]], np.int32),
     })  # fmt: skip
     expected = pixels.copy()
     expected[0, 2:8, 1:4] = pixels[2, 2:8, 1:4]
+    expected[1, :, :2] = expected[1, 7:] = 0
     expected[2] = pixels[1]
     np.testing.assert_array_equal(np.asarray(found), expected)
 
 
 def test_nothing_is_covered_where_nothing_is_to_be_changed():
-    assert not covering.draw(np.random.default_rng(0), COUNT, SIZE, augment=False)["covered"].any()
+    drawn = covering.draw(np.random.default_rng(0), COUNT, SIZE, augment=False)
+    assert not drawn["covered"].any() and (drawn["shown"] == [0, 0, SIZE, SIZE]).all()
+
+
+def test_every_side_is_beyond_an_edge_as_often_as_the_others(drawn):
+    beyond = np.abs(drawn["shown"] - [0, 0, SIZE, SIZE])
+    np.testing.assert_allclose((beyond > 0).mean(axis=0), covering.EDGE_FRACTION, atol=0.02)
+    assert 0.8 * covering.MAX_BEYOND < beyond.max() / SIZE < covering.MAX_BEYOND + 0.02
