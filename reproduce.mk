@@ -32,14 +32,15 @@ CLASSIC := mtcnn_tf/weights/classic
 # that ships was trained in five starts, each from the one before, the last alone with rotated windows; here it is
 # one, as long as these together. O-Net begins with the classic one, made wide, sees crops that each step cuts anew
 # and that show 1.3 times the square they tell of, and learns faces and boxes alone: what ships was made wide after a
-# third, and saw crops rotated by up to 35° and covered in part after another. Then its landmarks, from crops of the
-# square itself, in layers of their own. These are the same in both O-Nets that ship: here they begin as these are and
-# learn on; they had six starts, the last two of which alone learnt by distances (docs/experiments.md).
+# sixth, saw crops covered in part after a quarter, and crops cut by edges and rotated negatives after a half. Then its
+# landmarks, from crops of the square itself, in layers of their own. These are the same in both O-Nets that ship:
+# here they begin as these are and learn on; they had six starts, the last two of which alone learnt by distances
+# (docs/experiments.md).
 TRAIN_RPN := --epochs=85 --steps_per_epoch=1000 --batch_size=8 --window=320 --learning_rate=0.003 --weight_decay=0.001 \
     --warmup=0.01 --ema=0.998
 BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=12 \
-    --max_rotation=35
-TRAIN_ONET := --variant=wide --landmarks=none --epochs=56 --steps_per_epoch=500 --batch_size=256 \
+    --max_rotation=30
+TRAIN_ONET := --variant=wide --landmarks=none --epochs=96 --steps_per_epoch=500 --batch_size=256 \
     --learning_rate=0.0015 --ema=0.998 --mix=3:1:1:0 --box_weight=1 --warmup=0.02 --weight_decay=0.0005
 BUILD_LANDMARKS := --max_mined_negatives=0 --min_face_size=24 --negatives=0 --negatives_near_face=0 \
     --trials_per_face=0 --landmark_trials_per_face=60 --min_scale=0.85 --max_scale=1.2 --max_shift=0.1 --max_rotation=25
