@@ -188,8 +188,8 @@ def judge_both_ways(model, squares, crops, scores, offsets, points, threshold, f
         other_five = mirrored_points(seen)
         odds = math.sqrt(score / (1 - score) * other_score / (1 - other_score))  # the mean of the logits
         score = final(odds / (1 + odds), of_first)
-        if score > threshold:
-            shift = (shift + [-x2, y1, -x1, y2]) / 2
+        shift = (shift + [-x2, y1, -x1, y2]) / 2
+        if score > threshold and np.abs(shift).max() <= 1:
             kept.append((square, score, shift, (five + other_five) / 2))
     if not kept:
         return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)), np.zeros((0, 5, 2))

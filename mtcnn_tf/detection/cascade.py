@@ -34,6 +34,10 @@ NMS_RNET = 0.7
 """Largest intersection over union of two proposals after R-Net, as in the authors' released code."""
 NMS_ONET = 0.7
 """Largest intersection over the *smaller* of two faces."""
+MAX_OFFSET = 1.0
+"""Largest offset of a face's box from the square in which O-Net found it, in sides of the square. Those that are taught
+reach 0.6, where the IoU is 0.4. Beyond, the crop is like none of the training's: some fine patterns drive box and score
+out of all measure, and such a box would suppress the faces in it."""
 
 _SIZES_AN_OCTAVE = 8
 """Batches of crops have so many sizes between a power of two and the next: oneDNN prepares each operation anew for each
@@ -197,7 +201,7 @@ class Cascade(tf.Module):
         squares, first_logits, images, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
         logits, offsets, mirrored_features = self._average_with_flipped(pixels, outputs)
         logits = self._final(logits, first_logits)
-        rows = tf.where(logits > first_stages.logit(threshold))[:, 0]
+        rows = tf.where((logits > first_stages.logit(threshold)) & near_mask(offsets))[:, 0]
         boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
         boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
         order = tf.argsort(logits, direction="DESCENDING", stable=True)
@@ -284,6 +288,11 @@ class Cascade(tf.Module):
             return tf.add_n(by_look)[:num_faces] / len(looks)
 
         return _if_any(num_faces, compute, tf.zeros([0, num_points, 2]))
+
+
+def near_mask(offsets: tf.Tensor) -> tf.Tensor:
+    """Which of O-Net's boxes lie near their squares, see `MAX_OFFSET`: offsets [N, 4] to bool [N]."""
+    return tf.reduce_max(tf.abs(offsets), axis=1) <= MAX_OFFSET
 
 
 def searches(module: tf.Module, prefix: str = "") -> dict[str, tf.types.experimental.PolymorphicFunction]:

@@ -93,6 +93,7 @@ class Portable(tf.Module):
         logits, offsets = self._judge(pixels, squares, first_logits, count)
         boxes = graph_boxes.decode(squares, offsets)
         is_face = (logits > self._logits[1]) & (tf.range(self._max_proposals) < count) & _has_area(boxes)
+        is_face &= cascade.near_mask(offsets)
         ranked = tf.math.top_k(tf.where(is_face, logits, _NEVER), self._max_proposals)
         boxes = tf.where((ranked.values > _NEVER)[:, None], tf.gather(boxes, ranked.indices), 0.0)
         keep = graph_boxes.suppress_overlap(boxes, cascade.NMS_ONET) & _has_area(boxes)
