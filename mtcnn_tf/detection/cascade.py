@@ -36,8 +36,9 @@ NMS_ONET = 0.7
 """Largest intersection over the *smaller* of two faces."""
 MAX_OFFSET = 1.0
 """Largest offset of a face's box from the square in which O-Net found it, in sides of the square. Those that are taught
-reach 0.6, where the IoU is 0.4. Beyond, the crop is like none of the training's: some fine patterns drive box and score
-out of all measure, and such a box would suppress the faces in it."""
+are smaller: with an IoU of 0.4 the centres lie at most 3/7 of a side apart, so even a box as thin as a line has offsets
+of at most 0.93. Beyond, the crop is like none of the training's: some fine patterns drive box and score out of all
+measure, and such a box would suppress the faces in it."""
 
 _SIZES_AN_OCTAVE = 8
 """Batches of crops have so many sizes between a power of two and the next: oneDNN prepares each operation anew for each

@@ -94,6 +94,16 @@ def test_the_best_faces_are_kept_where_there_are_more(models):
         np.testing.assert_allclose(few[name], all_of_them[name][:3], atol=1e-3)
 
 
+@pytest.mark.slow
+def test_a_box_far_from_its_square_is_no_face(models):
+    num_found = {}
+    for top in (0.95, 1.05):
+        changed = {**models, "onet": test_cascade.onet_that_tells_of(top)}
+        found = portable.Portable(changed, SIZE, (0.1, 0.1)).detect(tf.constant(image_of(SIZE)))
+        num_found[top] = int(found["num_faces"])
+    assert num_found[0.95] > 0 == num_found[1.05]
+
+
 def test_nothing_is_found_above_the_highest_score(models):
     found = portable.Portable(models, SIZE, (1, 1)).detect(tf.constant(image_of(SIZE)))
     assert found["num_faces"] == 0 and told_by({name: x.numpy() for name, x in found.items()})
