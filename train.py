@@ -135,7 +135,14 @@ _ANCHORS = flags.DEFINE_string(
     "anchors", None, "rpn: a file of data_prep.anchors; by default nine sizes of 12-210.", flag_values=FLAGS
 )
 flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.", flag_values=FLAGS)
-flags.DEFINE_enum("box_loss", _DEFAULTS.box_loss, anchor_loss.BOX_LOSSES, "rpn: the box loss.", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "box_loss",
+    None,
+    losses.BOX_LOSSES,
+    "What boxes are taught by: the squared distances of the paper, or the generalised IoU. [giou for rpn, otherwise "
+    "squares]",
+    flag_values=FLAGS,
+)
 flags.DEFINE_enum(
     "landmark_loss",
     _DEFAULTS.landmark_loss,

@@ -31,6 +31,7 @@ class Stage:
         name: "rpn", "pnet", "rnet" or "onet": the name of its folders, files and flags.
         size: Side of the square crop it sees, in pixels; of the RPN, that of its smallest anchor.
         loss_weights: Default weights of the three losses.
+        box_loss: The default among `losses.BOX_LOSSES`.
         keep_recall: The fraction of faces that must survive this stage when it mines examples for the next one. A stage
             that is too strict starves its successor of hard examples. None for the last stage.
         threshold: The score that a box must exceed after this stage, where none was chosen for its network.
@@ -39,6 +40,7 @@ class Stage:
     name: str
     size: int
     loss_weights: LossWeights
+    box_loss: str
     keep_recall: float | None
     threshold: float
 
@@ -53,10 +55,10 @@ class Stage:
         return f"{self.name}.keras"
 
 
-RPN = Stage("rpn", 12, LossWeights(face=1.0, box=1.0, landmarks=0.0), keep_recall=0.97, threshold=0.3)
-PNET = Stage("pnet", 12, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.97, threshold=0.6)
-RNET = Stage("rnet", 24, LossWeights(face=1.0, box=0.5, landmarks=0.5), keep_recall=0.955, threshold=0.7)
-ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), keep_recall=None, threshold=0.7)
+RPN = Stage("rpn", 12, LossWeights(face=1.0, box=1.0, landmarks=0.0), "giou", keep_recall=0.97, threshold=0.3)
+PNET = Stage("pnet", 12, LossWeights(face=1.0, box=0.5, landmarks=0.5), "squares", keep_recall=0.97, threshold=0.6)
+RNET = Stage("rnet", 24, LossWeights(face=1.0, box=0.5, landmarks=0.5), "squares", keep_recall=0.955, threshold=0.7)
+ONET = Stage("onet", 48, LossWeights(face=1.0, box=0.5, landmarks=1.0), "squares", keep_recall=None, threshold=0.7)
 
 ALL = (RPN, PNET, RNET, ONET)
 FIRST = (RPN, PNET)

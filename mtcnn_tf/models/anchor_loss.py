@@ -13,26 +13,15 @@ from keras import ops
 
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchors
-from mtcnn_tf.models import metrics, networks
+from mtcnn_tf.models import losses, metrics, networks
 
 FACE_LOSSES = ("focal", "ohem")
-BOX_LOSSES = ("giou", "squares")
 FIGURES = ("face_loss", "box_loss", "precision", "recall", "box_iou")
 """What `AnchorLoss` keeps: means over positives, but for precision, which is over what scores above 0.5."""
 
 FOCAL_FACE_WEIGHT, FOCAL_EXPONENT = 0.4, 2.0
 """Weight of a positive beside that of a negative, together 1, and the exponent of 1 − p."""
 NEGATIVES_PER_POSITIVE = 3
-
-
-def _areas(boxes: Any) -> Any:
-    return ops.prod(ops.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
-
-
-def _intersection(boxes_a: Any, boxes_b: Any) -> Any:
-    width = ops.minimum(boxes_a[..., 2], boxes_b[..., 2]) - ops.maximum(boxes_a[..., 0], boxes_b[..., 0])
-    height = ops.minimum(boxes_a[..., 3], boxes_b[..., 3]) - ops.maximum(boxes_a[..., 1], boxes_b[..., 1])
-    return ops.maximum(width, 0.0) * ops.maximum(height, 0.0)
 
 
 def focal(logits: Any, labels: Any) -> Any:
@@ -61,15 +50,6 @@ def hard_negatives(logits: Any, labels: Any) -> Any:
     return ops.where(is_hard | (labels == 1), losses, 0.0)
 
 
-def generalised_iou(boxes_a: Any, boxes_b: Any) -> tuple[Any, Any]:
-    """GIoU and IoU [...] of boxes [..., 4]; the first is in −1–1 (Rezatofighi et al. 2019, algorithm 1)."""
-    shared = _intersection(boxes_a, boxes_b)
-    union = ops.maximum(_areas(boxes_a) + _areas(boxes_b) - shared, 1e-6)
-    hull = ops.maximum(boxes_a[..., 2:], boxes_b[..., 2:]) - ops.minimum(boxes_a[..., :2], boxes_b[..., :2])
-    hull = ops.maximum(ops.prod(hull, axis=-1), 1e-6)
-    return shared / union - (hull - union) / hull, shared / union
-
-
 @keras.saving.register_keras_serializable(package="mtcnn_tf")
 class AnchorLoss(keras.layers.Layer):
     """An endpoint: takes predictions and targets, adds their loss to the model's, and keeps the `FIGURES`.
@@ -80,7 +60,7 @@ class AnchorLoss(keras.layers.Layer):
         face: Weight of the face loss.
         box: Weight of the box loss.
         face_loss: One of `FACE_LOSSES`.
-        box_loss: One of `BOX_LOSSES`.
+        box_loss: One of `losses.BOX_LOSSES`.
     """
 
     def __init__(
@@ -94,8 +74,10 @@ class AnchorLoss(keras.layers.Layer):
         **kwargs: Any,
     ):
         super().__init__(**{"name": "anchor_loss", "dtype": "float32", **kwargs})
-        if face_loss not in FACE_LOSSES or box_loss not in BOX_LOSSES:
-            raise ValueError(f"expected losses among {FACE_LOSSES} and {BOX_LOSSES}, got {face_loss} and {box_loss}")
+        if face_loss not in FACE_LOSSES or box_loss not in losses.BOX_LOSSES:
+            raise ValueError(
+                f"expected losses among {FACE_LOSSES} and {losses.BOX_LOSSES}, got {face_loss} and {box_loss}"
+            )
         self.sizes, self.window, self.face, self.box = tuple(sizes), window, face, box
         self.face_loss, self.box_loss = face_loss, box_loss
         self.anchor_boxes = anchors.Anchors(self.sizes).boxes(window, window)
@@ -110,7 +92,7 @@ class AnchorLoss(keras.layers.Layer):
         is_positive = labels == 1
         sides = (anchor_boxes[:, 2:] - anchor_boxes[:, :2])[:, :1]
         boxes = anchor_boxes + offsets * sides
-        gious, ious = generalised_iou(boxes, true_boxes)
+        gious, ious = metrics.generalised_iou(boxes, true_boxes)
         if self.box_loss == "giou":
             box_losses = 1 - gious
         else:

@@ -3,7 +3,8 @@
 Zhang et al. 2016, section II.C, of one row:
 
 * face (eq. 1): cross-entropy −(y log p + (1 − y) log(1 − p)), on positives and negatives;
-* box (eq. 2): squared distance ‖ŷ − y‖² of the 4 offsets, on positives and parts;
+* box (eq. 2): squared distance ‖ŷ − y‖² of the 4 offsets, on positives and parts; or 1 − GIoU of the boxes
+  (Rezatofighi et al. 2019, arXiv 1902.09630), which is what they are measured by;
 * landmarks (eq. 3): squared distance ‖ŷ − y‖² of the 10 coordinates, on landmark crops; or the distances of the 5
   points, which is what landmarks are measured by, and where a point far off counts no more than it is off.
 
@@ -25,6 +26,7 @@ from mtcnn_tf.models import metrics
 
 HARD_FRACTION = 0.7
 LOSSES = ("face_loss", "box_loss", "landmark_loss")
+BOX_LOSSES = ("squares", "giou")
 LANDMARK_LOSSES = ("squares", "distances")
 FIGURES = (*LOSSES, "face_accuracy", "precision", "recall", "box_iou", "landmark_error")
 """What `measure` sums up, in its order. Precision and recall are those at a score of 0.5."""
@@ -67,7 +69,11 @@ def hardest_mask(row_losses: Any, mask: Any, fraction: float = HARD_FRACTION) ->
 
 
 def row_losses(
-    predictions: dict, targets: dict, hard_fraction: float = HARD_FRACTION, landmark_loss: str = LANDMARK_LOSSES[0]
+    predictions: dict,
+    targets: dict,
+    hard_fraction: float = HARD_FRACTION,
+    landmark_loss: str = LANDMARK_LOSSES[0],
+    box_loss: str = BOX_LOSSES[0],
 ) -> dict:
     """Each of the `LOSSES` as values [N] and a boolean mask [N] of the rows that count.
 
@@ -77,6 +83,7 @@ def row_losses(
             may hold anything, NaN included.
         hard_fraction: The fraction of the face rows that counts.
         landmark_loss: One of `LANDMARK_LOSSES`.
+        box_loss: One of `BOX_LOSSES`.
     """
     kind = targets["kind"]
     face_mask = kind_mask(kind, kinds.WITH_FACE_LABEL)
@@ -85,12 +92,13 @@ def row_losses(
     hard_mask = _hardest_of_batch_mask(ops.stop_gradient(cross_entropy), face_mask, hard_fraction)
     box_mask = kind_mask(kind, kinds.WITH_OFFSETS)
     landmark_mask = kind_mask(kind, kinds.WITH_LANDMARKS if "landmarks" in predictions else ())
+    box_rows = _squared_distances if box_loss == "squares" else _one_minus_giou
     landmark_rows = _squared_distances if landmark_loss == "squares" else _distances
     landmarks = landmark_rows(_landmarks(predictions, targets), targets["landmarks"], landmark_mask)
     to_five = 2 * landmark_sets.FIVE.num_points / targets["landmarks"].shape[-1]
     return {
         "face_loss": (cross_entropy, hard_mask),
-        "box_loss": (_squared_distances(predictions["offsets"], targets["offsets"], box_mask), box_mask),
+        "box_loss": (box_rows(predictions["offsets"], targets["offsets"], box_mask), box_mask),
         "landmark_loss": (landmarks * to_five, landmark_mask),
     }
 
@@ -136,6 +144,10 @@ def _squared_distances(predicted: Any, true: Any, mask: Any) -> Any:
     return ops.sum(ops.square(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
 
+def _one_minus_giou(predicted: Any, true: Any, mask: Any) -> Any:
+    return 1 - metrics.offset_ious(*(ops.where(mask[:, None], x, 0.0) for x in (predicted, true)))[0]
+
+
 def _distances(predicted: Any, true: Any, mask: Any) -> Any:
     return ops.sum(metrics.point_distances(ops.where(mask[:, None], predicted - true, 0.0)), axis=1)
 
@@ -146,9 +158,10 @@ def measure(
     hard_fraction: float = HARD_FRACTION,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
     landmark_loss: str = LANDMARK_LOSSES[0],
+    box_loss: str = BOX_LOSSES[0],
 ) -> Any:
     """Sums of all `FIGURES` over a batch and the numbers of their rows, float32 [2, len(FIGURES)]; see `row_losses`."""
-    losses = row_losses(predictions, targets, hard_fraction, landmark_loss)
+    losses = row_losses(predictions, targets, hard_fraction, landmark_loss, box_loss)
     predictions = {name: ops.stop_gradient(x) for name, x in predictions.items()}  # the other figures teach nothing
     face_mask = kind_mask(targets["kind"], kinds.WITH_FACE_LABEL)
     is_face = targets["kind"] == kinds.POSITIVE
@@ -176,6 +189,7 @@ class OhemLoss(keras.layers.Layer):
         hard_fraction: The fraction of the rows with a face label that counts.
         landmark_set: What `LandmarkSet.to_dict` says of the points; None for five.
         landmark_loss: One of `LANDMARK_LOSSES`.
+        box_loss: One of `BOX_LOSSES`.
     """
 
     def __init__(
@@ -186,21 +200,23 @@ class OhemLoss(keras.layers.Layer):
         hard_fraction: float = HARD_FRACTION,
         landmark_set: dict | None = None,
         landmark_loss: str = LANDMARK_LOSSES[0],
+        box_loss: str = BOX_LOSSES[0],
         **kwargs: Any,
     ):
         super().__init__(**{"name": "ohem_loss", "dtype": "float32", **kwargs})
         if not 0 < hard_fraction <= 1:
             raise ValueError(f"hard_fraction must be above 0 and at most 1, got {hard_fraction}")
         arguments.choice("landmark_loss", landmark_loss, LANDMARK_LOSSES)
+        arguments.choice("box_loss", box_loss, BOX_LOSSES)
         self.weights_of_losses = stages.LossWeights(face, box, landmarks)
-        self.hard_fraction, self.landmark_loss = hard_fraction, landmark_loss
+        self.hard_fraction, self.landmark_loss, self.box_loss = hard_fraction, landmark_loss, box_loss
         self.landmark_set = landmark_sets.from_dict(landmark_set) if landmark_set else landmark_sets.FIVE
         self.means = metrics.MaskedMeans(FIGURES)
 
     def call(self, predictions: dict, targets: dict) -> dict:
         """The predictions, one row for each example. Targets: `kind`, `offsets`, `landmarks`; see `row_losses`."""
         predictions = flatten(predictions)
-        sums = measure(predictions, targets, self.hard_fraction, self.landmark_set, self.landmark_loss)
+        sums = measure(predictions, targets, self.hard_fraction, self.landmark_set, self.landmark_loss, self.box_loss)
         means = _means(sums[0, : len(LOSSES)], sums[1, : len(LOSSES)])
         self.add_loss(total({name: means[k] for k, name in enumerate(LOSSES)}, self.weights_of_losses))
         self.means.update_state(ops.stop_gradient(sums))
@@ -221,6 +237,7 @@ class OhemLoss(keras.layers.Layer):
             "hard_fraction": self.hard_fraction,
             "landmark_set": self.landmark_set.to_dict(),
             "landmark_loss": self.landmark_loss,
+            "box_loss": self.box_loss,
         }
 
 
@@ -230,6 +247,7 @@ def attach(
     hard_fraction: float = HARD_FRACTION,
     landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
     landmark_loss: str = LANDMARK_LOSSES[0],
+    box_loss: str = BOX_LOSSES[0],
 ) -> keras.Model:
     """The `network` with its loss: a model to fit on dicts of `image`, `kind`, `offsets` and `landmarks`.
 
@@ -239,6 +257,7 @@ def attach(
         hard_fraction: The fraction of the rows with a face label that counts.
         landmark_set: The points in `landmarks`, whether the network finds them or none.
         landmark_loss: One of `LANDMARK_LOSSES`.
+        box_loss: One of `BOX_LOSSES`.
     """
     image = keras.Input(network.inputs[0].shape[1:], name="image")
     targets = {
@@ -247,6 +266,6 @@ def attach(
         "landmarks": keras.Input((2 * landmark_set.num_points,), name="landmarks"),
     }
     their_set = landmark_set.to_dict()
-    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction, their_set, landmark_loss)
+    loss = OhemLoss(weights.face, weights.box, weights.landmarks, hard_fraction, their_set, landmark_loss, box_loss)
     predictions = loss(network(image), targets)
     return keras.Model({"image": image, **targets}, predictions, name=f"{network.name}_training")

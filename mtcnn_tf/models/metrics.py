@@ -16,22 +16,35 @@ from mtcnn_tf import landmark_sets, rankings
 FIXED_PRECISION = 0.95
 """`recall_at_precision` is the recall where this fraction of what is called a face is one."""
 
+_LEAST_AREA = 1e-6
+"""Of a union, to divide by."""
 _NARROWEST_EYES = 0.1
 """Eyes of a face in profile nearly coincide; closer than this fraction of the box, they don't measure anything."""
 
 
 def box_ious(predicted: Any, true: Any) -> Any:
     """Intersection over union [N] of the boxes that two sets of offsets [N, 4] lead to from one and the same box."""
+    return offset_ious(predicted, true)[1]
+
+
+def offset_ious(predicted: Any, true: Any) -> tuple[Any, Any]:
+    """`generalised_iou` of the boxes that two sets of offsets [N, 4] lead to from one and the same box."""
     unit_box = ops.array([0.0, 0.0, 1.0, 1.0])
-    predicted, true = unit_box + predicted, unit_box + true
-    top_left = ops.maximum(predicted[:, :2], true[:, :2])
-    bottom_right = ops.minimum(predicted[:, 2:], true[:, 2:])
-    shared = ops.prod(ops.maximum(bottom_right - top_left, 0.0), axis=1)
-    return ops.divide_no_nan(shared, _areas(predicted) + _areas(true) - shared)
+    return generalised_iou(unit_box + predicted, unit_box + true)
+
+
+def generalised_iou(boxes_a: Any, boxes_b: Any) -> tuple[Any, Any]:
+    """GIoU and IoU [...] of boxes [..., 4]; the first is in −1–1 (Rezatofighi et al. 2019, arXiv 1902.09630, alg. 1)."""
+    low, high = ops.maximum(boxes_a[..., :2], boxes_b[..., :2]), ops.minimum(boxes_a[..., 2:], boxes_b[..., 2:])
+    shared = ops.prod(ops.maximum(high - low, 0.0), axis=-1)
+    union = ops.maximum(_areas(boxes_a) + _areas(boxes_b) - shared, _LEAST_AREA)
+    hull = ops.maximum(boxes_a[..., 2:], boxes_b[..., 2:]) - ops.minimum(boxes_a[..., :2], boxes_b[..., :2])
+    hull = ops.maximum(ops.prod(hull, axis=-1), _LEAST_AREA)
+    return shared / union - (hull - union) / hull, shared / union
 
 
 def _areas(boxes: Any) -> Any:
-    return ops.prod(ops.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1)
+    return ops.prod(ops.maximum(boxes[..., 2:] - boxes[..., :2], 0.0), axis=-1)
 
 
 def point_distances(errors: Any) -> Any:

@@ -7,7 +7,7 @@ import math
 import pathlib
 import platform
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from mtcnn_tf.training.strategies import STRATEGIES
 TRAIN_ONLY = ("", "landmarks")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 _CHOICES = {
+    "box_loss": (None, *losses.BOX_LOSSES),
     "landmark_loss": losses.LANDMARK_LOSSES,
     "precision": PRECISIONS,
     "strategy": STRATEGIES,
@@ -29,6 +30,13 @@ _CHOICES = {
 }
 _FREE = {"free": True}
 """Marks what may change when a training goes on."""
+
+
+class Loss(NamedTuple):
+    """The part of a `Config` that stages have defaults for."""
+
+    loss_weights: stages.LossWeights
+    box_loss: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Config:
         window: The RPN: side of the windows in pixels.
         anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
         face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
-        box_loss: The RPN: one of `anchor_loss.BOX_LOSSES`.
+        box_loss: One of `losses.BOX_LOSSES`; None stands for the stage's own.
         landmark_loss: One of `losses.LANDMARK_LOSSES`.
         precision: One of `PRECISIONS`; what is kept is float32 in any case.
         strategy: One of `STRATEGIES`.
@@ -92,7 +100,7 @@ class Config:
     window: int = 512
     anchors: tuple[float, ...] = ()
     face_loss: str = "focal"
-    box_loss: str = "giou"
+    box_loss: str | None = None
     landmark_loss: str = losses.LANDMARK_LOSSES[0]
     precision: str = "float32"
     strategy: str = "one_device"
@@ -137,6 +145,10 @@ class Config:
                 if not pathlib.Path(path).is_file():
                     raise FileNotFoundError(f"{name} must be .keras files, there is none at {path}")
 
+    def loss_of(self, stage: stages.Stage) -> Loss:
+        """What is chosen of the loss, by the stage where it isn't chosen here."""
+        return Loss(self.loss_weights or stage.loss_weights, self.box_loss or stage.box_loss)
+
 
 class OtherRunError(ValueError):
     """The working folder holds a training with other settings."""
@@ -144,8 +156,7 @@ class OtherRunError(ValueError):
 
 def describe(config: Config, stage: stages.Stage, facts: Mapping[str, Any]) -> dict:
     """Everything that a training depends on, ready for JSON: settings, `facts` about its examples, and versions."""
-    weights = config.loss_weights or stage.loss_weights
-    plain = dataclasses.asdict(dataclasses.replace(config, loss_weights=weights))
+    plain = dataclasses.asdict(dataclasses.replace(config, **config.loss_of(stage)._asdict()))
     backend = keras.backend.backend()
     versions = {"mtcnn_tf": mtcnn_tf.__version__, "keras": keras.__version__}
     versions |= {

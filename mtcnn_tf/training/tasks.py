@@ -32,12 +32,14 @@ def build(config: settings.Config, stage: stages.Stage) -> tuple[keras.Model, ke
         ValueError: `init_from` is another network.
     """
     keras.utils.set_random_seed(config.seed)
-    weights = config.loss_weights or stage.loss_weights
+    weights, box_loss = config.loss_of(stage)
     with _precision(config.precision):
         network = _first_network(config, stage)
         if stage is stages.RPN:
-            return network, anchor_loss.attach(network, config.window, weights, config.face_loss, config.box_loss)
-        return network, losses.attach(network, weights, config.hard_fraction, config.landmark_set, config.landmark_loss)
+            return network, anchor_loss.attach(network, config.window, weights, config.face_loss, box_loss)
+        return network, losses.attach(
+            network, weights, config.hard_fraction, config.landmark_set, config.landmark_loss, box_loss
+        )
 
 
 def optimizer(config: settings.Config) -> keras.Optimizer:

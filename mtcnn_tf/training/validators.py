@@ -20,7 +20,7 @@ def for_stage(
     """What measures `network`, of `stage`, on finitely many `batches`."""
     if stage is stages.RPN:
         return RpnValidator(network, batches)
-    return Validator(network, batches, config.loss_weights or stage.loss_weights, config)
+    return Validator(network, batches, config.loss_of(stage), config)
 
 
 class Validator:
@@ -32,8 +32,8 @@ class Validator:
         samples: A few positives, parts and landmark crops: a dict of arrays like a batch.
     """
 
-    def __init__(self, network: keras.Model, batches: Iterable, weights: stages.LossWeights, config: settings.Config):
-        self._batches, self._weights, self._config = batches, weights, config
+    def __init__(self, network: keras.Model, batches: Iterable, loss: settings.Loss, config: settings.Config):
+        self._batches, self._loss, self._config = batches, loss, config
         self.scores: np.ndarray = np.zeros(0, np.float32)
         self.is_face: np.ndarray = np.zeros(0, bool)
         self.samples: dict[str, np.ndarray] = {}
@@ -60,7 +60,11 @@ class Validator:
             predictions = losses.flatten(self._predict(batch["image"]))
             face_losses, _ = losses.row_losses(predictions, batch)["face_loss"]
             of_batch = losses.measure(
-                predictions, batch, landmark_set=self._config.landmark_set, landmark_loss=self._config.landmark_loss
+                predictions,
+                batch,
+                landmark_set=self._config.landmark_set,
+                landmark_loss=self._config.landmark_loss,
+                box_loss=self._loss.box_loss,
             )
             sums = sums + np.asarray(of_batch, np.float64)
             scores = keras.ops.softmax(predictions["face"])[:, 1]
@@ -76,7 +80,7 @@ class Validator:
         if has_face_label.any():
             hard_mask = np.asarray(losses.hardest_mask(face_losses, has_face_label, self._config.hard_fraction))
             figures["face_loss"] = float(face_losses[hard_mask].mean())
-        loss = losses.total({name: figures.get(name, 0.0) for name in losses.LOSSES}, self._weights)
+        loss = losses.total({name: figures.get(name, 0.0) for name in losses.LOSSES}, self._loss.loss_weights)
         return {"loss": loss, **figures, **metrics.face_figures(self.scores, self.is_face)}
 
     def images(self) -> dict[str, np.ndarray]:

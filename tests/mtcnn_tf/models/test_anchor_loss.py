@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchor_labels, anchors
-from mtcnn_tf.models import anchor_loss, networks
+from mtcnn_tf.models import anchor_loss, losses, metrics, networks
 
 SIZES, WINDOW = (12.0, 48.0), 64  # strides of 8 and 16: 64 and 16 anchors
 ANCHOR_BOXES = anchors.Anchors(SIZES).boxes(WINDOW, WINDOW)
@@ -97,7 +97,7 @@ def test_generalised_iou_is_that_of_its_paper():
     rng = np.random.default_rng(0)
     a, b = rng.uniform(0, 60, (2, 200, 4)).astype(np.float32)
     b = np.concatenate([np.minimum(b[:, :2], b[:, 2:]), np.maximum(b[:, :2], b[:, 2:]) + 1], axis=1)
-    gious, ious = (np.asarray(x) for x in anchor_loss.generalised_iou(a, b))
+    gious, ious = (np.asarray(x) for x in metrics.generalised_iou(a, b))
     expected = np.array([giou_of(*map(np.float64, pair)) for pair in zip(a, b, strict=True)])
     np.testing.assert_allclose(np.stack([gious, ious], axis=1), expected, rtol=1e-4, atol=1e-5)
     assert gious.min() > -1.001 and gious.max() < 1
@@ -106,13 +106,13 @@ def test_generalised_iou_is_that_of_its_paper():
 def test_generalised_iou_of_cases_that_one_can_work_out():
     box = np.float32([[0, 0, 2, 2]])
     others = np.float32([[0, 0, 2, 2], [2, 0, 4, 2], [0, 0, 1, 2], [6, 0, 8, 2]])
-    gious, ious = anchor_loss.generalised_iou(np.repeat(box, 4, axis=0), others)
+    gious, ious = metrics.generalised_iou(np.repeat(box, 4, axis=0), others)
     np.testing.assert_allclose(gious, [1, 0, 0.5, -0.5], atol=1e-6)
     np.testing.assert_allclose(ious, [1, 0, 0.5, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("face_loss", anchor_loss.FACE_LOSSES)
-@pytest.mark.parametrize("box_loss", anchor_loss.BOX_LOSSES)
+@pytest.mark.parametrize("box_loss", losses.BOX_LOSSES)
 def test_the_loss_is_the_weighted_sum_over_the_number_of_positives(face_loss, box_loss):
     predictions, targets = some_batch(1)
     positive = targets["labels"] == 1
@@ -146,7 +146,7 @@ def test_figures_count_positives_and_what_seems_a_face():
 
 @pytest.mark.parametrize("label", [0, -1])
 @pytest.mark.parametrize("face_loss", anchor_loss.FACE_LOSSES)
-@pytest.mark.parametrize("box_loss", anchor_loss.BOX_LOSSES)
+@pytest.mark.parametrize("box_loss", losses.BOX_LOSSES)
 def test_without_positives_and_without_anything_all_is_finite(label, face_loss, box_loss):
     predictions, targets = some_batch()
     nothing = {"labels": np.full_like(targets["labels"], label), "true_boxes": np.zeros_like(targets["true_boxes"])}
@@ -158,7 +158,7 @@ def test_without_positives_and_without_anything_all_is_finite(label, face_loss, 
 
 
 @pytest.mark.parametrize("face_loss", anchor_loss.FACE_LOSSES)
-@pytest.mark.parametrize("box_loss", anchor_loss.BOX_LOSSES)
+@pytest.mark.parametrize("box_loss", losses.BOX_LOSSES)
 def test_predictions_far_off_have_finite_gradients(face_loss, box_loss):
     """Logits at which a sigmoid is 0 or 1, boxes turned inside out, boxes far away, a perfect one."""
     _, targets = some_batch()

@@ -75,6 +75,17 @@ def test_landmarks_are_taught_by_the_distances_that_they_are_measured_by():
     np.testing.assert_array_equal(gradients["landmarks"][1:], 0)
 
 
+def test_boxes_are_taught_by_the_overlap_that_they_are_measured_by():
+    predictions, targets = make_batch([kinds.POSITIVE, kinds.NEGATIVE, kinds.PART])
+    predictions["offsets"][:] = [[0, 0, 0, 0], [0, 0, 0, 0], [3, 3, 3, 3]]  # the last box touches the true one nowhere
+    targets["offsets"][[0, 2]] = [[0, 0, 0, -0.5], [0, 0, 0, 0]]
+    value, gradients, _ = loss_of(predictions, targets, 0.0, 1.0, 0.0, box_loss="giou")
+    assert value == pytest.approx((0.5 + 1 + 14 / 16) / 2, rel=1e-5)
+    assert gradients["offsets"][0, 3] > 0  # a lower edge farther up is nearer
+    assert (gradients["offsets"][2, :2] > 0).all()
+    np.testing.assert_array_equal(gradients["offsets"][1], 0)
+
+
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(some_kinds, st.integers(0, 99))
 def test_selected_rows_alone_get_gradients(kind, seed):
@@ -204,6 +215,8 @@ def test_a_share_that_is_none_is_refused():
         losses.OhemLoss(1, 1, 1, hard_fraction=0.0)
     with pytest.raises(ValueError, match="landmark_loss must be one of squares, distances, got 'cubes'"):
         losses.OhemLoss(1, 1, 1, landmark_loss="cubes")
+    with pytest.raises(ValueError, match="box_loss must be one of squares, giou, got 'ious'"):
+        losses.OhemLoss(1, 1, 1, box_loss="ious")
 
 
 def test_a_weight_means_the_same_for_any_number_of_points():
@@ -217,8 +230,10 @@ def test_a_weight_means_the_same_for_any_number_of_points():
 
 def test_the_layer_comes_back_from_its_config():
     points = landmark_sets.IBUG.to_dict()
-    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4, landmark_set=points, landmark_loss="distances")
+    choices = {"landmark_loss": "distances", "box_loss": "giou"}
+    layer = losses.OhemLoss(1.0, 0.5, 2.0, hard_fraction=0.4, landmark_set=points, **choices)
     again = losses.OhemLoss.from_config(layer.get_config())
     assert again.landmark_set == landmark_sets.IBUG
     assert (again.weights_of_losses, again.hard_fraction) == (layer.weights_of_losses, layer.hard_fraction)
+    assert (again.landmark_loss, again.box_loss) == ("distances", "giou")
     assert metrics.MaskedMeans.from_config(layer.means.get_config()).names == losses.FIGURES
