@@ -34,7 +34,7 @@ def offset_ious(predicted: Any, true: Any) -> tuple[Any, Any]:
 
 
 def generalised_iou(boxes_a: Any, boxes_b: Any) -> tuple[Any, Any]:
-    """GIoU and IoU [...] of boxes [..., 4]; the first is in −1–1 (Rezatofighi et al. 2019, arXiv 1902.09630, alg. 1)."""
+    """GIoU, in −1–1, and IoU [...] of boxes [..., 4] (Rezatofighi et al. 2019, arXiv 1902.09630, algorithm 1)."""
     low, high = ops.maximum(boxes_a[..., :2], boxes_b[..., :2]), ops.minimum(boxes_a[..., 2:], boxes_b[..., 2:])
     shared = ops.prod(ops.maximum(high - low, 0.0), axis=-1)
     union = ops.maximum(_areas(boxes_a) + _areas(boxes_b) - shared, _LEAST_AREA)

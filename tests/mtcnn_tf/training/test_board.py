@@ -18,7 +18,7 @@ from mtcnn_tf.training import board, drawing, history, settings, validators
 @pytest.fixture
 def logs_dir(tmp_path, validation):
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, validation(), settings.Config().loss_of(stages.PNET), settings.Config())
+    validator = validators.for_stage(stages.PNET, network, validation(), settings.Config())
     figures = validator.measure()
     writer = board.Board(tmp_path)
     writer.write_configuration({"epochs": 3, "mix": {"part": 1}, "augment": True}, step=0)
@@ -99,9 +99,7 @@ def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
 
     def figures(batch_size):
         batches = validation().unbatch().batch(batch_size)
-        return validators.Validator(
-            network, batches, settings.Config().loss_of(stages.PNET), settings.Config()
-        ).measure()
+        return validators.for_stage(stages.PNET, network, batches, settings.Config()).measure()
 
     assert figures(7) == pytest.approx(figures(100), rel=1e-4)
 
@@ -109,7 +107,7 @@ def test_validation_does_not_depend_on_how_the_set_is_cut(validation):
 def test_a_validation_without_a_kind_leaves_its_figures_out(validation):
     batches = validation().unbatch().filter(lambda row: row["kind"] == kinds.NEGATIVE).batch(16)
     network = networks.build(stages.PNET)
-    validator = validators.Validator(network, batches, settings.Config().loss_of(stages.PNET), settings.Config())
+    validator = validators.for_stage(stages.PNET, network, batches, settings.Config())
     figures = validator.measure()
     assert not {"auc", "box_iou", "landmark_error", "recall"} & set(figures)
     assert figures["loss"] == pytest.approx(figures["face_loss"])
