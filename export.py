@@ -32,7 +32,9 @@ from mtcnn_tf.models import inference, original_weights
 FLAGS = flags.FlagValues()
 """The flags of this program alone."""
 
-FORMATS = ("saved_model", "litert", "onnx")
+PRECISIONS = {"litert": conversion.PRECISIONS, "saved_model": inference.PRECISIONS, "onnx": ("float32",)}
+"""What each format may be written in. Where several are, the first of them says what is allowed, and the others are
+float32 if they can't be as it wants."""
 _CALIBRATION_IMAGES = 100
 
 _NETWORKS = flags.DEFINE_string(
@@ -61,7 +63,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
     flag_values=FLAGS,
 )
 _FORMAT = flags.DEFINE_list(
-    "format", ["saved_model"], f"What is written: any of {', '.join(FORMATS)}.", flag_values=FLAGS
+    "format", ["saved_model"], f"What is written: any of {', '.join(PRECISIONS)}.", flag_values=FLAGS
 )
 _IMAGE_SIZE = flags.DEFINE_string(
     "image_size", "480x640", "litert and onnx: height and width of the images, in pixels.", flag_values=FLAGS
@@ -99,40 +101,45 @@ def _run() -> None:
     try:
         programs.check_local(_OUT_DIR)
         _check_format()
-        thresholds, first_weight = programs.parse_thresholds(_THRESHOLDS.value), 0.0
+        thresholds, score_weights = programs.parse_thresholds(_THRESHOLDS.value), stored_calibration.NOT_CALIBRATED
         if _NETWORKS.value is not None:
             networks_dir = shipped.folder(_NETWORKS.value)
             models = cascade.load_networks(networks_dir)
             if chosen := stored_calibration.read(networks_dir):
-                thresholds, first_weight = thresholds or chosen.thresholds, chosen.first_weight
+                thresholds, score_weights = thresholds or chosen.thresholds, chosen.score_weights
         else:
             assert _FROM_NPY.value is not None  # absl sees to it that one of the two is given
             models = original_weights.load(_FROM_NPY.value)
         if "saved_model" in _FORMAT.value:
             precision = _PRECISION.value if _PRECISION.value in inference.PRECISIONS else inference.PRECISIONS[0]
             max_pixels = _MAX_PIXELS.value
-            for path in exporting.export(models, _OUT_DIR.value, thresholds, max_pixels, first_weight, precision):
+            for path in exporting.export(models, _OUT_DIR.value, thresholds, max_pixels, score_weights, precision):
                 print(f"wrote {path}")
         if set(_FORMAT.value) - {"saved_model"}:
-            _convert(models, thresholds, first_weight)
+            _convert(models, thresholds, score_weights)
     except (OSError, ValueError, ModuleNotFoundError) as error:
         sys.exit(f"export.py: {error}")
 
 
 def _check_format() -> None:
     """Raises ValueError, before anything is written, where a format is unknown or can't have the precision."""
-    others = [name for name in _FORMAT.value if name not in FORMATS]
+    others = [name for name in _FORMAT.value if name not in PRECISIONS]
     if others or not _FORMAT.value:
-        raise ValueError(f"--format takes any of {', '.join(FORMATS)}, got {','.join(_FORMAT.value)!r}")
-    if "litert" in _FORMAT.value and _PRECISION.value not in conversion.PRECISIONS:
-        wanted = ", ".join(conversion.PRECISIONS)
-        raise ValueError(f"--format=litert takes --precision of {wanted}, got {_PRECISION.value}; give it another")
+        raise ValueError(f"--format takes any of {', '.join(PRECISIONS)}, got {','.join(_FORMAT.value)!r}")
+    demanding = next(name for name in PRECISIONS if name in _FORMAT.value)
+    if _PRECISION.value not in PRECISIONS[demanding]:
+        wanted = ", ".join(PRECISIONS[demanding])
+        raise ValueError(f"--format={demanding} takes --precision of {wanted}, got {_PRECISION.value}; give it another")
 
 
-def _convert(models: dict, thresholds: tuple[float, ...] | None, first_weight: float) -> None:
+def _convert(
+    models: dict, thresholds: tuple[float, ...] | None, score_weights: stored_calibration.ScoreWeights
+) -> None:
     """Writes the detector for runtimes that are not TensorFlow."""
     height, width = _image_size(_IMAGE_SIZE.value)
-    whole = portable.Portable(models, (height, width), thresholds, first_weight, _MIN_FACE_SIZE.value, _MAX_FACES.value)
+    whole = portable.Portable(
+        models, (height, width), thresholds, score_weights, _MIN_FACE_SIZE.value, _MAX_FACES.value
+    )
     named = os.path.join(_OUT_DIR.value, f"detector_{height}x{width}")
     if "onnx" in _FORMAT.value:
         path = f"{named}.onnx"

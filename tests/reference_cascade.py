@@ -13,7 +13,7 @@ NUM_MIP_LEVELS = 6
 NMS_RPN = 0.6
 
 
-def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet", first_weight=0):
+def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet", score_weights=(1, 0, 0)):
     """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first; a threshold for each of the models."""
     copies = halved_copies(image)
     if "rpn" in models:
@@ -29,7 +29,7 @@ def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="
         boxes, scores, first = not_empty(move(boxes[keep], offsets[keep]), scores[keep], first[kept][keep])
     if until == "rnet":
         return boxes, scores
-    final = functools.partial(blended, weight=first_weight)
+    final = functools.partial(blended, weights=score_weights)
     kept, squares, crops, scores, offsets, points = judge(
         models["onet"], copies, boxes, 48, thresholds[-1], first, final
     )
@@ -156,9 +156,9 @@ def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores
     return keep, squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
 
 
-def blended(scores, first, weight):
-    """Final scores: the weighted geometric mean of the odds, by O-Net and by the first stage."""
-    odds = (scores / (1 - scores)) ** (1 - weight) * (first / (1 - first)) ** weight
+def blended(scores, first, weights):
+    """Final scores, of O-Net's and the first stage's: the product of powers of their odds."""
+    odds = (scores / (1 - scores)) ** weights[0] * (first / (1 - first)) ** weights[1] * math.exp(weights[2])
     return odds / (1 + odds)
 
 

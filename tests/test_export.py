@@ -53,7 +53,7 @@ def test_exports_everything_as_the_next_version(networks_dir, tmp_path):
 @pytest.mark.slow
 def test_thresholds_that_were_chosen_for_the_networks_are_exported_with_them(networks_dir, tmp_path):
     chosen_dir = shutil.copytree(networks_dir, tmp_path / "chosen")
-    stored_calibration.write(chosen_dir, stored_calibration.Calibration((0.25, 0.5, 0.75), 0.0), {})
+    stored_calibration.write(chosen_dir, stored_calibration.Calibration((0.25, 0.5, 0.75)), {})
     result = call(f"--networks={chosen_dir}", f"--out_dir={tmp_path / 'exported'}")
     assert result.returncode == 0, result.stderr
     assert mtcnn_tf.load(tmp_path / "exported").thresholds == (0.25, 0.5, 0.75)

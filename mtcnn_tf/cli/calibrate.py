@@ -1,4 +1,4 @@
-"""Chooses the thresholds of trained networks on images that were held out from their training.
+"""Chooses the thresholds of trained networks, and what scores mean, on images held out from their training.
 
     mtcnn-calibrate --networks=networks --dataset=wider_face:DIR --images=records/onet/held_out.txt
 
@@ -80,10 +80,10 @@ def _calibrate() -> None:
     paths = [annotation.image_path for annotation in annotations]
     its_cascade = cascade.Cascade.from_networks(_NETWORKS.value)
 
-    def find(thresholds: tuple[float, ...], first_weight: float) -> list:
-        its_cascade.first_weight.assign(first_weight)
+    def find(thresholds: tuple[float, ...], score_weights: stored_calibration.ScoreWeights) -> list:
+        its_cascade.score_weights.assign(score_weights)
         search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
-        name = ", ".join(f"{number:.2f}" for number in (*thresholds, first_weight))
+        name = ", ".join(f"{number:.2f}" for number in (*thresholds, score_weights.first))
         return saved_detections.detect(search, paths, name)
 
     its_detector = detector.Detector(its_cascade)
@@ -95,12 +95,14 @@ def _calibrate() -> None:
         "keep_recall": _KEEP_RECALL.value,
         "figures": choice.reports["all chosen"].figures,
     }
-    chosen = stored_calibration.Calibration(choice.thresholds, choice.first_weight)
+    chosen = stored_calibration.Calibration(choice.thresholds, choice.score_weights)
     stored_calibration.write(_NETWORKS.value, chosen, about)
     print(f"{len(paths):,} images", *notes, "", reports.table(choice.reports), "", sep="\n")
     kept_in = os.path.join(_NETWORKS.value, stored_calibration.FILE_NAME)
     numbers = ", ".join(map(str, choice.thresholds))
-    print(f"the thresholds {numbers} and the first stage's weight {choice.first_weight:g} are kept in {kept_in}")
+    weights = choice.score_weights
+    logit = f"{weights.onet:.2f} · O-Net's + {weights.first:.2f} · the first stage's {weights.bias:+.2f}"
+    print(f"the thresholds {numbers} and the final logit {logit} are kept in {kept_in}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,8 +2,9 @@
 
 Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-Net on a pyramid of scales or the RPN in
 one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
-mirrored, and what it says of both is averaged: its errors are not symmetric. The final score is O-Net's logit and, as
-far as calibration gave it a weight, the first stage's, which saw more of what is round the face. Landmarks are the mean
+mirrored, and what it says of both is averaged: its errors are not symmetric. The final score comes of O-Net's logit
+and, as far as calibration gave it a weight, the first stage's, which saw more of what is round the face; calibrated, it
+is the chance that a box is a face's. Landmarks are the mean
 of what both tell and of two looks at the square round the final box, where a face lies better; or of these two alone,
 where they have crops of their own.
 
@@ -21,7 +22,7 @@ import keras
 import tensorflow as tf
 
 from mtcnn_tf import arguments, files, stages
-from mtcnn_tf.detection import first_stages
+from mtcnn_tf.detection import first_stages, stored_calibration
 from mtcnn_tf.geometry import graph_boxes, mirroring
 from mtcnn_tf.images import graph_crops
 from mtcnn_tf.models import inference, networks
@@ -69,7 +70,7 @@ class Cascade(tf.Module):
     Attributes:
         networks: Name of a stage → its `inference` network, in order.
         thresholds: The thresholds that were calibrated for these networks, float32, one for each.
-        first_weight: How much the first stage's logit counts in the final score, see `__init__`, float32.
+        score_weights: Those of the final score, see `stored_calibration.ScoreWeights`, float32 [3].
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Cascade(tf.Module):
         thresholds: tuple[float, ...] | None = None,
         max_proposals_per_scale: int = 4096,
         max_proposals: int | None = None,
-        first_weight: float = 0.0,
+        score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
         precision: str = inference.PRECISIONS[0],
     ):
         """Freezes the networks.
@@ -90,13 +91,12 @@ class Cascade(tf.Module):
             max_proposals_per_scale: The best that many windows of a scale of P-Net compete in non-maximum suppression.
             max_proposals: The best that many boxes go on, by default as many as suit the first stage. Both bound time
                 and memory on an image on which it fires everywhere.
-            first_weight: A face's final logit is that of O-Net, times 1 - first_weight, and that of the first stage,
-                times first_weight; in 0–1.
+            score_weights: How the final score comes about.
             precision: What the networks' layers compute in, one of `inference.PRECISIONS`.
 
         Raises:
-            ValueError: `thresholds` are not numbers in 0–1, one for each network; a network is not as `networks`
-                builds it; they make no cascade.
+            ValueError: `thresholds` are not numbers in 0–1, one for each network; `score_weights` are none; a network
+                is not as `networks` builds it; they make no cascade.
         """
         super().__init__(name="cascade")
         order = _order(networks)
@@ -105,10 +105,8 @@ class Cascade(tf.Module):
         self.thresholds = tf.Variable(
             arguments.thresholds(chosen, len(order)), trainable=False, dtype=tf.float32, name="thresholds"
         )
-        weight = arguments.number(
-            "first_weight", first_weight, "one number in 0–1", above=math.nextafter(0, -1), up_to=1
-        )
-        self.first_weight = tf.Variable(weight, trainable=False, dtype=tf.float32, name="first_weight")
+        weights = stored_calibration.checked(score_weights)
+        self.score_weights = tf.Variable(weights, trainable=False, dtype=tf.float32, name="score_weights")
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
         for stage in order:
             of_batch = self._traced(stage.name)
@@ -219,7 +217,8 @@ class Cascade(tf.Module):
 
     def _final(self, logits, first_logits):
         """The final logits of faces, of O-Net's and the first stage's."""
-        return logits + self.first_weight * (first_logits - logits)
+        weights = stored_calibration.ScoreWeights(*tf.unstack(self.score_weights))
+        return weights.onet * logits + weights.first * first_logits + weights.bias
 
     def _classify(self, stage, levels, proposals, threshold):
         """Of the proposals that the stage's network takes for faces.

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import files, locks, stages
-from mtcnn_tf.detection import cascade, detector, first_stages
+from mtcnn_tf.detection import cascade, detector, first_stages, stored_calibration
 from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import inference, networks
 
@@ -27,7 +27,7 @@ def export(
     out_dir: str,
     thresholds: tuple[float, ...] | None = None,
     max_pixels: int = image_files.MAX_PIXELS,
-    first_weight: float = 0.0,
+    score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
     precision: str = inference.PRECISIONS[0],
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.
@@ -37,7 +37,7 @@ def export(
         out_dir: Folder for all of them.
         thresholds: Stored with the cascade as its defaults; see `cascade.Cascade`.
         max_pixels: The cascade decodes no image file of more.
-        first_weight: Stored with the cascade, too.
+        score_weights: Stored with the cascade, too.
         precision: What all of them compute in, one of `inference.PRECISIONS`.
 
     Raises:
@@ -45,7 +45,7 @@ def export(
             not numbers in 0–1, one for each network, or another process exports to `out_dir`.
         OSError: A SavedModel could not be written.
     """
-    whole = cascade.Cascade(models, thresholds, first_weight=first_weight, precision=precision)
+    whole = cascade.Cascade(models, thresholds, score_weights=score_weights, precision=precision)
     with locks.only_one_in(out_dir, "export"):
         for name in (*whole.networks, detector.MODEL_NAME):
             files.remove_partial(pathlib.Path(out_dir, name))

@@ -15,8 +15,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mtcnn_tf import stages
-from mtcnn_tf.detection import cascade, first_stages
+from mtcnn_tf import arguments, stages
+from mtcnn_tf.detection import cascade, first_stages, stored_calibration
 from mtcnn_tf.geometry import anchors, graph_boxes, mirroring
 from mtcnn_tf.images import array_crops, graph_crops
 from mtcnn_tf.models import inference
@@ -43,7 +43,7 @@ class Portable(tf.Module):
         networks: dict[str, keras.Model],
         image_size: tuple[int, int],
         thresholds: tuple[float, ...] | None = None,
-        first_weight: float = 0.0,
+        score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
         min_face_size: float = cascade.MIN_FACE_SIZE,
         max_faces: int = 50,
         max_proposals: int = MAX_PROPOSALS,
@@ -54,13 +54,14 @@ class Portable(tf.Module):
             networks: "rpn" and "onet" → the trained network.
             image_size: Height and width of the images, in pixels.
             thresholds: To exceed after the two; by default those of `stages`.
-            first_weight: See `cascade.Cascade`.
+            score_weights: See `cascade.Cascade`.
             min_face_size: Side of the smallest face looked for, in pixels.
             max_faces: So many at most are found.
             max_proposals: So many boxes of the RPN at most are seen by O-Net.
 
         Raises:
-            ValueError: The networks are others than these two, or nothing fits into images of this size.
+            ValueError: The networks are others than these two, `thresholds` are not two numbers in 0–1, or nothing fits
+                into images of this size.
         """
         super().__init__(name="portable")
         if list(networks) != ["rpn", "onet"]:
@@ -73,10 +74,10 @@ class Portable(tf.Module):
         self.image_size, self._max_faces, self._max_proposals = image_size, max_faces, max_proposals
         rpn, onet = (inference.frozen(networks[name]) for name in ("rpn", "onet"))
         assert isinstance(rpn, inference.RpnNetwork) and isinstance(onet, inference.Network)
-        self._rpn, self._onet, self._first_weight = rpn, onet, first_weight
+        self._rpn, self._onet, self._score_weights = rpn, onet, score_weights
         self.networks = (rpn, onet)
-        values = (stages.RPN.threshold, stages.ONET.threshold) if thresholds is None else thresholds
-        self._logits = [_logit(value) for value in values]
+        chosen = (stages.RPN.threshold, stages.ONET.threshold) if thresholds is None else thresholds
+        self._logits = [_logit(value) for value in arguments.thresholds(chosen, 2).tolist()]
         self._scales = _scales(image_size, min_face_size, rpn.anchors)
         self.trace()
 
@@ -160,7 +161,8 @@ class Portable(tf.Module):
             return tf.concat([logits[:, None], offsets], axis=1)
 
         def final(said):
-            return said[:, 0] + self._first_weight * (first_logits - said[:, 0])
+            weights = self._score_weights
+            return weights.onet * said[:, 0] + weights.first * first_logits + weights.bias
 
         said = _in_batches(straight, squares, count, _JUDGEMENT)
         is_face = (final(said) > self._logits[1]) & (tf.range(self._max_proposals) < count)

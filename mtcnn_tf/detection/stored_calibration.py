@@ -1,11 +1,12 @@
 """What was chosen for the networks of a folder or address by calibration, kept beside them in `weights.json`.
 
-The file holds `thresholds`, `first_weight`, `sha256` (file of each network → the sum it had) and, under `calibration`,
+The file holds `thresholds`, `score_weights`, `sha256` (file of each network → the sum it had) and, under `calibration`,
 how they were chosen; of the weights that ship also their `scores` by public protocols. What was chosen doesn't carry
 over between trainings: where a network is another one, it is not given out.
 """
 
 import json
+import math
 import os
 from typing import NamedTuple
 
@@ -29,13 +30,24 @@ class OtherNetworksError(ValueError):
         self.names = names
 
 
+class ScoreWeights(NamedTuple):
+    """How a face's final score comes about: its logit is `onet` · O-Net's + `first` · the first stage's + `bias`."""
+
+    onet: float = 1.0
+    first: float = 0.0
+    bias: float = 0.0
+
+
+NOT_CALIBRATED = ScoreWeights()
+"""O-Net's logit as it is."""
+
+
 class Calibration(NamedTuple):
     """What `cascade.Cascade` takes beside its networks."""
 
     thresholds: tuple[float, ...]
     """Scores in 0–1 to exceed after each of the networks."""
-    first_weight: float
-    """How much the first stage counts in the final score, in 0–1."""
+    score_weights: ScoreWeights = NOT_CALIBRATED
 
 
 def write(networks_dir: str | os.PathLike, chosen: Calibration, about: dict) -> None:
@@ -48,7 +60,7 @@ def write(networks_dir: str | os.PathLike, chosen: Calibration, about: dict) -> 
     """
     held = {
         "thresholds": list(chosen.thresholds),
-        "first_weight": chosen.first_weight,
+        "score_weights": chosen.score_weights._asdict(),
         "sha256": _sums(networks_dir),
         "calibration": about,
     }
@@ -70,8 +82,7 @@ def read(networks_dir: str | os.PathLike) -> Calibration | None:
     try:
         held = json.loads(files.read_text(path))
         arguments.thresholds(held["thresholds"], len(held["sha256"]))
-        first_weight = held.get("first_weight", 0.0)  # version 0.1 knew none
-        arguments.thresholds([first_weight], 1)
+        score_weights = checked(ScoreWeights(**held.get("score_weights", {})))  # version 0.1 knew none
         sums = dict(held["sha256"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
@@ -81,7 +92,19 @@ def read(networks_dir: str | os.PathLike) -> Calibration | None:
     others = [name for name, found in _sums(networks_dir).items() if sums.get(name) != found]
     if others:
         raise OtherNetworksError(path, others)
-    return Calibration(tuple(held["thresholds"]), first_weight)
+    return Calibration(tuple(held["thresholds"]), score_weights)
+
+
+def checked(weights: ScoreWeights) -> ScoreWeights:
+    """The same as floats.
+
+    Raises:
+        ValueError: They are not finite numbers, or those of the logits are below 0.
+    """
+    below_zero = math.nextafter(0, -1)
+    onet = arguments.number("score_weights.onet", weights.onet, "one number of 0 or more", above=below_zero)
+    first = arguments.number("score_weights.first", weights.first, "one number of 0 or more", above=below_zero)
+    return ScoreWeights(onet, first, arguments.number("score_weights.bias", weights.bias, "one number"))
 
 
 def _sums(networks_dir: str | os.PathLike) -> dict[str, str]:

@@ -1,11 +1,12 @@
-"""Chooses the thresholds of a cascade on annotated images that it was not trained with.
+"""Chooses the thresholds of a cascade, and what its scores mean, on annotated images that it was not trained with.
 
 What counts are the faces that the whole cascade finds; a stage's own recall says little, for a face has many proposals.
 
 1. How much the first stage counts in the final score is decided by the average precision at `LOWEST`.
-2. All the faces that can be found are those that come out at `LOWEST`.
-3. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
-4. The first stage's threshold, on which most of the time depends, is then the highest that loses at most half of what
+2. The final logit is stretched and shifted so that a score is the chance that its box is a face's (`chances`).
+3. All the faces that can be found are those that come out at `LOWEST`.
+4. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
+5. The first stage's threshold, on which most of the time depends, is then the highest that loses at most half of what
    may be lost, and R-Net's, beside it, the highest that loses at most the rest. Without R-Net, the first stage may
    lose all of it.
 
@@ -16,22 +17,27 @@ face away. Of the others every candidate is tried out.
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from scipy import optimize, special
 
 from mtcnn_tf import faces, stages
+from mtcnn_tf.detection.stored_calibration import ScoreWeights
 from mtcnn_tf.evaluation import curves, reports, wider_face
 
 LOWEST = {"rpn": 0.05, "pnet": 0.2, "rnet": 0.1, "onet": 0.05}
-"""Below these, proposals are countless and hardly one becomes a face."""
+"""Below these, proposals are countless and hardly one becomes a face. O-Net's is of scores not yet calibrated."""
+_NEARLY = 2**-24
+"""Scores this near to 0 or 1 are no other than 0 and 1 in float32."""
 STEPS = 100
 """Thresholds are whole hundredths."""
 
 FIRST_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
-"""Of the first stage's logit in the final one; see `cascade.Cascade`."""
+"""Of the first stage's logit in the final one, of which O-Net's has the rest."""
 
-Find = Callable[[tuple[float, ...], float], list[faces.Detections]]
-"""Thresholds and the weight of the first stage → what is found in each image."""
+Find = Callable[[tuple[float, ...], ScoreWeights], list[faces.Detections]]
+"""Thresholds and what the final score is made of → what is found in each image."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,19 +46,19 @@ class Choice:
 
     Attributes:
         thresholds: Scores to exceed after each network.
-        first_weight: How much the first stage counts in the final score, one of `FIRST_WEIGHTS`.
+        score_weights: What the final score is made of.
         reports: Name of a setting → its figures, to lay side by side.
     """
 
     thresholds: tuple[float, ...]
-    first_weight: float
+    score_weights: ScoreWeights
     reports: dict[str, reports.Report]
 
 
 def choose(
     find: Find, annotations: list[faces.Annotation], min_size: float, keep_recall: float, names: Sequence[str]
 ) -> Choice:
-    """The thresholds for a cascade, and the weight of its first stage.
+    """The thresholds for a cascade, and what its final score is made of.
 
     Args:
         find: The cascade on the images.
@@ -65,23 +71,27 @@ def choose(
         ValueError: The cascade finds none of the faces.
     """
     *lowest, last_lowest = (LOWEST[name] for name in names)
-    rankings = {
-        weight: wider_face.rank(annotations, find((*lowest, last_lowest), weight), min_size) for weight in FIRST_WEIGHTS
-    }
-    first_weight = max(rankings, key=lambda weight: rankings[weight].average_precision())
-    everything = rankings[first_weight]
+
+    def rank(before: Sequence[float], first: float) -> curves.Ranking:
+        found = find((*before, last_lowest), ScoreWeights(1 - first, first))
+        return wider_face.rank(annotations, found, min_size)
+
+    rankings = {first: rank(lowest, first) for first in FIRST_WEIGHTS}
+    first = max(rankings, key=lambda first: rankings[first].average_precision())
+    if not rankings[first].hits.any():
+        raise ValueError(
+            f"expected a cascade that finds some of the {rankings[first].num_faces} faces of at least {min_size:g} "
+            "pixels, got one that finds none; train it further or take other images"
+        )
+    scale, bias = chances(rankings[first])
+    everything = _calibrated(rankings[first], scale, bias)
     last = best_threshold(everything)
     num_findable = _num_hits(everything, last)
-    if not num_findable:
-        raise ValueError(
-            f"expected a cascade that finds some of the {everything.num_faces} faces of at least {min_size:g} pixels, "
-            "got one that finds none; train it further or take other images"
-        )
     tried = {tuple(lowest): everything}
 
     def keeps_with(before: tuple[float, ...], after: tuple[float, ...], fraction: float, threshold: float) -> bool:
         these = (*before, threshold, *after)
-        tried[these] = wider_face.rank(annotations, find((*these, last_lowest), first_weight), min_size)
+        tried[these] = _calibrated(rank(these, first), scale, bias)
         return _num_hits(tried[these], last) >= fraction * num_findable
 
     chosen: list[float] = []
@@ -91,14 +101,51 @@ def choose(
         chosen.append(highest(keeps_at, start))
     return Choice(
         (*chosen, last),
-        first_weight,
+        ScoreWeights(scale * (1 - first), scale * first, bias),
         {
-            "O-Net alone": _report(rankings[0.0], names, (*lowest, last_lowest)),
-            "lowest": _report(everything, names, (*lowest, last_lowest)),
+            "O-Net's logit alone": _report(rankings[0.0], names, (*lowest, last_lowest)),
+            "lowest": _report(everything, names, (*lowest, float(_chance(last_lowest, scale, bias)))),
             "O-Net's chosen": _report(everything, names, (*lowest, last)),
             "all chosen": _report(tried[tuple(chosen)], names, (*chosen, last)),
         },
     )
+
+
+def chances(ranking: curves.Ranking) -> tuple[float, float]:
+    """By what logits are multiplied, and what is added then, to make scores the chances of hits.
+
+    The logistic regression of hits on logits, with targets a little within 0 and 1 so that it is finite whatever there
+    is to learn from (Platt 1999, "Probabilistic Outputs for Support Vector Machines", section 2.2).
+
+    Raises:
+        ValueError: Hits have no higher scores than false positives.
+    """
+    logits, num_hits = _logits(ranking.scores), np.sum(ranking.hits)
+    targets = np.where(ranking.hits, (num_hits + 1) / (num_hits + 2), 1 / (len(logits) - num_hits + 2))
+
+    def loss(weights: np.ndarray) -> float:
+        values = weights[0] * logits + weights[1]
+        return float(np.mean(np.logaddexp(0, values) - targets * values))
+
+    scale, bias = (float(weight) for weight in optimize.minimize(loss, [1.0, 0.0]).x)
+    if scale <= 0:
+        raise ValueError(
+            "expected a cascade that gives faces higher scores than other boxes, got one whose scores say nothing; "
+            "train it further or take other images"
+        )
+    return scale, bias
+
+
+def _logits(scores: Any) -> np.ndarray:
+    return special.logit(np.clip(scores, _NEARLY, 1 - _NEARLY))
+
+
+def _chance(scores: Any, scale: float, bias: float) -> np.ndarray:
+    return special.expit(scale * _logits(scores) + bias)
+
+
+def _calibrated(ranking: curves.Ranking, scale: float, bias: float) -> curves.Ranking:
+    return dataclasses.replace(ranking, scores=_chance(ranking.scores, scale, bias))
 
 
 def best_threshold(ranking: curves.Ranking) -> float:

@@ -6,7 +6,7 @@ import skimage.data
 import tensorflow as tf
 
 from mtcnn_tf import stages
-from mtcnn_tf.detection import cascade, detector, first_stages
+from mtcnn_tf.detection import cascade, detector, first_stages, stored_calibration
 from mtcnn_tf.geometry import anchors, graph_boxes
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import networks
@@ -124,26 +124,31 @@ def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
     assert_agrees_with_reference(some(all_models, names), all_detectors[names], *IMAGES[name])
 
 
+WEIGHTS = stored_calibration.ScoreWeights(onet=1.2, first=0.8, bias=0.5)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("names", CASCADES[1:])
 def test_the_first_stage_counts_in_the_final_score_as_far_as_it_has_weight(all_models, names):
     models, (image, min_face_size) = some(all_models, names), IMAGES["waves"]
-    find = detector.Detector(cascade.Cascade(models, first_weight=0.4))
+    find = detector.Detector(cascade.Cascade(models, score_weights=WEIGHTS))
     thresholds = [0.1] * len(names)
     thresholds[0] = gap_near(find(image, min_face_size, [0] * len(names), until="rpn").scores, 0.3)
     thresholds[-1] = gap_near(find(image, min_face_size, thresholds).scores, 0.7)
     found = find(image, min_face_size, thresholds)
-    wanted = reference_cascade.detect(models, image, min_face_size, thresholds, first_weight=0.4)
+    wanted = reference_cascade.detect(models, image, min_face_size, thresholds, score_weights=WEIGHTS)
     assert len(found) >= 3
     assert_same_faces(found, *wanted, atol=0.1)
     alone = reference_cascade.detect(models, image, min_face_size, thresholds)
     assert len(alone[1]) != len(found) or np.abs(alone[1] - found.scores).max() > 0.01
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.1, "a", None, float("nan")])
-def test_a_weight_that_is_none_is_refused(all_models, weight):
-    with pytest.raises(ValueError, match="first_weight must be one number in 0–1, got"):
-        cascade.Cascade(some(all_models, CASCADES[2]), first_weight=weight)
+@pytest.mark.parametrize("weight", [-0.1, "a", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["onet", "first"])
+def test_a_weight_that_is_none_is_refused(all_models, name, weight):
+    weights = stored_calibration.NOT_CALIBRATED._replace(**{name: weight})
+    with pytest.raises(ValueError, match=f"score_weights.{name} must be one number of 0 or more, got"):
+        cascade.Cascade(some(all_models, CASCADES[2]), score_weights=weights)
 
 
 def test_the_rpn_looks_again_where_faces_may_be_larger_than_its_anchors(all_models):

@@ -56,7 +56,7 @@ def saved(export_dir):
 def test_networks_are_loaded_with_the_thresholds_that_were_chosen_for_them(networks_dir, tmp_path):
     chosen_dir = shutil.copytree(networks_dir, tmp_path / "chosen")
     assert detector.load(chosen_dir).thresholds == pytest.approx((0.6, 0.7, 0.7))
-    stored_calibration.write(chosen_dir, stored_calibration.Calibration((0.25, 0.5, 0.75), 0.0), {})
+    stored_calibration.write(chosen_dir, stored_calibration.Calibration((0.25, 0.5, 0.75)), {})
     assert detector.load(chosen_dir).thresholds == (0.25, 0.5, 0.75)
     shutil.copy(chosen_dir / "rnet.keras", chosen_dir / "onet.keras")
     with pytest.raises(ValueError, match="choose again with mtcnn-calibrate"):

@@ -1,5 +1,6 @@
 """The detector as one graph of fixed shapes, in TensorFlow and in the runtimes that it is for."""
 
+import concurrent.futures
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tensorflow as tf
 import mtcnn_tf
 from mtcnn_tf import landmark_sets, runtimes
 from mtcnn_tf.detection import cascade, conversion, detector, portable
+from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED, ScoreWeights
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from tests import in_process
@@ -46,13 +48,14 @@ def told_by(found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "min_face_size", "first_weight"), [(SIZE, 20, 0.0), ((97, 64), 24, 0.4), ((40, 300), 9, 0.3)]
+    ("size", "min_face_size", "score_weights"),
+    [(SIZE, 20, NOT_CALIBRATED), ((97, 64), 24, ScoreWeights(1.2, 0.8, 0.5)), ((40, 300), 9, ScoreWeights(0.7, 0.3))],
 )
-def test_it_finds_what_the_cascade_finds(models, size, min_face_size, first_weight):
-    find = detector.Detector(cascade.Cascade(models, first_weight=first_weight))
+def test_it_finds_what_the_cascade_finds(models, size, min_face_size, score_weights):
+    find = detector.Detector(cascade.Cascade(models, score_weights=score_weights))
     thresholds = thresholds_for(find, image_of(size), min_face_size)
     fixed = portable.Portable(
-        models, size, thresholds, first_weight, min_face_size, max_faces=EVERYTHING, max_proposals=EVERYTHING
+        models, size, thresholds, score_weights, min_face_size, max_faces=EVERYTHING, max_proposals=EVERYTHING
     )
     for seed in range(2):
         image = image_of(size, seed)
@@ -67,7 +70,9 @@ def test_it_finds_the_points_that_onet_has_learnt(models):
     others = {**models, "onet": networks.with_landmark_set(models["onet"], landmark_sets.IBUG)}
     find, image = detector.Detector(cascade.Cascade(others)), image_of(SIZE)
     thresholds = thresholds_for(find, image, 20)
-    fixed = portable.Portable(others, SIZE, thresholds, 0.0, 20, max_faces=EVERYTHING, max_proposals=EVERYTHING)
+    fixed = portable.Portable(
+        others, SIZE, thresholds, NOT_CALIBRATED, 20, max_faces=EVERYTHING, max_proposals=EVERYTHING
+    )
     wanted, found = find(image, 20, thresholds), fixed.detect(tf.constant(image))
     assert len(wanted) >= 3 and wanted.landmarks.shape[1:] == (68, 2)
     assert found["landmarks"].shape == (EVERYTHING, 68, 2)
@@ -102,6 +107,12 @@ def test_a_box_far_from_its_square_is_no_face(models):
         found = portable.Portable(changed, SIZE, (0.1, 0.1)).detect(tf.constant(image_of(SIZE)))
         num_found[top] = int(found["num_faces"])
     assert num_found[0.95] > 0 == num_found[1.05]
+
+
+@pytest.mark.parametrize("thresholds", [(0.2,), (0.2, 0.3, 0.9), (0.2, 2)])
+def test_a_threshold_for_each_of_the_two_is_wanted(models, thresholds):
+    with pytest.raises(ValueError, match="thresholds must be 2 numbers in 0–1, one for each network, got"):
+        portable.Portable(models, SIZE, thresholds)
 
 
 def test_nothing_is_found_above_the_highest_score(models):
@@ -226,6 +237,19 @@ def test_it_runs_where_there_is_neither_tensorflow_nor_this_project(whole, expor
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["float32.tflite", "detector.onnx"])
+def test_a_file_may_be_called_from_several_threads(exported, name):
+    find = mtcnn_tf.load(exported[name])
+    images = [image_of(SIZE, 1), np.zeros((*SIZE, 3), np.uint8)] * 10
+    wanted = [find(image).scores for image in images[:2]] * 10
+    assert len(wanted[0]) > 0
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(find, images))
+    for here, there in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(here.scores, there, atol=1e-5)
+
+
+@pytest.mark.slow
 def test_fewer_bits_are_fewer_bytes(exported):
     sizes = {name: path.stat().st_size for name, path in exported.items()}
     assert sizes["float16.tflite"] < 0.6 * sizes["float32.tflite"]
@@ -302,6 +326,9 @@ def test_export_writes_both_and_says_what_it_can_not(models, tmp_path):
         ("--image_size=96", "--image_size takes HEIGHTxWIDTH"),
         ("--format=tflite", "--format takes any of"),
         ("--format=saved_model,litert --precision=bfloat16", "--precision of float32, float16, int8, got bfloat16"),
+        ("--format=saved_model,onnx --precision=int8", "=saved_model takes --precision of float32, bfloat16, got int8"),
+        ("--format=onnx --precision=bfloat16", "--format=onnx takes --precision of float32, got bfloat16"),
+        ("--thresholds=0.2,0.3,0.9", "thresholds must be 2 numbers in 0–1"),
         ("--networks=classic", "expected an RPN and an O-Net"),
         ("--precision=int8", "needs images with faces"),
         (f"--precision=int8 --calibrate={tmp_path}", "expected images in --calibrate"),

@@ -6,7 +6,9 @@ import pytest
 import mtcnn_tf
 from mtcnn_tf import files, stages
 from mtcnn_tf.detection import shipped, stored_calibration
-from mtcnn_tf.detection.stored_calibration import Calibration
+from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED, Calibration, ScoreWeights
+
+WEIGHTS = ScoreWeights(1.25, 0.5, -2.0)
 
 
 @pytest.fixture
@@ -18,8 +20,8 @@ def networks_dir(tmp_path):
 
 def test_thresholds_come_back_for_the_same_networks_only(networks_dir):
     assert stored_calibration.read(networks_dir) is None
-    stored_calibration.write(networks_dir, Calibration((0.1, 0.2, 0.3), 0.25), {"images": 5})
-    assert stored_calibration.read(networks_dir) == ((0.1, 0.2, 0.3), 0.25)
+    stored_calibration.write(networks_dir, Calibration((0.1, 0.2, 0.3), WEIGHTS), {"images": 5})
+    assert stored_calibration.read(networks_dir) == ((0.1, 0.2, 0.3), WEIGHTS)
     assert json.loads((networks_dir / "weights.json").read_text())["calibration"] == {"images": 5}
     (networks_dir / "rnet.keras").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
@@ -31,8 +33,8 @@ def test_thresholds_come_back_for_the_same_networks_only(networks_dir):
     ["", "{", "{}", "[]", "7", '{"thresholds": [0.5, 0.5, 0.5]}', '{"sha256": {}, "thresholds": [0.5, 2, 0.5]}']
     + ['{"thresholds": [0.5, 0.5, 0.5], "sha256": 7}']
     + [
-        f'{{"thresholds": [0.5, 0.5], "sha256": {{"rpn.keras": "", "onet.keras": ""}}, "first_weight": {x}}}'
-        for x in "27"
+        f'{{"thresholds": [0.5, 0.5], "sha256": {{"rpn.keras": "", "onet.keras": ""}}, "score_weights": {x}}}'
+        for x in ("2", "[1, 0, 0]", '{"first": -1}', '{"bias": "none"}', '{"second": 1}')
     ],
 )
 def test_what_is_no_such_file_is_one_sentence(networks_dir, text):
@@ -47,8 +49,8 @@ def test_what_is_no_such_file_is_one_sentence(networks_dir, text):
 def test_a_cascade_that_begins_with_the_rpn_has_as_many_as_it_has_networks(networks_dir):
     (networks_dir / "pnet.keras").rename(networks_dir / "rpn.keras")
     rnet = (networks_dir / "rnet.keras").rename(networks_dir / "elsewhere.keras")
-    stored_calibration.write(networks_dir, Calibration((0.1, 0.3), 0), {})
-    assert stored_calibration.read(networks_dir) == ((0.1, 0.3), 0)
+    stored_calibration.write(networks_dir, Calibration((0.1, 0.3)), {})
+    assert stored_calibration.read(networks_dir) == ((0.1, 0.3), NOT_CALIBRATED)
     rnet.rename(networks_dir / "rnet.keras")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
         stored_calibration.read(networks_dir)
@@ -66,8 +68,8 @@ def test_networks_at_an_address_have_the_thresholds_that_were_chosen_for_them(ne
         files.as_path(address).mkdir(exist_ok=True)
         (files.as_path(address) / stage.network_file).write_bytes((networks_dir / stage.network_file).read_bytes())
     assert stored_calibration.read(address) is None
-    stored_calibration.write(address, Calibration((0.1, 0.2, 0.3), 0.25), {"images": 5})
-    assert stored_calibration.read(address) == ((0.1, 0.2, 0.3), 0.25)
+    stored_calibration.write(address, Calibration((0.1, 0.2, 0.3), WEIGHTS), {"images": 5})
+    assert stored_calibration.read(address) == ((0.1, 0.2, 0.3), WEIGHTS)
     (files.as_path(address) / "rnet.keras").write_bytes(b"another")
     with pytest.raises(ValueError, match=r"another rnet.keras; choose again"):
         stored_calibration.read(address)

@@ -1,7 +1,11 @@
+import functools
+
 import numpy as np
 import pytest
+from scipy import special
 
 from mtcnn_tf import faces
+from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED
 from mtcnn_tf.evaluation import calibration, curves
 
 NUM_FACES, NUM_STRAY = 200, 60
@@ -21,18 +25,24 @@ class Cascade:
         self.boxes = np.stack([x, 0 * x, x + 30, 0 * x + 30], axis=1).astype(np.float32)
         self.annotations = [faces.Annotation("", self.boxes[:NUM_FACES])]
 
-    def __call__(self, thresholds, first_weight=0.0):
-        del first_weight  # these networks' last one knows all that the first does
-        rows = np.flatnonzero(np.all(self.scores > thresholds, axis=1))
-        rows = rows[np.argsort(-self.scores[rows, -1])]
-        return [faces.Detections(self.boxes[rows], self.scores[rows, -1], faces.no_landmarks(len(rows)))]
+    def __call__(self, thresholds, score_weights=NOT_CALIBRATED):
+        scores = self.final(score_weights)
+        rows = np.flatnonzero(np.all(scores > thresholds, axis=1))
+        rows = rows[np.argsort(-scores[rows, -1])]
+        return [faces.Detections(self.boxes[rows], scores[rows, -1], faces.no_landmarks(len(rows)))]
 
-    def num_found(self, thresholds):
-        return int(np.sum(np.all(self.scores[:NUM_FACES] > thresholds, axis=1)))
+    def final(self, score_weights):
+        """The scores of the networks, the last one's as they are calibrated; this one knows all that the first does."""
+        scale = score_weights.onet + score_weights.first
+        final = special.expit(scale * special.logit(self.scores[:, -1]) + score_weights.bias)
+        return np.concatenate([self.scores[:, :-1], final[:, None]], axis=1)
 
-    def f1(self, thresholds):
-        num_above = int(np.sum(np.all(self.scores > thresholds, axis=1)))
-        return 2 * self.num_found(thresholds) / (num_above + NUM_FACES)
+    def num_found(self, thresholds, score_weights=NOT_CALIBRATED):
+        return int(np.sum(np.all(self.final(score_weights)[:NUM_FACES] > thresholds, axis=1)))
+
+    def f1(self, thresholds, score_weights):
+        num_above = int(np.sum(np.all(self.final(score_weights) > thresholds, axis=1)))
+        return 2 * self.num_found(thresholds, score_weights) / (num_above + NUM_FACES)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -42,14 +52,14 @@ def test_thresholds_are_as_high_as_the_lost_faces_allow(seed, keep_recall):
     choice = calibration.choose(cascade, cascade.annotations, 20, keep_recall, NAMES)
     pnet, rnet, onet = choice.thresholds
     low_pnet, low_rnet, _ = LOWEST
-    assert cascade.f1((low_pnet, low_rnet, onet)) == max(
-        cascade.f1((low_pnet, low_rnet, step / 100)) for step in range(100)
-    )
-    findable = cascade.num_found((low_pnet, low_rnet, onet))
-    assert cascade.num_found((pnet, low_rnet, onet)) >= (1 + keep_recall) / 2 * findable
-    assert cascade.num_found((pnet + 0.01, low_rnet, onet)) < (1 + keep_recall) / 2 * findable
-    assert cascade.num_found((pnet, rnet, onet)) >= keep_recall * findable
-    assert cascade.num_found((pnet, rnet + 0.01, onet)) < keep_recall * findable
+    num_found = functools.partial(cascade.num_found, score_weights=choice.score_weights)
+    f1 = functools.partial(cascade.f1, score_weights=choice.score_weights)
+    assert f1((low_pnet, low_rnet, onet)) == max(f1((low_pnet, low_rnet, step / 100)) for step in range(100))
+    findable = num_found((low_pnet, low_rnet, onet))
+    assert num_found((pnet, low_rnet, onet)) >= (1 + keep_recall) / 2 * findable
+    assert num_found((pnet + 0.01, low_rnet, onet)) < (1 + keep_recall) / 2 * findable
+    assert num_found((pnet, rnet, onet)) >= keep_recall * findable
+    assert num_found((pnet, rnet + 0.01, onet)) < keep_recall * findable
 
 
 @pytest.mark.parametrize("keep_recall", [0.9, 1])
@@ -57,8 +67,9 @@ def test_without_rnet_the_first_stage_may_lose_all_that_may_be_lost(keep_recall)
     cascade = Cascade(0, num_networks=2)
     choice = calibration.choose(cascade, cascade.annotations, 20, keep_recall, ("rpn", "onet"))
     rpn, onet = choice.thresholds
-    findable = cascade.num_found((calibration.LOWEST["rpn"], onet))
-    assert cascade.num_found((rpn, onet)) >= keep_recall * findable > cascade.num_found((rpn + 0.01, onet))
+    num_found = functools.partial(cascade.num_found, score_weights=choice.score_weights)
+    findable = num_found((calibration.LOWEST["rpn"], onet))
+    assert num_found((rpn, onet)) >= keep_recall * findable > num_found((rpn + 0.01, onet))
     assert choice.reports["all chosen"].figures["threshold_rpn"] == rpn
 
 
@@ -66,8 +77,8 @@ def test_figures_are_those_of_the_cascade_itself():
     cascade = Cascade(0)
     choice = calibration.choose(cascade, cascade.annotations, 20, 0.95, NAMES)
     figures = choice.reports["all chosen"].figures
-    (found,) = cascade(choice.thresholds)
-    assert figures["num_found"] == cascade.num_found(choice.thresholds)
+    (found,) = cascade(choice.thresholds, choice.score_weights)
+    assert figures["num_found"] == cascade.num_found(choice.thresholds, choice.score_weights)
     assert figures["num_fp"] == len(found) - figures["num_found"]
     assert figures["recall"] == figures["num_found"] / NUM_FACES
     assert figures["ap"] <= figures["ap_without_last"]
@@ -96,11 +107,34 @@ def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
     cascade = Cascade(1, num_networks=2)
     rng = np.random.default_rng(2)
 
-    def find(thresholds, first_weight):
-        (found,) = cascade(thresholds)
-        noise = rng.normal(0, 3 * abs(first_weight - best), len(found))
-        return [faces.Detections(found.boxes, found.scores + noise, found.landmarks)]
+    def find(thresholds, score_weights):
+        (found,) = cascade(thresholds, score_weights)
+        noise = rng.normal(0, 30 * abs(score_weights.first - best), len(found))
+        scores = special.expit(special.logit(found.scores) + noise)
+        return [faces.Detections(found.boxes, scores, found.landmarks)]
 
     choice = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet"))
-    assert choice.first_weight == best
-    assert choice.reports["lowest"].figures["ap"] >= choice.reports["O-Net alone"].figures["ap"]
+    onet, first, _ = choice.score_weights
+    assert first / (first + onet) == pytest.approx(best)
+    assert choice.reports["lowest"].figures["ap"] >= choice.reports["O-Net's logit alone"].figures["ap"]
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (2.5, -3.0), (0.4, 1.0)])
+def test_calibrated_scores_are_the_chances_of_hits(scale, bias):
+    rng = np.random.default_rng(0)
+    chances = special.expit(rng.normal(0, 3, 20000))
+    scores = special.expit((special.logit(chances) - bias) / scale)
+    ranking = curves.Ranking(scores, rng.random(len(chances)) < chances, num_faces=len(chances))
+    assert calibration.chances(ranking) == pytest.approx((scale, bias), rel=0.05, abs=0.1)
+
+
+def test_what_there_is_to_learn_chances_from_may_be_little_or_certain():
+    certain = curves.Ranking(np.array([0, 0.2, 0.8, 1]), np.array([0, 0, 1, 1]), num_faces=2)
+    scale, bias = calibration.chances(certain)
+    assert 0 < scale < 10 and abs(bias) < 10
+    assert all(map(np.isfinite, calibration.chances(curves.Ranking(np.array([0.8]), np.array([1]), num_faces=1))))
+
+
+def test_scores_that_say_nothing_are_refused():
+    with pytest.raises(ValueError, match="one whose scores say nothing; train it further"):
+        calibration.chances(curves.Ranking(np.array([0.9, 0.8, 0.1]), np.array([0, 0, 1]), num_faces=1))
