@@ -5,6 +5,7 @@ Such a file finds faces in images of one size. A `FixedSizeDetector` takes image
 """
 
 import os
+import threading
 
 import cv2
 import numpy as np
@@ -102,7 +103,7 @@ def open_model(path: str | os.PathLike, ending: str, num_threads: int | None = N
 
 
 class _LiteRt:
-    """A LiteRT model."""
+    """A LiteRT model, whose interpreter does one thing at a time: calls of several threads wait for each other."""
 
     def __init__(self, path: str | os.PathLike, num_threads: int):
         try:
@@ -118,10 +119,12 @@ class _LiteRt:
         except (ValueError, KeyError, RuntimeError) as error:
             raise _other_model(path, error) from error
         self.image_size = (height, width)
+        self._lock = threading.Lock()
 
     def __call__(self, image: np.ndarray) -> dict[str, np.ndarray]:
         _check_size(image, self.image_size)
-        return self._runner(image=image)
+        with self._lock:
+            return self._runner(image=image)
 
 
 class _Onnx:

@@ -153,8 +153,9 @@ def _detect(arguments: list[str], find_faces: Callable, out: results.Results) ->
                 else:
                     _watch(source, find_faces, out)
             except (OSError, ValueError, MemoryError) as error:
-                problems.append(str(error))
-                tqdm.tqdm.write(f"mtcnn-detect: {error}", file=sys.stderr)
+                about = str(error) if source.name in str(error) else f"{source.name}: {error}"
+                problems.append(about)
+                tqdm.tqdm.write(f"mtcnn-detect: {about}", file=sys.stderr)
     except KeyboardInterrupt:
         return len(problems), num_sources, True
     return len(problems), num_sources, False

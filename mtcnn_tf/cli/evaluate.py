@@ -155,7 +155,8 @@ def _draw_worst(paths: list[str], detections: list[faces.Detections], drawing_di
     os.makedirs(drawing_dir, exist_ok=True)
     for number, at in enumerate(false_positives.worst(detections, _NUM_DRAWN), 1):
         drawn = drawing.draw(image_files.read(paths[at]), detections[at])
-        image_files.write(os.path.join(drawing_dir, f"{number:02}-{os.path.basename(paths[at])}"), drawn)
+        stem = os.path.splitext(os.path.basename(paths[at]))[0]
+        image_files.write(os.path.join(drawing_dir, f"{number:02}-{stem}.jpg"), drawn)
 
 
 def _settings() -> dict:
@@ -170,6 +171,7 @@ def _settings() -> dict:
         _DETECTIONS,
         _MIN_FACE_SIZE,
         _THRESHOLDS,
+        _PRECISION,
         _UNTIL,
     )
     return {flag.name: flag.value for flag in held}
@@ -212,8 +214,9 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
     named = {}
 
     def add(text: str, make) -> None:
-        name, _, value = text.rpartition("=")
-        name = name or text
+        name, _, value = text.partition("=")
+        if not value or "/" in name:  # a path may hold one, too
+            name, value = text, text
         if name in named:
             raise ValueError(f"expected a different name for each detector, got {name!r} twice; use NAME=…")
         named[name] = make(name, value)
@@ -232,8 +235,8 @@ def _loaders(detect: Callable, names: list[str]) -> dict[str, Callable[[], list[
 def _load_model(model_dir: str, thresholds: tuple[float, ...] | None) -> saved_detections.Find:
     until = "onet"
     if model_dir.endswith(runtimes.ENDINGS):
-        if thresholds or _PROTOCOL.value == "proposals" or _PRECISION.present:
-            wanted = "proposals, --thresholds or --precision"
+        if thresholds or _PROTOCOL.value == "proposals" or _PRECISION.present or _MIN_FACE_SIZE.present:
+            wanted = "proposals, --thresholds, --precision or --min_face_size"
             raise ValueError(f"expected a folder of networks for {wanted}, got {model_dir!r}")
         return runtimes.FixedSizeDetector(model_dir)
     if _PROTOCOL.value != "proposals":

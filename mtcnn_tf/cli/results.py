@@ -15,6 +15,7 @@ from mtcnn_tf.images import alignment, drawing, image_files, videos
 LISTS = {"json": "detections.json", "jsonl": "detections.jsonl", "csv": "detections.csv"}
 KINDS = ("drawings", *LISTS, "crops")
 CROPS_DIR = "crops"
+DRAWING_ENDING = ".faces.jpg"
 
 
 def csv_columns(num_points: int) -> list[str]:
@@ -65,7 +66,7 @@ class Results:
         """Writes what was found in an image."""
         entry = {"image": name}
         if "drawings" in self._kinds:
-            entry["drawing"] = f"{stem}.faces.jpg"
+            entry["drawing"] = f"{stem}{DRAWING_ENDING}"
             image_files.write(os.path.join(self._out_dir, entry["drawing"]), drawing.draw(image, found))
         self._add(entry, f"{stem}.face", image, found)
 

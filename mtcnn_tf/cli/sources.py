@@ -1,5 +1,6 @@
 """What a command line names: images, folders and patterns of them, videos, cameras."""
 
+import functools
 import glob
 import os
 import pathlib
@@ -8,6 +9,7 @@ import urllib.parse
 import urllib.request
 from typing import NamedTuple
 
+from mtcnn_tf.cli import results
 from mtcnn_tf.datasets import annotation_lists, folder
 from mtcnn_tf.images import image_files, videos
 
@@ -35,13 +37,13 @@ def find(arguments: list[str], passed_over_dir: str) -> tuple[list[Source], list
         arguments: Each an image, a folder (all images in it and in its folders), a pattern (such as `*.jpg`, or
             `**/*.jpg` with all folders), a video file, which its ending tells, the address of an image, a video or a
             stream, or the number or the device of a camera.
-        passed_over_dir: Of folders, images in here are left out: what was drawn before is no image to look at.
+        passed_over_dir: What was drawn before in here is no image to look at. Of a folder that holds this one, all
+            images in it are left out; where it is the folder itself, or one round it, those that `results` names.
     """
     named, problems = [], []
     for argument in arguments:
-        found = _named_by(argument, os.path.realpath(passed_over_dir))
+        found, unread = _named_by(argument, pathlib.Path(os.path.realpath(passed_over_dir)))
         named += found
-        unread = [problem.where for problem in folder.read(argument)[1]] if os.path.isdir(argument) else []
         if unread:
             problems.append(
                 f"passed over {len(unread)} images of {argument!r} that can't be read, the first {unread[0]!r}; "
@@ -101,12 +103,17 @@ def _is_device(path: str) -> bool:
     return os.path.exists(path) and stat.S_ISCHR(os.stat(path).st_mode)
 
 
-def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
-    """Kind and name of each source that one argument names."""
+def _named_by(argument: str, passed_over_dir: pathlib.Path) -> tuple[list[tuple[str, str]], list[str]]:
+    """Kind and name of each source that one argument names, and the images of a folder that nothing reads."""
     if os.path.isdir(argument):
-        paths = [annotation.image_path for annotation in folder.read(argument)[0]]
-        real = [pathlib.Path(os.path.realpath(path)) for path in paths]
-        return [("image", p) for p, at in zip(paths, real, strict=True) if not at.is_relative_to(passed_over_dir)]
+        annotations, problems = folder.read(argument)
+        is_drawn = functools.partial(_is_drawn, root=pathlib.Path(os.path.realpath(argument)), out_dir=passed_over_dir)
+        paths = [annotation.image_path for annotation in annotations if not is_drawn(annotation.image_path)]
+        return [("image", path) for path in paths], [problem.where for problem in problems]
+    return _named_without_folder(argument), []
+
+
+def _named_without_folder(argument: str) -> list[tuple[str, str]]:
     if os.path.isfile(argument):
         return [("video" if argument.lower().endswith(VIDEO_ENDINGS) else "image", argument)]
     if videos.is_address(argument):
@@ -116,8 +123,17 @@ def _named_by(argument: str, passed_over_dir: str) -> list[tuple[str, str]]:
     if glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))
         # Of a pattern with all folders the folders match too, and their images would be looked at twice.
-        return [source for match in matches if os.path.isfile(match) for source in _named_by(match, passed_over_dir)]
+        return [source for match in matches if os.path.isfile(match) for source in _named_without_folder(match)]
     return [("image", argument)]  # that there is none is told when it is read
+
+
+def _is_drawn(image_path: str, root: pathlib.Path, out_dir: pathlib.Path) -> bool:
+    """Whether an image of the folder `root` is taken for one that an earlier run drew in `out_dir`."""
+    path = pathlib.Path(os.path.realpath(image_path))
+    if not path.is_relative_to(out_dir):
+        return False
+    is_inside = out_dir != root and out_dir.is_relative_to(root)
+    return is_inside or path.name.endswith(results.DRAWING_ENDING) or path.parent == out_dir / results.CROPS_DIR
 
 
 def _stems(names: list[str]) -> list[str]:

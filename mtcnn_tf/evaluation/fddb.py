@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image
 import scipy.optimize
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import fddb
 from mtcnn_tf.evaluation import box_maps, curves, reports, wider_face
 from mtcnn_tf.geometry import boxes
@@ -103,7 +103,7 @@ def image_sizes(images: list[fddb.Image]) -> list[tuple[int, int]]:
     """Width and height of each image."""
     sizes = []
     for image in images:
-        with PIL.Image.open(image.image_path) as opened:
+        with files.open(image.image_path) as file, PIL.Image.open(file) as opened:
             sizes.append(opened.size)
     return sizes
 

@@ -72,7 +72,7 @@ def landmarks(
 
     Other arguments as in `breakdown`.
     """
-    listed = datasets.read(f"{name}:{directory}", split, class_name, landmark_set)
+    listed = _read(name, directory, split, class_name, landmark_set)
     annotations, notes = subset.choose(*listed, directory, images)
     notes.append(f"Errors are in percent of the {landmark_errors.unit_of(landmark_set)}.")
     return Task(annotations, functools.partial(landmark_errors.report, landmark_set=landmark_set), notes)
@@ -90,7 +90,7 @@ def proposals(
 
     Other arguments as in `breakdown`.
     """
-    listed = datasets.read(f"{name}:{directory}", split or _default_split(name), class_name)
+    listed = _read(name, directory, split or _default_split(name), class_name)
     annotations, notes = subset.choose(*listed, directory, images)
     keep_recall = stages.BY_NAME[until or stages.PNET.name].keep_recall
     whose = until or "the first stage"
@@ -117,18 +117,30 @@ def breakdown(
         class_name: See `datasets.read`.
     """
     split = split or _default_split(name)
-    listed, problems = datasets.read(f"{name}:{directory}", split, class_name)
-    listed, unfit = sizes.fit_all(listed)
+    listed, problems = _read(name, directory, split, class_name)
     attributes = wider_face_boxes.read_attributes(directory, split) if name == "wider_face" else {}
     groups = {
         f"{attribute} {word}": [values == value for values in of_images]
         for attribute, of_images in attributes.items()
         for value, word in enumerate(wider_face_boxes.ATTRIBUTES[attribute][1])
     }
-    views, notes = subset.choose(breakdowns.upright(listed, groups), problems + unfit, directory, images)
+    views, notes = subset.choose(breakdowns.upright(listed, groups), problems, directory, images)
     views += breakdowns.rotated(views)
     notes.append(f"Images are counted once upright and once for each rotation. An IoU of {curves.MIN_IOU} is a find.")
     return Task(views, breakdowns.report, notes, [view.degrees for view in views])
+
+
+def _read(
+    name: str,
+    directory: str,
+    split: str,
+    class_name: str | None = None,
+    landmark_set: landmark_sets.LandmarkSet = landmark_sets.FIVE,
+) -> tuple[list[faces.Annotation], list[faces.Problem]]:
+    """What a data set says of its images as they are read, upright, and what is wrong with it."""
+    listed, problems = datasets.read(f"{name}:{directory}", split, class_name, landmark_set)
+    listed, unfit = sizes.fit_all(listed)
+    return listed, problems + unfit
 
 
 def _default_split(name: str) -> str:

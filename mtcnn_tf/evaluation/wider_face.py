@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.evaluation import curves, reports
 from mtcnn_tf.geometry import boxes
 
@@ -102,14 +102,15 @@ def read_official(directory: str) -> dict[str, dict[str, Listed]]:
     """
     paths = {s: os.path.join(directory, "wider_face_split", f"wider_{s}_val.mat") for s in SETTINGS}
     for path in paths.values():
-        if not os.path.isfile(path):
+        if not files.is_file(path):
             raise FileNotFoundError(f"WIDER FACE's protocol needs its list at {path!r}, found no file; add it")
     return {setting: _read_list(path) for setting, path in paths.items()}
 
 
 def _read_list(path: str) -> dict[str, Listed]:
     try:
-        return _parse(_load_matrices(path))
+        with files.local(path) as copy:
+            return _parse(_load_matrices(copy))
     except Exception as error:  # a damaged list may raise anything
         raise ValueError(f"expected WIDER FACE's list of validation faces in {path!r}, got another file") from error
 

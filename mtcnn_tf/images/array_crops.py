@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 
 NUM_MIP_LEVELS = 6
+_MOST_OF_OPENCV = (1 << 15) - 2
+"""OpenCV samples images of at most so many rows and columns."""
 
 
 def mip_levels(image: np.ndarray) -> list[np.ndarray]:
@@ -84,13 +86,30 @@ def _sample(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     As in `crops`, the edge goes on for half a pixel, and beyond is black.
     """
     x, y = (np.ascontiguousarray(places[:, axis] - 0.5) for axis in (0, 1))  # OpenCV counts from the pixels' centres
-    most = 1 << 14  # OpenCV's images have less than 2^15 rows
-    pixels = np.concatenate(
-        [
-            cv2.remap(image, x[i : i + most], y[i : i + most], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for i in range(0, len(x), most)
-        ]
-    )
     height, width = image.shape[:2]
-    pixels[(x < -1) | (y < -1) | (x > width) | (y > height)] = 0
+    outside = (x < -1) | (y < -1) | (x > width) | (y > height)
+    most = 1 << 14  # nor does it take more rows of places at a time than of an image
+    if max(height, width) > _MOST_OF_OPENCV:
+        pixels = np.stack([_sample_of_large(image, *place) for place in zip(x, y, strict=True)])
+    else:
+        starts = range(0, len(x), most)
+        pixels = np.concatenate([_remap(image, x[i : i + most], y[i : i + most]) for i in starts])
+    pixels[outside] = 0
     return pixels
+
+
+def _remap(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _sample_of_large(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What `_remap` would return for one crop, x and y [P], of an image with more rows or columns than it takes."""
+    (left, right), (top, bottom) = _needed(x, image.shape[1]), _needed(y, image.shape[0])
+    shown = np.ascontiguousarray(image[top:bottom, left:right])
+    return _remap(shown, (x - np.float32(left))[None], (y - np.float32(top))[None])[0]
+
+
+def _needed(places: np.ndarray, length: int) -> tuple[int, int]:
+    """Where the rows or columns begin and end that samples at `places` along their axis look at."""
+    low, high = (int(np.clip(place, 0, length - 1)) for place in (places.min() - 1, places.max() + 2))
+    return low, min(high + 1, low + _MOST_OF_OPENCV)

@@ -4,7 +4,7 @@ import contextlib
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, Any
 
 import cv2
@@ -196,7 +196,7 @@ def decode(encoded: Encoded, name: str = "bytes", max_pixels: int = MAX_PIXELS) 
             )
         with contextlib.suppress(cv2.error, ValueError):
             image = _pixels(header) if isinstance(header, _BY_PILLOW) else _by_opencv(encoded)
-    if image is None:
+    if image is None or image.ndim != 3:  # OpenCV reads a grey PFM as a map of numbers whatever it is asked for
         is_heif = HeifImageFile is None and encoded[4:8] == b"ftyp" and bytes(encoded[8:12]) in _HEIF_BRANDS
         to_do = NEEDS_HEIF if is_heif else "replace it"
         raise ValueError(f"expected a whole JPEG, PNG or other image, got an unreadable one: {name!r}; {to_do}")
@@ -266,11 +266,10 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """
     encoded = None
     with contextlib.suppress(cv2.error):
-        options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-        is_encoded, encoded = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
-    if encoded is None or not is_encoded:
+        encoded = _encoded(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if encoded is None:
         raise ValueError(f"expected an image of at most 65,500 pixels a side for a JPEG, got {image.shape}; shrink it")
-    return encoded.tobytes()
+    return encoded
 
 
 def shrink(image: np.ndarray, longest_side: int | None) -> np.ndarray:
@@ -285,16 +284,28 @@ def shrink(image: np.ndarray, longest_side: int | None) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
+def _encoded(ending: str, image: np.ndarray, options: Sequence[int] = ()) -> bytes | None:
+    """RGB pixels in the format of a file name's ending; None where it can't hold them.
+
+    Raises:
+        cv2.error: There is no such format.
+    """
+    is_encoded, encoded = cv2.imencode(ending, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
+    return encoded.tobytes() if is_encoded else None
+
+
 def write(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes RGB pixels uint8 [H, W, 3] to `path`; its ending names the format. The file appears whole or not at all.
 
     Raises:
-        ValueError: OpenCV cannot write this format.
+        ValueError: OpenCV cannot write this format, or it can't hold an image as large.
         OSError: The file could not be written.
     """
     try:
-        encoded = cv2.imencode(os.path.splitext(path)[1], cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+        encoded = _encoded(os.path.splitext(path)[1], image)
     except cv2.error as error:
         raise ValueError(f"expected a file name that ends in .jpg or .png, got {os.fspath(path)!r}") from error
+    if encoded is None:
+        raise ValueError(f"expected an image that {os.fspath(path)!r} can hold, got one of {image.shape}; shrink it")
     with files.atomic_write(path) as partial:
-        partial.write_bytes(encoded.tobytes())
+        partial.write_bytes(encoded)

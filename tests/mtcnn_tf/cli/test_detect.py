@@ -271,6 +271,28 @@ def test_images_and_films_may_lie_in_the_web():
     assert sources.fetch("a.png") == "a.png"
 
 
+def test_what_was_drawn_before_is_no_image_to_look_at(tmp_path):
+    given, drawn = ["a.jpg", "deep/b.jpg"], ["a.faces.jpg", "crops/a-1.png"]
+    for name in [*given, *drawn, "deep/out/a.faces.jpg", "deep/out/other.jpg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        image_files.write(tmp_path / name, np.zeros((9, 9, 3), np.uint8))
+
+    def found_by(folder, out_dir):
+        return {os.path.relpath(source.name, tmp_path) for source in sources.find([str(folder)], str(out_dir))[0]}
+
+    everything = {*given, *drawn, "deep/out/a.faces.jpg", "deep/out/other.jpg"}
+    assert found_by(tmp_path, tmp_path / "elsewhere") == everything
+    assert found_by(tmp_path, tmp_path / "deep" / "out") == {*given, *drawn}
+    assert found_by(tmp_path, tmp_path) == {*given, "deep/out/other.jpg"}
+    assert found_by(tmp_path / "deep", tmp_path) == {"deep/b.jpg", "deep/out/other.jpg"}
+
+
+def test_an_error_names_the_source(tmp_path):
+    image_files.write(tmp_path / "wide.png", np.zeros((20, 200, 3), np.uint8))
+    result = call(tmp_path / "wide.png", f"--out_dir={tmp_path / 'out'}", "--min_face_size=1", "--max_pixels=5000")
+    assert result.returncode == 1 and f"mtcnn-detect: {tmp_path / 'wide.png'}: expected to search" in result.stderr
+
+
 def test_faces_without_landmarks_are_cut_out_as_they_stand(tmp_path):
     found = faces.Detections(np.float32([[10, 20, 30, 40]]), np.float32([0.5]), faces.no_landmarks(1))
     image = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)

@@ -107,7 +107,18 @@ def test_false_positives_are_drawn(tmp_path, wider_dir):
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert sorted(os.listdir(tmp_path / "out" / "false_positives-worst-it")) == ["01-a.png", "02-b.png"]
+    assert sorted(os.listdir(tmp_path / "out" / "false_positives-worst-it")) == ["01-a.jpg", "02-b.jpg"]
+
+
+def test_a_path_may_hold_what_parts_a_name_from_it(tmp_path, wider_dir):
+    folder = tmp_path / "lr=0.1"
+    folder.mkdir()
+    networks.build(stages.PNET).save(folder / "pnet.keras")
+    shared = ("--protocol=proposals", f"--dataset_dir={wider_dir}", "--split=train", f"--out_dir={tmp_path / 'out'}")
+    result = call(*shared, f"--model={folder}", f"--model=new={folder}", "--precision=bfloat16")
+    assert result.returncode == 0, result.stderr
+    held = json.loads((tmp_path / "out" / "proposals.json").read_text())
+    assert set(held["results"]) == {str(folder), "new"} and held["settings"]["precision"] == "bfloat16"
 
 
 @pytest.mark.parametrize(

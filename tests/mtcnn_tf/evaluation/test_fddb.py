@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import PIL.Image
 import pytest
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.datasets import fddb as ellipse_lists
 from mtcnn_tf.evaluation import fddb
 
@@ -137,3 +139,6 @@ def test_image_sizes(tmp_path):
     PIL.Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
     whole = ellipse_lists.Image(str(tmp_path / "a.jpg"), np.zeros((0, 5)), True)
     assert fddb.image_sizes([whole]) == [(30, 20)]
+    files.as_path("ram://sizes").mkdir()
+    files.as_path("ram://sizes/a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes())
+    assert fddb.image_sizes([dataclasses.replace(whole, image_path="ram://sizes/a.jpg")]) == [(30, 20)]

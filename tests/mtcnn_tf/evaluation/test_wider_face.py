@@ -4,7 +4,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtcnn_tf import faces
+from mtcnn_tf import faces, files
 from mtcnn_tf.evaluation import curves, wider_face
 
 
@@ -144,6 +144,11 @@ def test_reads_official_lists(tmp_path):
         write_list(tmp_path / "wider_face_split" / f"wider_{setting}_val.mat", events)
     official = wider_face.read_official(str(tmp_path))
     assert list(official) == ["easy", "medium", "hard"]
+    bucket = files.as_path("ram://official-lists/wider_face_split")
+    bucket.mkdir()
+    for path in (tmp_path / "wider_face_split").iterdir():
+        (bucket / path.name).write_bytes(path.read_bytes())
+    assert list(wider_face.read_official("ram://official-lists")["hard"]) == list(official["hard"])
     assert list(official["easy"]) == ["0--Parade/p_1", "0--Parade/p_2", "7--Cheering/c_1"]
     first = official["easy"]["0--Parade/p_1"]
     np.testing.assert_array_equal(first.boxes, [[5, 6, 15, 18], [1, 2, 4, 6]])

@@ -43,6 +43,20 @@ def test_crops_are_those_of_the_graph(size):
     assert np.max(np.abs(difference)) < 4
 
 
+@pytest.mark.parametrize("is_high", [False, True])
+def test_an_image_longer_than_opencv_samples_is_cut_like_any_other(is_high):
+    short = noise_image(300, 60)
+    long = np.concatenate([np.zeros((60, 40_000, 3), np.uint8), short, np.zeros((60, 100, 3), np.uint8)], axis=1)
+    boxes = np.float32([[40, 10, 70, 40], [150.5, -20, 250.5, 80], [120, 5, 132, 17]])
+    there = boxes + np.float32([40_000, 0, 40_000, 0])
+    if is_high:
+        short, long = (image.transpose(1, 0, 2) for image in (short, long))
+        boxes, there = (some[:, [1, 0, 3, 2]] for some in (boxes, there))
+    difference = cut(long, there, 24).astype(int) - cut(short, boxes, 24)
+    assert np.abs(difference).max() <= 2  # float32 knows places so far off to a 256th of a pixel
+    assert not cut(long, boxes, 24).any() and not cut(long, there + 90_000, 24).any()
+
+
 def test_a_crop_of_its_own_size_is_the_image_itself():
     image = noise_image(47, 31)
     crop = cut(image, [[5, 7, 17, 19], [35, 19, 47, 31]], 12)

@@ -48,6 +48,22 @@ def test_sixteen_bits_become_eight(photo):
     np.testing.assert_allclose(image_files.decode(sixteen), photo, atol=1)
 
 
+def test_a_map_of_numbers_is_no_image():
+    with pytest.raises(ValueError, match="got an unreadable one"):
+        image_files.as_rgb(b"Pf\n4 4\n-1.0\n" + bytes(4 * 4 * 4))
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+def test_what_a_format_can_not_hold_is_said(tmp_path, ending):
+    image = np.zeros((1, 66_000, 3), np.uint8)
+    if ending == ".png":
+        image_files.write(tmp_path / "a.png", image)
+        return
+    with pytest.raises(ValueError, match="can hold, got one of .1, 66000, 3.; shrink it"):
+        image_files.write(tmp_path / f"a{ending}", image)
+    assert not list(tmp_path.iterdir())
+
+
 def test_exif_orientation_is_respected(photo):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held upright: turn clockwise to look at it
