@@ -48,7 +48,7 @@ def draw(record: image_records.ImageRecord) -> np.ndarray:
     Raises:
         ValueError: The image can't be decoded.
     """
-    image = image_files.decode(record.encoded, record.path)
+    image = image_files.decode(record.encoded, record.path, record.width * record.height)
     shrunk = image_files.shrink(image, TILE_SIDE)
     height, width = shrunk.shape[:2]
     left, top = (TILE_SIDE - width) // 2, (TILE_SIDE - height) // 2

@@ -1,7 +1,7 @@
 """The cascade trained so far as a source of candidates: what it proposes is what the next stage must tell apart."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ def use_one_thread() -> None:
 def thresholds_for_recall(
     networks_dir: str,
     mined_for: stages.Stage,
-    images: Sequence[tuple[np.ndarray, np.ndarray]],
+    images: Iterable[tuple[np.ndarray, np.ndarray]],
     min_face_size: float,
     background_iou: float,
 ) -> tuple[Miner, list[dict]]:
@@ -88,7 +88,7 @@ def thresholds_for_recall(
         background = np.concatenate([background_scores(*proposal, background_iou) for proposal in proposals])
         threshold = min(
             threshold_that_keeps(best, int(np.ceil(stage.keep_recall * len(best)))),
-            threshold_that_keeps(background, MIN_NEGATIVES * len(images)),
+            threshold_that_keeps(background, MIN_NEGATIVES * len(proposals)),
         )
         miner = dataclasses.replace(miner, thresholds=(*miner.thresholds[:-1], threshold))
         report.append(

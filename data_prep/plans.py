@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -144,24 +144,47 @@ def choose_miner(plan: Plan) -> dict | None:
     return json.loads(files.read_text(path))
 
 
-def _calibration_images(plan: Plan) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Training images of complete sets, with their usable faces."""
-    config = plan.config
-    images: list[tuple[np.ndarray, np.ndarray]] = []
-    for _, annotation in (image for job in plan.all_jobs if job.split == "train" for image in job.images):
-        usable_mask = labels.usable_mask(annotation, config.recipe.rules.min_face_size)
-        if not (annotation.is_complete and usable_mask.any()) or len(images) == config.calibration_images:
-            continue
+class _CalibrationImages:
+    """Images uint8 [H, W, 3] and their usable faces [N, 4], read each time one goes through them: they may be large."""
+
+    def __init__(self, config: recipes.Config):
+        self._config = config
+        self._chosen: list[tuple[str, np.ndarray]] = []
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for path, boxes in self._chosen:
+            yield self._read(path)[0], boxes
+
+    def _read(self, path: str) -> tuple[np.ndarray, tuple[int, int]]:
+        """The image, shrunk, and its width and height before."""
+        image = image_files.read(path, self._config.max_pixels)
+        return image_files.shrink(image, self._config.longest_side), (image.shape[1], image.shape[0])
+
+    def add(self, annotation: faces.Annotation, usable_mask: np.ndarray) -> None:
+        """Adds an image, if it can be read, fits its annotation and has faces that are large enough once shrunk."""
+        config = self._config
         with contextlib.suppress(ValueError, OSError):  # reported when its turn in the build comes
-            image = image_files.read(annotation.image_path, config.max_pixels)
-            fitted, _ = sizes.fit(annotation, image.shape[1], image.shape[0], config.recipe.scale_boxes)
+            shrunk, (width, height) = self._read(annotation.image_path)
+            fitted, _ = sizes.fit(annotation, width, height, config.recipe.scale_boxes)
             if fitted is None:
-                continue
-            shrunk = image_files.shrink(image, config.longest_side)
-            boxes = fitted.boxes[usable_mask] * np.float32(shrunk.shape[1] / image.shape[1])
+                return
+            boxes = fitted.boxes[usable_mask] * np.float32(shrunk.shape[1] / width)
             boxes = boxes[(boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= config.recipe.rules.min_face_size]
             if len(boxes):
-                images.append((shrunk, boxes))
+                self._chosen.append((annotation.image_path, boxes))
+
+
+def _calibration_images(plan: Plan) -> _CalibrationImages:
+    """Training images of complete sets, with their usable faces."""
+    config = plan.config
+    images = _CalibrationImages(config)
+    for _, annotation in (image for job in plan.all_jobs if job.split == "train" for image in job.images):
+        usable_mask = labels.usable_mask(annotation, config.recipe.rules.min_face_size)
+        if annotation.is_complete and usable_mask.any() and len(images) < config.calibration_images:
+            images.add(annotation, usable_mask)
     if not images:
         raise ValueError("found no image with faces to find the thresholds on; give --thresholds")
     return images

@@ -69,8 +69,8 @@ def _write_records(path: files.Path, rows: Iterable[bytes]) -> dict:
 
 
 def write_json(path: files.Path, content: dict | list) -> None:
-    """Writes `content` as JSON; the file appears whole or not at all."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    """Writes `content` as JSON in ASCII, which has room for names that are not UTF-8; whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_text(path: files.Path, text: str) -> None:

@@ -49,7 +49,7 @@ def read(records_dir: str, stage: stages.Stage, split: str) -> tuple[list, image
     sizes = np.array([(image.height, image.width) for image in images], int).reshape(-1, 2)
 
     def decode(image: image_records.ImageRecord) -> np.ndarray:
-        return image_files.decode(image.encoded, image.path)
+        return image_files.decode(image.encoded, image.path, image.width * image.height)
 
     store = image_store.fill(sizes, decode, images, f"decoding {split} images")
     return [dataclasses.replace(image, encoded=b"") for image in images], store

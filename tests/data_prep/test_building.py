@@ -13,7 +13,7 @@ import drawn_faces
 import numpy as np
 import pytest
 
-from data_prep import building, jobs, recipes, shards
+from data_prep import building, jobs, plans, recipes, shards
 from mtcnn_tf import datasets, kinds, locks, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
@@ -219,6 +219,27 @@ def test_bad_images_are_stepped_over_and_listed(tmp_path):
     for name in ("000.png", "001.png", "004.png"):
         assert name in report
     assert "002.png" not in report and "003.png" not in report
+
+
+def test_a_build_that_met_a_name_that_is_not_utf_8_goes_on(wider_dir, tmp_path):
+    (tmp_path / "others").mkdir()
+    path = os.path.join(os.fsencode(tmp_path / "others"), b"caf\xe9.jpg")
+    with open(path, "wb") as file:
+        file.write(b"no image")
+    config = config_of(f"wider_face:{wider_dir}", f"folder:{tmp_path / 'others'}")
+    first = building.build(config, str(tmp_path / "out"), num_workers=1)
+    assert sum(first["problems"].values()) >= 1
+    (tmp_path / "out" / "pnet" / "manifest.json").unlink()  # as if it had been stopped just before
+    assert building.build(config, str(tmp_path / "out"), num_workers=1) == first
+
+
+def test_images_for_thresholds_are_read_each_time_and_not_held(wider_dir, tmp_path):
+    networks.build(stages.PNET).save(tmp_path / "pnet.keras")
+    config = config_of(f"wider_face:{wider_dir}", stage="rnet", networks=str(tmp_path), calibration_images=3)
+    images = plans._calibration_images(plans.make(config, tmp_path / "out", print))
+    assert len(images) == 3 and [len(boxes) > 0 for _, boxes in images] == [True] * 3
+    first, again = (next(iter(images))[0] for _ in range(2))
+    assert first is not again and np.array_equal(first, again)
 
 
 def test_no_usable_face_is_an_error(specs, tmp_path):

@@ -16,7 +16,7 @@ from data_prep import building, labels, recipes, whole_images
 from mtcnn_tf import faces, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
-from mtcnn_tf.records import image_records, input_pipeline, manifests
+from mtcnn_tf.records import image_batches, image_records, input_pipeline, manifests
 from tests import in_process
 
 FACE = np.float32([drawn_faces.FACE])
@@ -40,6 +40,13 @@ def oriented(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     return {"exif": exif}
+
+
+def test_what_was_recorded_with_more_pixels_than_usual_is_read(wider_dir, tmp_path, monkeypatch):
+    building.build(config_of(f"wider_face:{wider_dir}"), str(tmp_path / "out"), num_workers=1)
+    monkeypatch.setattr(image_files.decode, "__defaults__", ("bytes", 1000))
+    images, _ = image_batches.read(str(tmp_path / "out"), stages.RPN, "train")
+    assert images and min(image.width * image.height for image in images) > 1000
 
 
 @pytest.mark.parametrize(("file_format", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB")])
