@@ -75,8 +75,8 @@ build = $(RUN) -m data_prep.build --stage=$(1) $(or $(2),$(SETS)) $(BUILD_FLAGS)
 start = $(TRAIN_ENV) $(RUN) train.py --stage=$(1)
 train = $(call start,$(1)) $(if $(INIT_FROM),--init_from=$(INIT_FROM)/$(1).keras)
 evaluate = $(RUN) -m mtcnn_tf.cli.evaluate --model=ours=$(NETWORKS) --protocol=$(1) --out_dir=$(WORK)/scores
-CURVE_OF_PNET := --thresholds=0.3,0.1,0.01
-CURVE_OF_RPN := --thresholds=0.03,0.01
+CURVE_OF_PNET := --thresholds=0.3,0.1,0.0001
+CURVE_OF_RPN := --thresholds=0.03,0.0001
 WHOLE_CURVE = $(if $(filter reproduce,$(MAKECMDGOALS))$(wildcard $(NETWORKS)/rpn.keras),$(CURVE_OF_RPN),$(CURVE_OF_PNET))
 
 define choose_thresholds

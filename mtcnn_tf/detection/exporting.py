@@ -108,8 +108,8 @@ def signatures(
       [B, N, 4], `scores` [B, N] and `landmarks` [B, N, P, 2], of which image i has the first `num_faces[i]` (int32
       [B]); the rest is zero. `num_errors` (int32 [B]) is 1 where a file can't be decoded, see `graph_decoding`: it has
       no faces. EXIF orientation is not looked at.
-    * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32 [3]) to `boxes`
-      [N, 4], `scores` [N] and `landmarks` [N, P, 2], P = 5 unless others were learnt.
+    * `detect`: `image` (uint8 [H, W, 3], RGB), `min_face_size` (float32) and `thresholds` (float32, one for each
+      network) to `boxes` [N, 4], `scores` [N] and `landmarks` [N, P, 2], P = 5 unless others were learnt.
     * `detect_batch`: the same of several images of one size, which each network sees at once: `images` (uint8
       [B, H, W, 3]) to what `serving_default` returns, less `num_errors`.
 
