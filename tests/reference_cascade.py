@@ -13,7 +13,7 @@ NUM_MIP_LEVELS = 6
 NMS_RPN = 0.6
 
 
-def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet", score_weights=(1, 0, 0)):
+def detect(models, image, min_face_size, thresholds, scale_factor=0.709, until="onet", score_weights=(1, 0, 0, 0)):
     """Boxes [N, 4], scores [N] and (of O-Net) landmarks [N, 5, 2], best first; a threshold for each of the models."""
     copies = halved_copies(image)
     if "rpn" in models:
@@ -144,7 +144,7 @@ def all_anchors(sizes, height, width):
     return np.array(found)
 
 
-def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores, first: scores):
+def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores, first, squares: scores):
     """Which are faces by their final scores, and their squares round the boxes, crops, scores, offsets and points."""
     squares = np.array([square_round(box) for box in boxes]).reshape(-1, 4)
     if len(squares) == 0:
@@ -152,13 +152,15 @@ def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores
         return np.zeros(0, bool), *nothing
     crops = np.stack([cut(copies, with_margin(square, kept_of(model).margin), size) for square in squares])
     scores, offsets, points = forward(model, crops)
-    keep = final(scores, first) > threshold
+    keep = final(scores, first, squares) > threshold
     return keep, squares[keep], crops[keep], scores[keep], offsets[keep], points[keep]
 
 
-def blended(scores, first, weights):
-    """Final scores, of O-Net's and the first stage's: the product of powers of their odds."""
-    odds = (scores / (1 - scores)) ** weights[0] * (first / (1 - first)) ** weights[1] * math.exp(weights[2])
+def blended(scores, first, squares, weights):
+    """Final scores, of O-Net's and the first stage's: the product of powers of their odds and of the squares' sides."""
+    sides = squares[..., 3] - squares[..., 1]
+    odds = (scores / (1 - scores)) ** weights[0] * (first / (1 - first)) ** weights[1]
+    odds = odds * (sides / 32) ** (weights[2] / math.log(2)) * math.exp(weights[3])
     return odds / (1 + odds)
 
 
@@ -187,7 +189,7 @@ def judge_both_ways(model, squares, crops, scores, offsets, points, threshold, f
         other_score, (x1, y1, x2, y2), seen = (values[0] for values in mirrored)
         other_five = mirrored_points(seen)
         odds = math.sqrt(score / (1 - score) * other_score / (1 - other_score))  # the mean of the logits
-        score = final(odds / (1 + odds), of_first)
+        score = final(odds / (1 + odds), of_first, square)
         shift = (shift + [-x2, y1, -x1, y2]) / 2
         if score > threshold and np.abs(shift).max() <= 1:
             kept.append((square, score, shift, (five + other_five) / 2))

@@ -83,7 +83,7 @@ def _calibrate() -> None:
     def find(thresholds: tuple[float, ...], score_weights: stored_calibration.ScoreWeights) -> list:
         its_cascade.score_weights.assign(score_weights)
         search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
-        name = ", ".join(f"{number:.2f}" for number in (*thresholds, score_weights.first))
+        name = ", ".join(f"{number:.2f}" for number in (*thresholds, score_weights.first, score_weights.size))
         return saved_detections.detect(search, paths, name)
 
     its_detector = detector.Detector(its_cascade)
@@ -101,7 +101,10 @@ def _calibrate() -> None:
     kept_in = os.path.join(_NETWORKS.value, stored_calibration.FILE_NAME)
     numbers = ", ".join(map(str, choice.thresholds))
     weights = choice.score_weights
-    logit = f"{weights.onet:.2f} · O-Net's + {weights.first:.2f} · the first stage's {weights.bias:+.2f}"
+    logit = (
+        f"{weights.onet:.2f} · O-Net's + {weights.first:.2f} · the first stage's {weights.size:+.2f} · octaves of size "
+        f"{weights.bias:+.2f}"
+    )
     print(f"the thresholds {numbers} and the final logit {logit} are kept in {kept_in}")
 
 

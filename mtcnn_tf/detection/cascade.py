@@ -70,7 +70,7 @@ class Cascade(tf.Module):
     Attributes:
         networks: Name of a stage → its `inference` network, in order.
         thresholds: The thresholds that were calibrated for these networks, float32, one for each.
-        score_weights: Those of the final score, see `stored_calibration.ScoreWeights`, float32 [3].
+        score_weights: Those of the final score, see `stored_calibration.ScoreWeights`, float32 [4].
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Cascade(tf.Module):
         """O-Net's faces: boxes after regression, clipped to their images, scores, landmarks and index of the image."""
         squares, first_logits, images, pixels, outputs = self._classify(stages.ONET, levels, proposals, threshold)
         logits, offsets, mirrored_features = self._average_with_flipped(pixels, outputs)
-        logits = self._final(logits, first_logits)
+        logits = self._final(logits, first_logits, squares)
         rows = tf.where((logits > first_stages.logit(threshold)) & near_mask(offsets))[:, 0]
         boxes = graph_boxes.decode(tf.gather(squares, rows), tf.gather(offsets, rows))
         boxes, logits, rows = graph_boxes.drop_empty(boxes, tf.gather(logits, rows), rows)
@@ -215,10 +215,10 @@ class Cascade(tf.Module):
         boxes, *others = graph_boxes.drop_empty(graph_boxes.clip(boxes, shape), *found.values())
         return {"boxes": boxes, **dict(zip(found, others, strict=True))}
 
-    def _final(self, logits, first_logits):
-        """The final logits of faces, of O-Net's and the first stage's."""
+    def _final(self, logits, first_logits, squares):
+        """The final logits of faces, of O-Net's and the first stage's for their squares."""
         weights = stored_calibration.ScoreWeights(*tf.unstack(self.score_weights))
-        return weights.onet * logits + weights.first * first_logits + weights.bias
+        return final_logits(weights, logits, first_logits, squares)
 
     def _classify(self, stage, levels, proposals, threshold):
         """Of the proposals that the stage's network takes for faces.
@@ -237,7 +237,8 @@ class Cascade(tf.Module):
             outputs = network(pixels)
             logits = outputs.logits
             if stage is stages.ONET:
-                logits = self._final(logits, tf.gather(_filled_up(proposals.first_logits), places))
+                told = (tf.gather(_filled_up(values), places) for values in (proposals.first_logits, squares))
+                logits = self._final(logits, *told)
             keep = tf.where((logits > first_stages.logit(threshold)) & (places < num_boxes))[:, 0]
             return tf.gather(places, keep), tf.gather(pixels, keep), _gather_outputs(outputs, keep)
 
@@ -288,6 +289,15 @@ class Cascade(tf.Module):
             return tf.add_n(by_look)[:num_faces] / len(looks)
 
         return _if_any(num_faces, compute, tf.zeros([0, num_points, 2]))
+
+
+def final_logits(
+    weights: stored_calibration.ScoreWeights, logits: tf.Tensor, first_logits: tf.Tensor, squares: tf.Tensor
+) -> tf.Tensor:
+    """Final logits [N] of O-Net's [N], the first stage's [N] and the squares [N, 4]; see `ScoreWeights`."""
+    sides = tf.maximum(squares[:, 3] - squares[:, 1], 1.0)
+    octaves = tf.math.log(sides / stored_calibration.MIDDLE_SIZE) / math.log(2)
+    return weights.onet * logits + weights.first * first_logits + weights.size * octaves + weights.bias
 
 
 def near_mask(offsets: tf.Tensor) -> tf.Tensor:

@@ -161,8 +161,7 @@ class Portable(tf.Module):
             return tf.concat([logits[:, None], offsets], axis=1)
 
         def final(said):
-            weights = self._score_weights
-            return weights.onet * said[:, 0] + weights.first * first_logits + weights.bias
+            return cascade.final_logits(self._score_weights, said[:, 0], first_logits, squares)
 
         said = _in_batches(straight, squares, count, _JUDGEMENT)
         is_face = (final(said) > self._logits[1]) & (tf.range(self._max_proposals) < count)

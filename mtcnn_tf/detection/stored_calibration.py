@@ -13,6 +13,7 @@ from typing import NamedTuple
 from mtcnn_tf import arguments, files, stages
 
 FILE_NAME = "weights.json"
+_SIGNED = ("size", "bias")
 
 
 class OtherNetworksError(ValueError):
@@ -31,11 +32,20 @@ class OtherNetworksError(ValueError):
 
 
 class ScoreWeights(NamedTuple):
-    """How a face's final score comes about: its logit is `onet` · O-Net's + `first` · the first stage's + `bias`."""
+    """How a face's final score comes about.
+
+    Its logit is `onet` · O-Net's + `first` · the first stage's + `size` · octaves + `bias`, where octaves are
+    log2(side / `MIDDLE_SIZE`) of the square in which it was proposed: small faces need a better look to be believed.
+    """
 
     onet: float = 1.0
     first: float = 0.0
+    size: float = 0.0
     bias: float = 0.0
+
+
+MIDDLE_SIZE = 32.0
+"""In pixels."""
 
 
 NOT_CALIBRATED = ScoreWeights()
@@ -104,7 +114,8 @@ def checked(weights: ScoreWeights) -> ScoreWeights:
     below_zero = math.nextafter(0, -1)
     onet = arguments.number("score_weights.onet", weights.onet, "one number of 0 or more", above=below_zero)
     first = arguments.number("score_weights.first", weights.first, "one number of 0 or more", above=below_zero)
-    return ScoreWeights(onet, first, arguments.number("score_weights.bias", weights.bias, "one number"))
+    size, bias = (arguments.number(f"score_weights.{name}", getattr(weights, name), "one number") for name in _SIGNED)
+    return ScoreWeights(onet, first, size, bias)
 
 
 def _sums(networks_dir: str | os.PathLike) -> dict[str, str]:

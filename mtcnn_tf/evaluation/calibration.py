@@ -2,7 +2,8 @@
 
 What counts are the faces that the whole cascade finds; a stage's own recall says little, for a face has many proposals.
 
-1. How much the first stage counts in the final score is decided by the average precision at `LOWEST`.
+1. How much the first stage counts in the final score is decided by the average precision at `LOWEST`, and then how
+   much a face's size does.
 2. The final logit is stretched and shifted so that a score is the chance that its box is a face's (`chances`).
 3. All the faces that can be found are those that come out at `LOWEST`.
 4. O-Net's threshold is the one with the best F1 score, the harmonic mean of precision and recall.
@@ -16,7 +17,7 @@ face away. Of the others every candidate is tried out.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ STEPS = 100
 
 FIRST_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 """Of the first stage's logit in the final one, of which O-Net's has the rest."""
+SIZE_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4)
+"""Added for each octave of size."""
 
 Find = Callable[[tuple[float, ...], ScoreWeights], list[faces.Detections]]
 """Thresholds and what the final score is made of → what is found in each image."""
@@ -72,26 +75,31 @@ def choose(
     """
     *lowest, last_lowest = (LOWEST[name] for name in names)
 
-    def rank(before: Sequence[float], first: float) -> curves.Ranking:
-        found = find((*before, last_lowest), ScoreWeights(1 - first, first))
-        return wider_face.rank(annotations, found, min_size)
+    def rank(before: Sequence[float], weights: ScoreWeights) -> curves.Ranking:
+        return wider_face.rank(annotations, find((*before, last_lowest), weights), min_size)
 
-    rankings = {first: rank(lowest, first) for first in FIRST_WEIGHTS}
-    first = max(rankings, key=lambda first: rankings[first].average_precision())
-    if not rankings[first].hits.any():
+    tried_weights: dict[ScoreWeights, curves.Ranking] = {}
+
+    def best_of(some: Iterable[ScoreWeights]) -> ScoreWeights:
+        tried_weights.update({weights: rank(lowest, weights) for weights in some if weights not in tried_weights})
+        return max(tried_weights, key=lambda weights: tried_weights[weights].average_precision())
+
+    by_first = best_of(ScoreWeights(1 - first, first) for first in FIRST_WEIGHTS)
+    plain = best_of(by_first._replace(size=size) for size in SIZE_WEIGHTS)
+    if not tried_weights[plain].hits.any():
         raise ValueError(
-            f"expected a cascade that finds some of the {rankings[first].num_faces} faces of at least {min_size:g} "
-            "pixels, got one that finds none; train it further or take other images"
+            f"expected a cascade that finds some of the {tried_weights[plain].num_faces} faces of at least "
+            f"{min_size:g} pixels, got one that finds none; train it further or take other images"
         )
-    scale, bias = chances(rankings[first])
-    everything = _calibrated(rankings[first], scale, bias)
+    scale, bias = chances(tried_weights[plain])
+    everything = _calibrated(tried_weights[plain], scale, bias)
     last = best_threshold(everything)
     num_findable = _num_hits(everything, last)
     tried = {tuple(lowest): everything}
 
     def keeps_with(before: tuple[float, ...], after: tuple[float, ...], fraction: float, threshold: float) -> bool:
         these = (*before, threshold, *after)
-        tried[these] = _calibrated(rank(these, first), scale, bias)
+        tried[these] = _calibrated(rank(these, plain), scale, bias)
         return _num_hits(tried[these], last) >= fraction * num_findable
 
     chosen: list[float] = []
@@ -101,9 +109,9 @@ def choose(
         chosen.append(highest(keeps_at, start))
     return Choice(
         (*chosen, last),
-        ScoreWeights(scale * (1 - first), scale * first, bias),
+        ScoreWeights(scale * plain.onet, scale * plain.first, scale * plain.size, bias),
         {
-            "O-Net's logit alone": _report(rankings[0.0], names, (*lowest, last_lowest)),
+            "O-Net's logit alone": _report(tried_weights[ScoreWeights()], names, (*lowest, last_lowest)),
             "lowest": _report(everything, names, (*lowest, float(_chance(last_lowest, scale, bias)))),
             "O-Net's chosen": _report(everything, names, (*lowest, last)),
             "all chosen": _report(tried[tuple(chosen)], names, (*chosen, last)),

@@ -124,7 +124,7 @@ def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
     assert_agrees_with_reference(some(all_models, names), all_detectors[names], *IMAGES[name])
 
 
-WEIGHTS = stored_calibration.ScoreWeights(onet=1.2, first=0.8, bias=0.5)
+WEIGHTS = stored_calibration.ScoreWeights(onet=0.9, first=0.6, size=-0.3, bias=0.5)
 
 
 @pytest.mark.slow

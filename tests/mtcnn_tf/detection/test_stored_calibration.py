@@ -8,7 +8,7 @@ from mtcnn_tf import files, stages
 from mtcnn_tf.detection import shipped, stored_calibration
 from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED, Calibration, ScoreWeights
 
-WEIGHTS = ScoreWeights(1.25, 0.5, -2.0)
+WEIGHTS = ScoreWeights(1.25, 0.5, 0.5, -2.0)
 
 
 @pytest.fixture

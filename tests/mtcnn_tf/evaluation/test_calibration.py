@@ -114,9 +114,24 @@ def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
         return [faces.Detections(found.boxes, scores, found.landmarks)]
 
     choice = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet"))
-    onet, first, _ = choice.score_weights
-    assert first / (first + onet) == pytest.approx(best)
+    onet, first, size, _ = choice.score_weights
+    assert first / (first + onet) == pytest.approx(best) and size == 0
     assert choice.reports["lowest"].figures["ap"] >= choice.reports["O-Net's logit alone"].figures["ap"]
+
+
+@pytest.mark.parametrize("best", calibration.SIZE_WEIGHTS)
+def test_size_gets_the_weight_with_the_best_average_precision(best):
+    cascade = Cascade(1, num_networks=2)
+    rng = np.random.default_rng(2)
+
+    def find(thresholds, score_weights):
+        (found,) = cascade(thresholds, score_weights)
+        noise = rng.normal(0, 200 * score_weights.first + 20 * abs(score_weights.size - best), len(found))
+        scores = special.expit(special.logit(found.scores) + noise)
+        return [faces.Detections(found.boxes, scores, found.landmarks)]
+
+    onet, first, size, _ = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet")).score_weights
+    assert first == 0 and size / onet == pytest.approx(best)
 
 
 @pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (2.5, -3.0), (0.4, 1.0)])
