@@ -302,7 +302,7 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
 
     num_examples = manifest["examples"]
     input_pipeline.check_shards(records_dir, stage)
-    landmarks, mix = _landmarks_and_mix(num_examples["train"]["landmark"], manifest)
+    landmarks, mix = _landmarks_and_mix(num_examples["train"], manifest)
     config = _config(stage, sum(num_examples["train"].values()), landmarks, manifest)
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
     has_validation = any(num_examples["validation"].values())
@@ -326,7 +326,7 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     if opened is None:
         raise ValueError(f"expected images to train {stage.name} on, got none; build the records from more images")
     sampler, store = opened
-    landmarks, mix = _landmarks_and_mix(sampler.num_examples["landmark"], manifest)
+    landmarks, mix = _landmarks_and_mix(sampler.num_examples, manifest)
     config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifest)
     rows = kinds.rows_per_kind({name: fraction for name, fraction in mix.items() if fraction}, config.batch_size)
     held_out = crop_sampling.open_records(records_dir, stage, "validation", augment=False)
@@ -344,14 +344,20 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     )
 
 
-def _landmarks_and_mix(num_landmark_crops: int, manifest: dict) -> tuple[bool, dict[str, int]]:
-    """Whether the network is to find landmarks, and the fractions of the kinds in a batch."""
+def _landmarks_and_mix(num_examples: dict[str, int], manifest: dict) -> tuple[bool, dict[str, int]]:
+    """Whether the network is to find landmarks, and the fractions of the kinds in a batch.
+
+    Raises:
+        ValueError: The records lack what is wanted of them, by their `num_examples` of each kind.
+    """
     mix = _mix(_MIX.value)
-    landmarks = _has_landmarks(num_landmark_crops, manifests.landmark_set(manifest))
+    landmarks = _has_landmarks(num_examples["landmark"], manifests.landmark_set(manifest))
     if not landmarks:
         mix["landmark"] = 0
     if _TRAIN_ONLY.value:
         mix = dict.fromkeys(mix, 0) | {"landmark": 1}
+    if mix["negative"] and not num_examples["negative"]:
+        raise ValueError(manifests.NO_BACKGROUND)
     return landmarks, mix
 
 

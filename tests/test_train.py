@@ -222,6 +222,32 @@ def test_landmarks_are_learnt_where_there_are_crops_for_them():
             has_landmarks([flag], 0)
 
 
+def faces_alone(records_dir, out_dir):
+    """A copy of the records without the negatives."""
+    shutil.copytree(records_dir, out_dir)
+    path = out_dir / "pnet" / manifests.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["shards"] = [entry for entry in manifest["shards"] if entry["kind"] != "negative"]
+    for counts in manifest["examples"].values():
+        counts["negative"] = 0
+    path.write_text(json.dumps(manifest))
+    return out_dir
+
+
+def test_a_training_without_background_is_one_sentence(records_dir, tmp_path):
+    flags = ["--stage=pnet", f"--records_dir={faces_alone(records_dir, tmp_path / 'faces')}"]
+    status, _, errors = run(*flags, f"--networks={tmp_path}", *QUICK)
+    assert status == 1
+    assert errors.splitlines()[-1].startswith("train.py: expected background to tell faces from, the records hold none")
+    assert not list(tmp_path.glob("*/checkpoints"))
+
+
+@pytest.mark.slow
+def test_a_mix_without_negatives_needs_no_background(records_dir, tmp_path):
+    flags = ["--stage=pnet", f"--records_dir={faces_alone(records_dir, tmp_path / 'faces')}", "--mix=0:1:1:2"]
+    assert run(*flags, f"--networks={tmp_path}", *QUICK, "--epochs=1")[0] == 0
+
+
 def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):
     shutil.copytree(records_dir, tmp_path / "records")
     for shard in (tmp_path / "records").glob("pnet/train/*"):
@@ -272,6 +298,17 @@ def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp
     assert facts["num_images"] == {"train": 5, "validation": 2} and facts["positive_iou"] == 0.5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("held_out", [[], [easy_images.some_image(9, sizes=())]], ids=["nothing", "no face"])
+def test_a_training_without_validation_says_so(tmp_path, held_out):
+    records_dir = easy_images.write(tmp_path / "records", [easy_images.some_image(0)], held_out)
+    flags = [*QUICK_RPN, "--epochs=1", f"--records_dir={records_dir}", f"--networks={tmp_path}"]
+    status, output, errors = run(*flags)
+    assert status == 0, errors
+    told, epoch = output.splitlines()
+    assert told.startswith("No faces are held out to validate with") and epoch.startswith("epoch 1/1")
+
+
 @pytest.mark.parametrize(
     "flags, sentence",
     [
@@ -282,6 +319,7 @@ def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp
         (["--positive_iou=0.2"], "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1"),
         (["--strategy=mirrored"], "expected --strategy=one_device for records of whole images, got mirrored"),
         (["--records_dir=CROPS"], "expected records of whole images in .*/rpn, got records of crops"),
+        (["--records_dir=INCOMPLETE"], "expected background to tell faces from, the records hold none; build them"),
         (["--records_dir=TINY"], "expected faces of at least 10 pixels to draw windows around, found none in 1 images"),
         (["--records_dir=DAMAGED"], "1 shards of .*/rpn are not what was written"),
         (["--records_dir=ram://none"], "expected finished rpn records in ram://none/rpn, found no records"),
@@ -291,6 +329,7 @@ def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp
 def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(images_dir, tmp_path, flags, sentence):
     tiny = easy_images.of_pixels(np.zeros((40, 40, 3), np.uint8), [[1, 1, 9, 9]])
     easy_images.write(tmp_path / "TINY", [tiny])
+    easy_images.write(tmp_path / "INCOMPLETE", [easy_images.some_image(0, is_complete=False)])
     shutil.copytree(images_dir, tmp_path / "CROPS")
     manifest = tmp_path / "CROPS" / "rpn" / manifests.MANIFEST
     manifest.write_text(manifest.read_text().replace('"images",', '"crops",', 1))

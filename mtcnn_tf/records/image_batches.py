@@ -16,7 +16,7 @@ from keras import ops
 from mtcnn_tf import stages
 from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.images import accelerator_crops, array_crops, colours, covering, image_files, image_store
-from mtcnn_tf.records import image_records, prefetching, windows
+from mtcnn_tf.records import image_records, manifests, prefetching, windows
 
 VALIDATION_SIZE = 640
 """Side of the windows that the RPN is measured on, in pixels: a whole image at two thirds of its scale or less."""
@@ -68,9 +68,11 @@ def of_windows(
         rules: Which of them are positive, which negative.
 
     Raises:
-        FileNotFoundError, ValueError: See `read`; or there are no faces that are large enough.
+        FileNotFoundError, ValueError: See `read`; or there are no faces that are large enough, or no background.
     """
     images, store = read(records_dir, stages.RPN, "train")
+    if not any(image.is_complete for image in images):
+        raise ValueError(manifests.NO_BACKGROUND)
     sampler = windows.Sampler(store.sizes, store.means, windows.known_of(images), recipe)
     on_jax = keras.backend.backend() == "jax"
     label = functools.partial(_label, its_anchors, recipe.size, rules)

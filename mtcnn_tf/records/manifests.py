@@ -16,6 +16,11 @@ MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
 CROPS, IMAGES = "crops", "images"
 """What the manifest calls the two kinds of records."""
+NO_BACKGROUND = (
+    "expected background to tell faces from, the records hold none; build them with a set whose faces are all "
+    "annotated, or images without faces (folder:DIR)"
+)
+"""What is said where a training would see faces alone: images whose faces are not all annotated give no background."""
 
 _NAMES = {CROPS: "crops cut in the build", IMAGES: "whole images"}
 _HINTS = {CROPS: "--crops=in_records", IMAGES: "--crops=on_the_fly"}

@@ -117,6 +117,8 @@ class _Run:
         if self.checkpoints.restore(self.report):
             self._report_restored()
         validator = validation and validators.for_stage(self.stage, network, validation(), self.config)
+        if validator is None:
+            self.report("No faces are held out to validate with: the network of the last epoch is kept.")
         with stopping.StopRequest() as self.stop, contextlib.ExitStack() as opened:
             if self.is_writer:
                 self.board = opened.enter_context(contextlib.closing(board.Board(self.dir / "tensorboard")))
