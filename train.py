@@ -132,7 +132,10 @@ _WINDOW = flags.DEFINE_integer(
     "window", _DEFAULTS.window, "rpn: side of the windows it learns from, in pixels.", flag_values=FLAGS
 )
 _ANCHORS = flags.DEFINE_string(
-    "anchors", None, "rpn: a file of data_prep.anchors; by default nine sizes of 12-210.", flag_values=FLAGS
+    "anchors",
+    None,
+    "rpn: a file of data_prep.anchors. [those of --init_from, or nine sizes of 12-210]",
+    flag_values=FLAGS,
 )
 flags.DEFINE_enum("face_loss", _DEFAULTS.face_loss, anchor_loss.FACE_LOSSES, "rpn: the face loss.", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -280,7 +283,7 @@ def _train_on_windows(records_dir: str):
     recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
     manifest = manifests.read(records_dir, stages.RPN, manifests.IMAGES)
     config = _config(stages.RPN, manifest["images"]["train"], False, manifest)
-    its_anchors = anchors.Anchors(config.anchors) if config.anchors else anchors.Anchors()
+    its_anchors = training.choose_anchors(config)
     rules = _rules()
     batches = image_batches.of_windows(records_dir, config.batch_size, recipe, its_anchors, rules)
     training.fit(

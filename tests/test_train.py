@@ -299,6 +299,16 @@ def test_an_rpn_that_is_killed_goes_on_and_ends_like_a_quiet_one(images_dir, tmp
 
 
 @pytest.mark.slow
+def test_an_rpn_goes_on_with_the_anchors_of_its_start(images_dir, tmp_path):
+    """Labels too, or there would be one for each of the default anchors."""
+    networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "start.keras")
+    flags = [*QUICK_RPN, "--epochs=1", f"--records_dir={images_dir}", f"--init_from={tmp_path / 'start.keras'}"]
+    status, _, errors = run(*flags, f"--networks={tmp_path}")
+    assert status == 0, errors
+    assert networks.anchors_of(networks.load(tmp_path / "rpn.keras")).sizes == (16.0, 32.0)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("held_out", [[], [easy_images.some_image(9, sizes=())]], ids=["nothing", "no face"])
 def test_a_training_without_validation_says_so(tmp_path, held_out):
     records_dir = easy_images.write(tmp_path / "records", [easy_images.some_image(0)], held_out)
@@ -323,7 +333,7 @@ def test_a_training_without_validation_says_so(tmp_path, held_out):
         (["--records_dir=TINY"], "expected faces of at least 10 pixels to draw windows around, found none in 1 images"),
         (["--records_dir=DAMAGED"], "1 shards of .*/rpn are not what was written"),
         (["--records_dir=ram://none"], "expected finished rpn records in ram://none/rpn, found no records"),
-        (["--init_from=ANCHORS"], "init_from must be a network like rpn .* differs in"),
+        (["--anchors=SIZES", "--init_from=STARTS"], "wanted are 20, 40, .*STARTS.keras has 16, 32; give no anchors"),
     ],
 )
 def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(images_dir, tmp_path, flags, sentence):
@@ -338,10 +348,9 @@ def test_what_an_rpn_cannot_be_trained_with_is_one_sentence(images_dir, tmp_path
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    if flags == ["--init_from=ANCHORS"]:
-        networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "ANCHORS.keras")
-        flags = [f"--init_from={tmp_path / 'ANCHORS.keras'}"]
-    flags = [re.sub("=([A-Z]+)$", rf"={tmp_path}/\1", flag) for flag in flags]
+    anchors.write(tmp_path / "SIZES", anchors.Anchors((20.0, 40.0)))
+    networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "STARTS.keras")
+    flags = [re.sub("=([A-Z]+)$", rf"={tmp_path}/\1", flag).replace("STARTS", "STARTS.keras") for flag in flags]
     networks_dir = tmp_path / "networks_dir"
     status, _, errors = run(*QUICK_RPN, f"--records_dir={images_dir}", f"--networks={networks_dir}", *flags)
     assert status == 1 and "Traceback" not in errors

@@ -15,5 +15,16 @@ from mtcnn_tf.training.run import fit
 from mtcnn_tf.training.settings import PRECISIONS, TRAIN_ONLY, Config, OtherRunError
 from mtcnn_tf.training.stopping import Interrupted
 from mtcnn_tf.training.strategies import STRATEGIES, step_errors
+from mtcnn_tf.training.tasks import choose_anchors
 
-__all__ = ["PRECISIONS", "STRATEGIES", "TRAIN_ONLY", "Config", "Interrupted", "OtherRunError", "fit", "step_errors"]
+__all__ = [
+    "PRECISIONS",
+    "STRATEGIES",
+    "TRAIN_ONLY",
+    "Config",
+    "Interrupted",
+    "OtherRunError",
+    "choose_anchors",
+    "fit",
+    "step_errors",
+]

@@ -59,7 +59,8 @@ class Config:
         ema: The weights that are measured and kept are exponential moving averages, of which a step changes 1 − `ema`;
             0 keeps the last weights. A mean over steps is better than each of them (Polyak and Juditsky 1992).
         window: The RPN: side of the windows in pixels.
-        anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for its defaults.
+        anchors: The RPN: sizes of its anchors, see `anchors.Anchors`; empty stands for those of `init_from`, or
+            else its defaults.
         face_loss: The RPN: one of `anchor_loss.FACE_LOSSES`.
         box_loss: One of `losses.BOX_LOSSES`; None stands for the stage's own.
         landmark_loss: One of `losses.LANDMARK_LOSSES`.

@@ -80,6 +80,35 @@ def save(network: keras.Model, path: pathlib.Path) -> None:
         plain.save(partial)
 
 
+def choose_anchors(config: settings.Config) -> anchors.Anchors:
+    """The anchors of an RPN: those of the config, else those of `init_from`, else the default ones.
+
+    Raises:
+        FileNotFoundError, ValueError: `init_from` is no RPN, or has other anchors than are given or than another of it.
+    """
+    return _anchors(config, [networks.load(path) for path in config.init_from])
+
+
+def _anchors(config: settings.Config, starts: list[keras.Model]) -> anchors.Anchors:
+    """`choose_anchors`, with the networks of `init_from`."""
+    chosen = anchors.Anchors(config.anchors) if config.anchors else None
+    for path, network in zip(config.init_from, starts, strict=True):
+        if network.name != stages.RPN.name:
+            raise ValueError(f"init_from must be a network like {stages.RPN.name}, {path} is one like {network.name}")
+        found = networks.anchors_of(network)
+        chosen = chosen or found
+        if found != chosen:
+            raise ValueError(
+                f"init_from must have the anchors that are given, and several of it the same ones; wanted are "
+                f"{_listed(chosen)}, {path} has {_listed(found)}; give no anchors to take those of init_from"
+            )
+    return chosen or anchors.Anchors()
+
+
+def _listed(its_anchors: anchors.Anchors) -> str:
+    return ", ".join(f"{size:g}" for size in its_anchors.sizes)
+
+
 @contextlib.contextmanager
 def _precision(policy: str) -> Iterator[None]:
     """A context in which new layers compute in `policy`."""
@@ -128,7 +157,7 @@ def _untrained(
 ) -> keras.Model:
     """The untrained network of the form that the config, the `starts` and, for its landmarks, the `branch` have."""
     if stage is stages.RPN:
-        return networks.rpn(anchors.Anchors(config.anchors) if config.anchors else None)
+        return networks.rpn(_anchors(config, starts))
     has_branch = config.landmarks and (bool(config.train_only) or any(map(networks.has_landmark_branch, starts)))
     margin, landmark_margin = config.margin, networks.landmark_margin_of(starts[0]) if has_branch and starts else None
     if config.train_only and starts:

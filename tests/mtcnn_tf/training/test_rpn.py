@@ -17,7 +17,7 @@ from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import image_batches, prefetching, windows
-from mtcnn_tf.training import checkpoints, validators
+from mtcnn_tf.training import checkpoints, tasks, validators
 from tests.mtcnn_tf.training import easy_images
 
 CONFIG = training.Config(
@@ -216,9 +216,24 @@ def test_without_usable_faces_there_is_one_sentence(tmp_path):
 def test_a_network_with_other_anchors_is_no_start(tmp_path, batches):
     networks.rpn(anchors.Anchors((16.0, 32.0))).save(tmp_path / "two.keras")
     config = dataclasses.replace(CONFIG, init_from=(str(tmp_path / "two.keras"),))
-    with pytest.raises(ValueError, match="init_from must be a network like rpn .*two.keras differs in") as error:
+    with pytest.raises(ValueError, match=r"wanted are 14, 24, 48, 120, .*two.keras has 16, 32; give no") as error:
         fit(batches, tmp_path, config)
     assert "\n" not in str(error.value)
+
+
+def test_anchors_are_those_of_the_starts_where_none_are_given(tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.keras", "b.keras", "other.keras", "pnet.keras")]
+    sizes = (14.5, 31.0)
+    for path, its_anchors in zip(paths, (sizes, sizes, (16.0, 32.0)), strict=False):
+        networks.rpn(anchors.Anchors(its_anchors)).save(path)
+    networks.build(stages.PNET).save(paths[-1])
+    config = training.Config(window=64, init_from=tuple(paths[:2]))
+    network, _ = tasks.build(config, stages.RPN)
+    assert networks.anchors_of(network) == training.choose_anchors(config) == anchors.Anchors(sizes)
+    assert training.choose_anchors(training.Config()) == anchors.Anchors()
+    for starts, told in ((paths[1:3], "14.5, 31, .*other.keras has 16, 32"), (paths[3:], "is one like pnet")):
+        with pytest.raises(ValueError, match=told):
+            training.choose_anchors(training.Config(init_from=tuple(starts)))
 
 
 @pytest.mark.parametrize("anchors_now", [(14.0, 24.0, 48.0), (14.0, 24.0, 48.0, 110.0)])
