@@ -219,10 +219,16 @@ def _loss_weights(stage: stages.Stage) -> stages.LossWeights:
     return stages.LossWeights(*(default if value is None else value for value, default in flags_and_defaults))
 
 
-def _rules() -> anchor_labels.Rules:
-    positive, negative = _POSITIVE_IOU.value, _NEGATIVE_IOU.value
-    nearest = min(_RULES.nearest_iou, positive)
-    return anchor_labels.Rules(positive, negative, nearest_iou=nearest, overlap=_OVERLAP.value)
+def _rules(its_anchors: anchors.Anchors) -> anchor_labels.Rules:
+    least, largest = its_anchors.fitted((_RULES.min_face_size, _RULES.max_face_size))
+    return anchor_labels.Rules(
+        positive_iou=_POSITIVE_IOU.value,
+        negative_iou=_NEGATIVE_IOU.value,
+        nearest_iou=min(_RULES.nearest_iou, _POSITIVE_IOU.value),
+        overlap=_OVERLAP.value,
+        min_face_size=least,
+        max_face_size=largest,
+    )
 
 
 def _has_landmarks(num_crops: int, landmark_set: landmark_sets.LandmarkSet) -> bool:
@@ -280,11 +286,11 @@ def _check_images(stage: stages.Stage, records_dir: str):
 def _train_on_windows(records_dir: str):
     """Trains the RPN."""
     _check_images(stages.RPN, records_dir)
-    recipe = windows.Recipe(size=_WINDOW.value, augment=_AUGMENT.value)
     manifest = manifests.read(records_dir, stages.RPN, manifests.IMAGES)
     config = _config(stages.RPN, manifest["images"]["train"], False, manifest)
     its_anchors = training.choose_anchors(config)
-    rules = _rules()
+    rules, face_sizes = _rules(its_anchors), its_anchors.fitted(windows.Recipe.face_sizes)
+    recipe = windows.Recipe(size=_WINDOW.value, face_sizes=face_sizes, augment=_AUGMENT.value)
     batches = image_batches.of_windows(records_dir, config.batch_size, recipe, its_anchors, rules)
     training.fit(
         config,

@@ -20,9 +20,9 @@ from absl.testing import flagsaver
 import train
 from data_prep import shards
 from mtcnn_tf import kinds, landmark_sets
-from mtcnn_tf.geometry import anchors
+from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.models import networks
-from mtcnn_tf.records import crop_records, manifests
+from mtcnn_tf.records import crop_records, manifests, windows
 from tests import in_process
 from tests.data_prep import test_remote
 from tests.mtcnn_tf.training import easy_images
@@ -306,6 +306,19 @@ def test_an_rpn_goes_on_with_the_anchors_of_its_start(images_dir, tmp_path):
     status, _, errors = run(*flags, f"--networks={tmp_path}")
     assert status == 0, errors
     assert networks.anchors_of(networks.load(tmp_path / "rpn.keras")).sizes == (16.0, 32.0)
+
+
+def test_sizes_of_faces_are_learnt_that_fit_the_anchors(images_dir, tmp_path, monkeypatch):
+    """What the windows show and what the labels tell; the default anchors leave both as they are by default."""
+    given = []
+    monkeypatch.setattr(train.image_batches, "of_windows", lambda *arguments: sys.exit(given.append(arguments)))
+    anchors.write(tmp_path / "anchors.json", anchors.Anchors((48.0, 96.0, 840.0)))
+    for flags in ([], [f"--anchors={tmp_path / 'anchors.json'}"]):
+        run(*QUICK_RPN, f"--records_dir={images_dir}", f"--networks={tmp_path}", *flags)
+    (usual, usual_rules), (large, rules) = ((recipe, rules) for _, _, recipe, _, rules in given)
+    assert (usual, usual_rules) == (windows.Recipe(size=64), anchor_labels.Rules())
+    assert large.face_sizes == pytest.approx((44, 1200))
+    assert (rules.min_face_size, rules.max_face_size) == pytest.approx((38, 1520))
 
 
 @pytest.mark.slow

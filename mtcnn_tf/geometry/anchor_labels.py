@@ -26,6 +26,8 @@ _COVERED, _IGNORED_IOU = 0.25, 0.2
 class Rules:
     """Which anchors are positive, which negative.
 
+    The sizes of faces are those for the default anchors; for others they are `anchors.Anchors.fitted`.
+
     Attributes:
         positive_iou: From here on an anchor is positive.
         negative_iou: Below this, against every face, it is negative.

@@ -45,6 +45,14 @@ class Anchors:
         sizes = {stride: tuple(np.array(self.sizes)[strides == stride].tolist()) for stride in STRIDES}
         return {stride: of_stride for stride, of_stride in sizes.items() if of_stride}
 
+    def fitted(self, sizes: tuple[float, float]) -> tuple[float, float]:
+        """What a least and a largest size that belong to the default anchors are for these, in pixels.
+
+        The one is in proportion to the smallest anchor, the other to the largest.
+        """
+        defaults = Anchors().sizes
+        return sizes[0] * self.sizes[0] / defaults[0], sizes[1] * self.sizes[-1] / defaults[-1]
+
     def boxes(self, height: int, width: int) -> np.ndarray:
         """All anchors of an image, float32 [A, 4]: stride by stride, in each row by row, column by column, by size.
 

@@ -22,6 +22,8 @@ MAX_BOXES = 160
 class Recipe:
     """How windows are drawn.
 
+    The sizes of faces are those for the default anchors; for others they are `anchors.Anchors.fitted`.
+
     Attributes:
         size: Side of a window in pixels.
         anywhere_fraction: Fraction of windows of any image at any place; the others show a face drawn by chance.

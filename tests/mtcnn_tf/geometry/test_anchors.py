@@ -117,6 +117,13 @@ def test_expected_overlap_is_that_over_all_places(grids, side):
     np.testing.assert_allclose(found, [expected], rtol=1e-6)
 
 
+def test_sizes_of_faces_follow_the_anchors():
+    for sizes in ((9.5, 380.0), (11.0, 300.0)):
+        assert anchors.Anchors().fitted(sizes) == sizes
+        least, largest = anchors.Anchors((48.0, 96.0, 840.0)).fitted(sizes)
+        assert (least, largest) == pytest.approx((4 * sizes[0], 4 * sizes[1]))
+
+
 def test_expected_overlap_rises_with_more_squares_and_finer_grids():
     sides = np.geomspace(8, 300, 40)
     few, more = {16: (30.0,)}, {16: (30.0, 90.0)}
