@@ -302,6 +302,7 @@ def _train_on_windows(records_dir: str):
         | dataclasses.asdict(rules),
         restart=_RESTART.value,
         prepare=batches.prepare,
+        rules=rules,
     )
 
 

@@ -65,7 +65,13 @@ def _draw_points(tile: np.ndarray, landmarks: np.ndarray, colour: tuple, margin:
 
 
 def draw_window(
-    batch: dict, row: int, predictions: dict, proposals: np.ndarray, scores: np.ndarray, its_anchors: anchors.Anchors
+    batch: dict,
+    row: int,
+    predictions: dict,
+    proposals: np.ndarray,
+    scores: np.ndarray,
+    its_anchors: anchors.Anchors,
+    rules: anchor_labels.Rules,
 ) -> np.ndarray:
     """One window twice, side by side: its anchors by their labels, and what the RPN proposes; uint8 [S, 2 S, 3].
 
@@ -79,6 +85,7 @@ def draw_window(
         proposals: Boxes [N, 4] in pixels of the window, best first.
         scores: Their scores [N].
         its_anchors: Those of the RPN.
+        rules: By which they are labelled.
     """
     pixels = np.clip(np.round(batch["image"][row]), 0, 255).astype(np.uint8)
     left, right = pixels.copy(), pixels.copy()
@@ -86,7 +93,6 @@ def draw_window(
     of_boxes, is_face, is_complete = (
         np.asarray(batch[name])[row : row + 1] for name in ("boxes", "face_mask", "complete_mask")
     )
-    rules = anchor_labels.Rules()
     labels = anchor_labels.assign(np, its_anchors, size, of_boxes, is_face, is_complete, rules)[0][0]
     hardest = np.argsort(-np.where(labels == 0, predictions["face"][row], -np.inf))[:200]
     for index in hardest[labels[hardest] == 0]:

@@ -13,6 +13,7 @@ from typing import Any
 import tqdm
 
 from mtcnn_tf import files, locks, stages
+from mtcnn_tf.geometry import anchor_labels
 from mtcnn_tf.training import (
     board,
     checkpoints,
@@ -40,6 +41,7 @@ def fit(
     restart: bool = False,
     report: Callable[[str], None] = print,
     prepare: Callable | None = None,
+    rules: anchor_labels.Rules | None = None,
 ) -> list[dict]:
     """The history, a dict of figures for each epoch, of a training that ends with the best network in `networks_dir`.
 
@@ -66,6 +68,7 @@ def fit(
         restart: Forget what this stage did in `networks_dir` so far.
         report: Takes the lines that tell how it goes.
         prepare: Called on each batch in the graph of the step, see `accelerator_crops.OnAccelerator`.
+        rules: By which the RPN's anchors are labelled, to show them; see `validators.RpnValidator`.
 
     Raises:
         OtherRunError: `networks_dir` holds a training of this stage with other settings.
@@ -77,7 +80,7 @@ def fit(
     """
     run = _Run(config, stage, pathlib.Path(networks_dir), dict(facts or {}), report)
     with locks.only_one_in(run.dir, "training") if run.is_writer else contextlib.nullcontext():
-        return run.fit(train, validation, restart, prepare)
+        return run.fit(train, validation, restart, prepare, rules)
 
 
 class _Run:
@@ -104,7 +107,14 @@ class _Run:
         if not self.is_writer:
             self.report = lambda line: None
 
-    def fit(self, train: Callable, validation: Callable | None, restart: bool, prepare: Callable | None) -> list[dict]:
+    def fit(
+        self,
+        train: Callable,
+        validation: Callable | None,
+        restart: bool,
+        prepare: Callable | None,
+        rules: anchor_labels.Rules | None,
+    ) -> list[dict]:
         """See the function `fit`."""
         self._open_dir(restart)
         self.strategy = strategies.choose(self.config.strategy)
@@ -116,7 +126,7 @@ class _Run:
         self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.learner, self.progress)
         if self.checkpoints.restore(self.report):
             self._report_restored()
-        validator = validation and validators.for_stage(self.stage, network, validation(), self.config)
+        validator = validation and validators.for_stage(self.stage, network, validation(), self.config, rules)
         if validator is None:
             self.report("No faces are held out to validate with: the network of the last epoch is kept.")
         with stopping.StopRequest() as self.stop, contextlib.ExitStack() as opened:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from mtcnn_tf import kinds, stages
+from mtcnn_tf.geometry import anchor_labels
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import losses, metrics, networks
 from mtcnn_tf.training import drawing, learners, settings
@@ -15,11 +16,15 @@ NUM_SAMPLES = 8
 
 
 def for_stage(
-    stage: stages.Stage, network: keras.Model, batches: Iterable, config: settings.Config
+    stage: stages.Stage,
+    network: keras.Model,
+    batches: Iterable,
+    config: settings.Config,
+    rules: anchor_labels.Rules | None = None,
 ) -> "Validator | RpnValidator":
-    """What measures `network`, of `stage`, on finitely many `batches`."""
+    """What measures `network`, of `stage`, on finitely many `batches`; an RPN's anchors are shown by the `rules`."""
     if stage is stages.RPN:
-        return RpnValidator(network, batches)
+        return RpnValidator(network, batches, rules)
     return Validator(network, batches, config.loss_of(stage), config)
 
 
@@ -121,13 +126,18 @@ class RpnValidator:
     """Faces with a shorter side below this, in pixels of the window, need not be found."""
     NMS_IOU = 0.5
 
-    def __init__(self, network: keras.Model, batches: Iterable):
+    def __init__(self, network: keras.Model, batches: Iterable, rules: anchor_labels.Rules | None = None):
         """Prepares to measure.
+
+        Args:
+            network: An RPN.
+            batches: What to measure on.
+            rules: Which anchors are shown as positive, which as negative; None stands for the default ones.
 
         Raises:
             ValueError: There is no face to be found in any of the batches; told before a training begins.
         """
-        self._batches = batches
+        self._batches, self._rules = batches, rules or anchor_labels.Rules()
         self._predict = learners.predictor(network)
         self._anchors = networks.anchors_of(network)
         self.scores: np.ndarray = np.zeros(0, np.float32)
@@ -182,6 +192,6 @@ class RpnValidator:
     def images(self) -> dict[str, np.ndarray]:
         """Windows with the anchors that should say face, and with proposals, RGB uint8 [H, W, 3], by name."""
         return {
-            name: drawing.draw_window(batch, row, predictions, proposals, scores, self._anchors)
+            name: drawing.draw_window(batch, row, predictions, proposals, scores, self._anchors, self._rules)
             for name, (batch, row, predictions, proposals, scores) in self._shown.items()
         }

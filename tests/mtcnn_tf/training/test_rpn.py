@@ -17,7 +17,7 @@ from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import image_batches, prefetching, windows
-from mtcnn_tf.training import checkpoints, tasks, validators
+from mtcnn_tf.training import checkpoints, drawing, tasks, validators
 from tests.mtcnn_tf.training import easy_images
 
 CONFIG = training.Config(
@@ -95,6 +95,19 @@ def test_what_a_training_leaves_behind(quiet_dir):
     assert (int(width), int(height)) == (2 * 640, 640)  # labels on the left, proposals on the right
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (640, 1280, 3) and image[:, :640].max() > 200 and image[:, 640:].max() > 200
+
+
+def test_windows_show_the_labels_that_are_learnt(batches):
+    """The more anchors the rules make positive, the more green there is on the left."""
+    num_green = []
+    for num_nearest, nearest_iou in ((1, 0.45), (3, 0.25), (30, 0.05)):
+        rules = anchor_labels.Rules(num_nearest=num_nearest, nearest_iou=nearest_iou)
+        network = networks.rpn(anchors.Anchors(CONFIG.anchors))
+        validator = validators.RpnValidator(network, batches.validation(), rules)
+        validator.measure()
+        left = validator.images()["window_0"][:, :640]
+        num_green.append(np.all(left == drawing._LABEL_COLOURS[1], axis=2).sum())
+    assert 0 < num_green[0] < num_green[1] < num_green[2]
 
 
 def test_the_kept_network_finds_the_faces(quiet_dir, batches):
