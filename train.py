@@ -13,6 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -272,6 +273,12 @@ def _config(stage: stages.Stage, num_examples: int, landmarks: bool, manifest: d
     )
 
 
+def _facts(records_dir: str, manifest: dict, **others: Any) -> dict[str, Any]:
+    """What must stay the same of the examples for a training to go on."""
+    records = {"records_dir": records_dir, "records_sha256": manifests.digest(manifest)}
+    return {**records, "augment": _AUGMENT.value, **others}
+
+
 def _check_images(stage: stages.Stage, records_dir: str):
     """Raises ValueError where whole images can't be trained on so, or aren't what was written."""
     if _STRATEGY.value != "one_device":
@@ -298,8 +305,7 @@ def _train_on_windows(records_dir: str):
         batches.train,
         batches.validation,
         _NETWORKS.value,
-        facts={"records_dir": records_dir, "num_images": manifest["images"], "augment": _AUGMENT.value}
-        | dataclasses.asdict(rules),
+        facts=_facts(records_dir, manifest, num_images=manifest["images"], **dataclasses.asdict(rules)),
         restart=_RESTART.value,
         prepare=batches.prepare,
         rules=rules,
@@ -322,7 +328,7 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
         functools.partial(batches, "train", augment=_AUGMENT.value),
         functools.partial(batches, "validation", repeat=False) if has_validation else None,
         _NETWORKS.value,
-        facts={"records_dir": records_dir, "num_examples": num_examples, "mix": mix, "augment": _AUGMENT.value},
+        facts=_facts(records_dir, manifest, num_examples=num_examples, mix=mix),
         restart=_RESTART.value,
     )
 
@@ -348,7 +354,7 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
         batches.train,
         batches.validation,
         _NETWORKS.value,
-        facts={"records_dir": records_dir, "num_images": manifest["images"], "mix": mix, "augment": _AUGMENT.value},
+        facts=_facts(records_dir, manifest, num_images=manifest["images"], mix=mix),
         restart=_RESTART.value,
         prepare=batches.prepare,
     )

@@ -19,7 +19,7 @@ from absl.testing import flagsaver
 
 import train
 from data_prep import shards
-from mtcnn_tf import kinds, landmark_sets
+from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import crop_records, manifests, windows
@@ -120,6 +120,7 @@ def test_killed_and_interrupted_it_goes_on_and_ends_like_a_quiet_run(records_dir
     assert status == 1 and "learning_rate was 0.005 and is now 0.5" in errors
     description = json.loads((networks_dir / "pnet" / "config.json").read_text())
     assert description["facts"]["mix"] == {"negative": 3, "positive": 1, "part": 1, "landmark": 2}
+    assert len(description["facts"]["records_sha256"]) == 64
 
 
 @pytest.mark.slow
@@ -246,6 +247,34 @@ def test_a_training_without_background_is_one_sentence(records_dir, tmp_path):
 def test_a_mix_without_negatives_needs_no_background(records_dir, tmp_path):
     flags = ["--stage=pnet", f"--records_dir={faces_alone(records_dir, tmp_path / 'faces')}", "--mix=0:1:1:2"]
     assert run(*flags, f"--networks={tmp_path}", *QUICK, "--epochs=1")[0] == 0
+
+
+@pytest.mark.slow
+def test_a_training_does_not_go_on_with_other_records(tmp_path):
+    """As many as before, in the same folder. A training that was begun before their sums were kept may go on."""
+
+    def build(seed):
+        return easy_images.write(tmp_path / "records", [easy_images.some_image(seed)], [easy_images.some_image(9)])
+
+    flags = [*QUICK_RPN, "--epochs=1", f"--records_dir={build(0)}", f"--networks={tmp_path}"]
+    assert run(*flags)[0] == 0 == run(*flags)[0]
+    build(1)
+    status, _, errors = run(*flags)
+    assert status == 1 and "holds a training with other settings (records_sha256 was" in errors
+    path = tmp_path / "rpn" / "config.json"
+    description = json.loads(path.read_text())
+    assert len(description["facts"].pop("records_sha256")) == 64
+    path.write_text(json.dumps(description))
+    status, output, _ = run(*flags)
+    assert status == 0 and output.startswith("rpn is finished")
+
+
+def test_records_of_crops_are_known_by_their_sums(records_dir):
+    manifest = manifests.read(str(records_dir), stages.PNET)
+    digest = manifests.digest(manifest)
+    assert digest == manifests.digest(manifest)
+    manifest["shards"][0]["sha256"] = "0" * 64
+    assert manifests.digest(manifest) != digest
 
 
 def test_a_truncated_shard_is_one_sentence(records_dir, tmp_path):

@@ -5,6 +5,7 @@ that a folder without one is unfinished. There are two kinds of records: `CROPS`
 whole `IMAGES` with their boxes, see `image_records`.
 """
 
+import hashlib
 import json
 
 import tqdm
@@ -94,6 +95,12 @@ def _refuse_damaged(damaged: list[str], stage_dir: files.Path, how: str) -> None
             "the command that built them, given again, repairs them (python -m data_prep.build "
             f"--stage={stage_dir.name})"
         )
+
+
+def digest(manifest: dict) -> str:
+    """A SHA-256 that tells the records from all others, from those of their shards."""
+    lines = [f"{entry['file']} {entry['sha256']}\n" for entry in manifest["shards"]]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def margin(manifest: dict) -> float:

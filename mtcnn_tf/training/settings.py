@@ -169,16 +169,14 @@ def describe(config: Config, stage: stages.Stage, facts: Mapping[str, Any]) -> d
 
 
 def check_same(description: dict, path: pathlib.Path) -> None:
-    """Compares with the description of the training that `path` holds.
+    """Compares with the description of the training that `path` holds, in all that it tells: older ones lack facts.
 
     Raises:
         OtherRunError: Something that must stay the same differs.
     """
     before, now = (_essential(json.loads(path.read_text())), _essential(description))
     differences = [
-        f"{name} was {before.get(name)!r} and is now {now.get(name)!r}"
-        for name in {**before, **now}
-        if before.get(name) != now.get(name)
+        f"{name} was {before[name]!r} and is now {now.get(name)!r}" for name in before if before[name] != now.get(name)
     ]
     if differences:
         raise OtherRunError(
