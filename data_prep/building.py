@@ -38,7 +38,7 @@ def build(
         out_dir: Where the folders of the stages lie; may be an address, as all other paths may, see `files`. There
             nothing keeps two builds of one folder apart.
         num_workers: Processes. Changes nothing in the records.
-        restart: Throw away what is there.
+        restart: Throw away what is there, once data sets and networks have been found.
         report: Takes a line that says what was damaged, or is suspicious in a data set.
         run: Runs the jobs in another way than `jobs.run` on `num_workers` processes, see `distributed`.
 
@@ -52,10 +52,10 @@ def build(
     stage_dir = files.as_path(out_dir) / config.stage
     run = run or functools.partial(jobs.run, num_workers=num_workers)
     with contextlib.nullcontext() if files.is_address(stage_dir) else locks.only_one_in(stage_dir, "build"):
+        plan = plans.make(config, stage_dir, report)
         if restart:
             _clear(stage_dir)
         files.remove_partial(stage_dir)
-        plan = plans.make(config, stage_dir, report)
         manifest = _manifest_of_same_build(plan)
         try:
             if manifest is None:

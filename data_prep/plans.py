@@ -28,6 +28,7 @@ class Plan:
         annotations: Of all images, in the order of the data sets.
         problems: What was stepped over in the data sets.
         all_jobs: What there is to do: every image in one of them.
+        networks_sha256: The SHA-256 of each network that proposes boxes, by its stage.
     """
 
     config: recipes.Config
@@ -35,12 +36,13 @@ class Plan:
     annotations: list[faces.Annotation]
     problems: list[faces.Problem]
     all_jobs: list[jobs.Job]
+    networks_sha256: dict[str, str]
 
     @functools.cached_property
     def settings(self) -> dict:
         """What must be equal for two builds to give the same records, as plain values."""
         described = {**dataclasses.asdict(self.config), "version": mtcnn_tf.__version__}
-        described |= {"annotations_sha256": _digest(self.annotations), "networks_sha256": _sums(self.config)}
+        described |= {"annotations_sha256": _digest(self.annotations), "networks_sha256": self.networks_sha256}
         return json.loads(json.dumps(described))
 
     def held_out(self) -> list[faces.Annotation]:
@@ -58,7 +60,7 @@ def make(config: recipes.Config, stage_dir: files.Path, report: Callable[[str], 
     """Reads the data sets and cuts the work into jobs; arguments and errors as in `building.build`."""
     annotations, problems = _read_datasets(config, report)
     all_jobs = jobs.split_images(annotations, config.num_shards, config.validation_fraction, config.seed)
-    return Plan(config, stage_dir, annotations, problems, all_jobs)
+    return Plan(config, stage_dir, annotations, problems, all_jobs, _sums(config))
 
 
 def _read_datasets(

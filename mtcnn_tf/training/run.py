@@ -65,7 +65,7 @@ def fit(
             network.
         networks_dir: The stages may share it.
         facts: More that must be the same when the training goes on, such as where the examples come from.
-        restart: Forget what this stage did in `networks_dir` so far.
+        restart: Forget what this stage did in `networks_dir` so far, once network and validation are found to do.
         report: Takes the lines that tell how it goes.
         prepare: Called on each batch in the graph of the step, see `accelerator_crops.OnAccelerator`.
         rules: By which the RPN's anchors are labelled, to show them; see `validators.RpnValidator`.
@@ -116,17 +116,17 @@ class _Run:
         rules: anchor_labels.Rules | None,
     ) -> list[dict]:
         """See the function `fit`."""
-        self._open_dir(restart)
         self.strategy = strategies.choose(self.config.strategy)
         with strategies.scope(self.strategy):
             network, model = tasks.build(self.config, self.stage)
             self.learner = learners.learner(
                 model, network, tasks.optimizer(self.config), self.strategy, self.config.ema, prepare
             )
+        validator = validation and validators.for_stage(self.stage, network, validation(), self.config, rules)
+        self._open_dir(restart)
         self.checkpoints = checkpoints.Checkpoints(self.checkpoints_dir, self.learner, self.progress)
         if self.checkpoints.restore(self.report):
             self._report_restored()
-        validator = validation and validators.for_stage(self.stage, network, validation(), self.config, rules)
         if validator is None:
             self.report("No faces are held out to validate with: the network of the last epoch is kept.")
         with stopping.StopRequest() as self.stop, contextlib.ExitStack() as opened:

@@ -200,6 +200,14 @@ def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
     assert contents(built[0]) == before
 
 
+@pytest.mark.parametrize("changes", [{"datasets": ("wider_face:nowhere",)}, {"networks": "nowhere"}])
+def test_a_restart_that_cannot_begin_loses_nothing(built, specs, changes):
+    before = contents(built[0])
+    with pytest.raises((ValueError, FileNotFoundError), match="nowhere"):
+        building.build(config_of(*specs, **changes), str(built[0]), num_workers=1, restart=True)
+    assert contents(built[0]) == before
+
+
 def test_two_builds_into_one_folder_are_refused(built, specs):
     with locks.only_one_in(built[0] / "pnet", "build"), pytest.raises(ValueError, match="another build"):
         building.build(config_of(*specs), str(built[0]), num_workers=1)

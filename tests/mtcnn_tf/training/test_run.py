@@ -179,6 +179,17 @@ def test_other_settings_in_the_same_networks_folder_are_refused_until_restart(tm
 
 
 @pytest.mark.slow
+def test_a_restart_that_cannot_begin_loses_nothing(finished_dir, train, validation):
+    networks.build(stages.RNET).save(finished_dir / "rnet.keras")
+    before = sorted(path for path in finished_dir.rglob("*") if path.name != ".lock")
+    for changes in ({"init_from": (str(finished_dir / "rnet.keras"),)}, {"optimizer": "nosuch"}):
+        with pytest.raises(ValueError, match="init_from must be|Keras has no optimizer"):
+            config = dataclasses.replace(CONFIG, **changes)
+            training.fit(config, stages.PNET, train, validation, finished_dir, restart=True)
+        assert sorted(path for path in finished_dir.rglob("*") if path.name != ".lock") == before
+
+
+@pytest.mark.slow
 def test_a_second_training_of_the_stage_in_the_networks_folder_is_refused(tmp_path, train):
     def second(seed):
         with pytest.raises(
