@@ -321,7 +321,7 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
     landmarks, mix = _landmarks_and_mix(num_examples["train"], manifest)
     config = _config(stage, sum(num_examples["train"].values()), landmarks, manifest)
     batches = functools.partial(input_pipeline.batches, records_dir, stage, batch_size=config.batch_size, mix=mix)
-    has_validation = any(num_examples["validation"].values())
+    has_validation = any(num_examples["validation"][name] for name in mix if mix[name] and name != "negative")
     training.fit(
         config,
         stage,
@@ -340,7 +340,10 @@ def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
     _check_images(stage, records_dir)
     opened = crop_sampling.open_records(records_dir, stage, "train", _AUGMENT.value)
     if opened is None:
-        raise ValueError(f"expected images to train {stage.name} on, got none; build the records from more images")
+        raise ValueError(
+            f"expected faces to train {stage.name} on, the records hold none that are large enough; build them from "
+            "more images, or with a lower --min_face_size"
+        )
     sampler, store = opened
     landmarks, mix = _landmarks_and_mix(sampler.num_examples, manifest)
     config = _config(stage, sum(sampler.num_examples.values()), landmarks, manifest)

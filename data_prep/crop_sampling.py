@@ -202,7 +202,9 @@ def _pools(
 def open_records(
     records_dir: str, stage: stages.Stage, split: str, augment: bool = True
 ) -> tuple[Sampler, image_store.ImageStore] | None:
-    """A sampler of the stage's image records, by the recipe that they were built by, and their images; None if none.
+    """A sampler of the stage's image records, by the recipe that they were built by, and their images.
+
+    None where no image of the split shows a face that is large enough to learn from.
 
     Args:
         records_dir: Where `data_prep.build` wrote.
@@ -211,10 +213,15 @@ def open_records(
         augment: See `Sampler`.
 
     Raises:
-        FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`.
+        FileNotFoundError, ValueError: See `image_batches.read` and `Sampler`, whose error is told with the split.
     """
     manifest = manifests.read(records_dir, stage, manifests.IMAGES)
     settings, landmark_set = manifest["settings"]["recipe"], manifests.landmark_set(manifest)
     recipe = recipes.Recipe(**{**settings, "rules": labels.Rules(**settings["rules"]), "landmark_set": landmark_set})
     images, store = image_batches.read(records_dir, stage, split)
-    return (Sampler(images, store, stage, recipe, augment), store) if images else None
+    if not any(labels.usable_mask(image, recipe.rules.min_face_size).any() for image in images):
+        return None
+    try:
+        return Sampler(images, store, stage, recipe, augment), store
+    except ValueError as error:
+        raise ValueError(f"{split} images: {error}") from error

@@ -78,7 +78,7 @@ def split_images(
     """Jobs that cover all images, some of them held out for validation.
 
     An image's place depends on a hash of its name and the seed: the same images are held out for every stage. A
-    fraction above 0 holds out at least one image.
+    fraction above 0 holds out at least one image, but never all.
     """
     train, validation = _split(annotations, validation_fraction, seed)
     jobs = []
@@ -93,7 +93,7 @@ def split_images(
 def _split(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the images to train with and of those to validate with, in the order of their keys."""
     order = np.argsort([_key(annotation.image_path, seed) for annotation in annotations], kind="stable")
-    num_held_out = int(np.ceil(validation_fraction * len(order)))
+    num_held_out = min(int(np.ceil(validation_fraction * len(order))), len(order) - 1)
     return order[num_held_out:], order[:num_held_out]
 
 

@@ -223,16 +223,24 @@ def test_landmarks_are_learnt_where_there_are_crops_for_them():
             has_landmarks([flag], 0)
 
 
-def faces_alone(records_dir, out_dir):
-    """A copy of the records without the negatives."""
+def without(kinds_of_split, records_dir, out_dir):
+    """A copy of the records without some kinds of examples, by the split."""
     shutil.copytree(records_dir, out_dir)
     path = out_dir / "pnet" / manifests.MANIFEST
     manifest = json.loads(path.read_text())
-    manifest["shards"] = [entry for entry in manifest["shards"] if entry["kind"] != "negative"]
-    for counts in manifest["examples"].values():
-        counts["negative"] = 0
+    for split, names in kinds_of_split.items():
+        manifest["shards"] = [
+            entry
+            for entry in manifest["shards"]
+            if not (entry["file"].startswith(f"{split}/") and entry["kind"] in names)
+        ]
+        manifest["examples"][split] |= dict.fromkeys(names, 0)
     path.write_text(json.dumps(manifest))
     return out_dir
+
+
+def faces_alone(records_dir, out_dir):
+    return without({"train": ["negative"], "validation": ["negative"]}, records_dir, out_dir)
 
 
 def test_a_training_without_background_is_one_sentence(records_dir, tmp_path):
@@ -348,6 +356,25 @@ def test_sizes_of_faces_are_learnt_that_fit_the_anchors(images_dir, tmp_path, mo
     assert (usual, usual_rules) == (windows.Recipe(size=64), anchor_labels.Rules())
     assert large.face_sizes == pytest.approx((44, 1200))
     assert (rules.min_face_size, rules.max_face_size) == pytest.approx((38, 1520))
+
+
+@pytest.mark.slow
+def test_held_out_crops_without_a_face_are_no_validation(records_dir, tmp_path):
+    without({"validation": ["positive", "part", "landmark"]}, records_dir, tmp_path / "records")
+    flags = ["--stage=pnet", f"--records_dir={tmp_path / 'records'}", *QUICK, "--epochs=1"]
+    status, output, errors = run(*flags, f"--networks={tmp_path}")
+    assert status == 0, errors
+    assert output.startswith("No faces are held out to validate with") and "val_" not in output
+
+
+@pytest.mark.slow
+def test_held_out_images_without_a_face_are_no_validation_of_crops(tmp_path):
+    train_on, held_out = (easy_images.with_proposals(easy_images.some_image(0, sizes)) for sizes in ((24, 40), ()))
+    records_dir = easy_images.write(tmp_path / "records", [train_on], [held_out], stage="rnet")
+    flags = ["--stage=rnet", f"--records_dir={records_dir}", *QUICK, "--epochs=1", "--steps_per_epoch=2"]
+    status, output, errors = run(*flags, f"--networks={tmp_path}")
+    assert status == 0, errors
+    assert "\nNo faces are held out to validate with" in output and "val_" not in output
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from data_prep import building, jobs, plans, recipes, shards
-from mtcnn_tf import datasets, kinds, locks, stages
+from mtcnn_tf import datasets, faces, kinds, locks, stages
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from mtcnn_tf.records import input_pipeline
@@ -198,6 +198,13 @@ def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
     with pytest.raises(ValueError, match=r"\(seed\).*--restart"):
         building.build(config_of(*specs, seed=1), str(built[0]), num_workers=1)
     assert contents(built[0]) == before
+
+
+@pytest.mark.parametrize("num_images", [1, 2])
+def test_one_image_is_always_left_to_train_with(num_images):
+    annotations = [faces.Annotation(f"a/{number}.jpg") for number in range(num_images)]
+    held_out = {job.split: len(job.images) for job in jobs.split_images(annotations, 4, 0.9, 0)}
+    assert held_out == {"train": 1, "validation": 1} if num_images == 2 else {"train": 1}
 
 
 @pytest.mark.parametrize("changes", [{"datasets": ("wider_face:nowhere",)}, {"networks": "nowhere"}])

@@ -10,6 +10,7 @@ from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import boxes
 from mtcnn_tf.images import image_store
 from mtcnn_tf.records import image_records
+from tests.mtcnn_tf.training import easy_images
 
 STAGE, RECIPE = stages.RNET, recipes.Recipe(max_rotation=20.0)
 ROWS = {"negative": 12, "positive": 9, "part": 7, "landmark": 8}
@@ -226,6 +227,19 @@ def test_pnet_needs_no_proposals():
     images = [dataclasses.replace(one, proposals=None, proposal_scores=None) for one in images]
     batch = sampler_of(images, stages.PNET).draw(np.random.default_rng(0), ROWS)
     assert np.bincount(batch["kind"]).tolist() == list(ROWS.values())
+
+
+def test_held_out_images_may_show_no_face_and_what_they_lack_is_said_of_them(tmp_path):
+    shown = easy_images.with_proposals(easy_images.some_image(0))
+    empty = easy_images.with_proposals(easy_images.some_image(1, sizes=()))
+    alone = dataclasses.replace(shown, proposals=shown.proposals[:0], proposal_scores=shown.proposal_scores[:0])
+    records_dir = easy_images.write(tmp_path / "a", [shown, empty], [empty], stage="rnet")
+    sampler, store = crop_sampling.open_records(records_dir, STAGE, "train")
+    assert len(store.sizes) == 2 and sampler.num_examples["negative"] > 10
+    assert crop_sampling.open_records(records_dir, STAGE, "validation") is None
+    easy_images.write(tmp_path / "b", [shown], [alone], stage="rnet")
+    with pytest.raises(ValueError, match="^validation images: expected faces of at least 20 pixels and background"):
+        crop_sampling.open_records(tmp_path / "b", STAGE, "validation")
 
 
 @pytest.mark.parametrize(

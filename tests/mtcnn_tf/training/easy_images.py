@@ -1,8 +1,10 @@
 """Image records of an easy problem: faces are bright squares with two dark eyes on a dark ground."""
 
+import dataclasses
+
 import numpy as np
 
-from data_prep import shards
+from data_prep import recipes, shards
 from mtcnn_tf.images import image_files
 from mtcnn_tf.records import image_records, manifests
 
@@ -20,6 +22,14 @@ def some_image(seed, sizes=(24, 32, 44), width=160, height=128, ignored=(), is_c
         boxes.append((left, top, left + size, top + size))
         left += size + 4
     return of_pixels(pixels, boxes, ignored, is_complete)
+
+
+def with_proposals(image, seed=0, num_proposals=60):
+    """The image with squares that lie anywhere in it as what was proposed."""
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, (image.width - 30, image.height - 30), (num_proposals, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(12, 30, (num_proposals, 1))], axis=1).astype(np.float32)
+    return dataclasses.replace(image, proposals=boxes, proposal_scores=np.ones(num_proposals, np.float32))
 
 
 def of_pixels(pixels, boxes, ignored=(), is_complete=True):
@@ -46,6 +56,7 @@ def write(records_dir, train, validation=(), stage="rpn"):
         "stage": stage,
         "records": manifests.IMAGES,
         "images": {"train": len(train), "validation": len(validation)},
+        "settings": {"recipe": dataclasses.asdict(recipes.Recipe())},
         "shards": entries,
     }
     shards.write_json(records_dir / stage / manifests.MANIFEST, manifest)
