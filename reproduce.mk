@@ -38,8 +38,7 @@ CLASSIC := mtcnn_tf/weights/classic
 # (docs/experiments.md).
 TRAIN_RPN := --epochs=85 --steps_per_epoch=1000 --batch_size=8 --window=320 --learning_rate=0.003 --weight_decay=0.001 \
     --warmup=0.01 --ema=0.998
-BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --max_mined_negatives=100 --min_face_size=12 \
-    --max_rotation=30
+BUILD_ONET := --crops=on_the_fly --margin=1.3 --thresholds=0.03 --min_face_size=12 --max_rotation=30
 TRAIN_ONET := --variant=wide --landmarks=none --epochs=96 --steps_per_epoch=500 --batch_size=256 \
     --learning_rate=0.0015 --ema=0.998 --mix=3:1:1:0 --box_weight=1 --warmup=0.02 --weight_decay=0.0005
 BUILD_LANDMARKS := --max_mined_negatives=0 --min_face_size=24 --negatives=0 --negatives_near_face=0 \

@@ -190,6 +190,10 @@ flags.DEFINE_integer(
 )
 
 
+_OF_CROPS = ("landmarks", "mix", "hard_fraction", "landmark_weight", "landmark_loss")
+"""Flags that tell of kinds of crops and of landmarks, of which the RPN knows neither."""
+
+
 def _mix(text: str) -> dict[str, int]:
     """The fractions of a mix such as 3:1:1:2, by the name of the kind."""
     fractions = [int(fraction) for fraction in text.split(":") if fraction.isdecimal()]
@@ -385,6 +389,8 @@ def _train(stage: stages.Stage):
         networks.check_variant(stage, _VARIANT.value)
     records_dir = _RECORDS_DIR.value if files.is_address(_RECORDS_DIR.value) else os.path.abspath(_RECORDS_DIR.value)
     if stage is stages.RPN:
+        if idle := [f"--{name}" for name in _OF_CROPS if FLAGS[name].present]:
+            raise app.UsageError(f"{', '.join(idle)}: only for pnet, rnet and onet, got --stage=rpn")
         _train_on_windows(records_dir)
         return
     manifest = manifests.read(records_dir, stage)

@@ -209,6 +209,10 @@ _LONGEST_SIDE = flags.DEFINE_integer(
 )
 
 
+_OF_CROPS = ("negatives", "negatives_near_face", "max_mined_negatives", "trials_per_face", "landmark_trials_per_face")
+"""Flags that count the crops of an image; of whole images the training cuts as many as it wants."""
+
+
 def recipe() -> recipes.Recipe:
     """The recipe that the flags describe."""
     trials = _TRIALS_PER_FACE.value
@@ -245,6 +249,9 @@ def _check_flags() -> None:
         raise app.UsageError(f"--crops=on_the_fly is for rnet and onet, got --stage={_STAGE.value}")
     if _LONGEST_SIDE.value is not None and _config().kind_of_records == manifests.CROPS:
         raise app.UsageError("--longest_side is for whole images: --stage=rpn or --crops=on_the_fly")
+    idle = [f"--{name}" for name in _OF_CROPS if FLAGS[name].present]
+    if idle and _config().kind_of_records == manifests.IMAGES:
+        raise app.UsageError(f"{', '.join(idle)}: only for crops in records; leave out what the training decides")
 
 
 def _config() -> recipes.Config:

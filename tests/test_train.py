@@ -393,6 +393,9 @@ def test_a_training_without_validation_says_so(tmp_path, held_out):
     [
         (["--anchors=nowhere.json"], "nowhere.json"),
         (["--anchors=train.py"], "expected anchors as data_prep.anchors writes them, got something else in 'train.py'"),
+        (["--mix=3:1:1:2", "--landmarks=none"], "--landmarks, --mix: only for pnet, rnet and onet, got --stage=rpn"),
+        (["--hard_fraction=0.7"], "--hard_fraction: only for pnet"),
+        (["--landmark_weight=0"], "--landmark_weight: only for pnet"),
         (["--window=100"], "window must be a multiple of 32 pixels, got 100"),
         (["--ema=1"], "ema must be at least 0 and below 1, got 1"),
         (["--positive_iou=0.2"], "expected 0 < negative_iou, nearest_iou ≤ positive_iou ≤ 1"),

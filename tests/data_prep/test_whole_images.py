@@ -236,6 +236,17 @@ def test_no_usable_face_is_one_sentence(wider_dir, tmp_path):
         (["--networks=x"], "--stage=rpn takes no --networks"),
         (["--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet, got --stage=rpn"),
         (["--stage=pnet", "--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet"),
+        (["--max_mined_negatives=9"], "--max_mined_negatives: only for crops in records"),
+        (
+            [
+                "--stage=onet",
+                "--crops=on_the_fly",
+                "--networks=x",
+                "--trials_per_face=5",
+                "--landmark_trials_per_face=20",
+            ],
+            "--trials_per_face, --landmark_trials_per_face: only for crops in records; leave out",
+        ),
         (["--stage=pnet", "--longest_side=99"], "--longest_side is for whole images"),
         (["--longest_side=9"], "flag --longest_side=9"),
     ],
