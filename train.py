@@ -338,7 +338,7 @@ def _train_on_crops(stage: stages.Stage, records_dir: str, manifest: dict):
 
 
 def _train_on_the_fly(stage: stages.Stage, records_dir: str, manifest: dict):
-    """Trains R- or O-Net on crops that each step cuts anew out of whole images."""
+    """Trains P-, R- or O-Net on crops that each step cuts anew out of whole images."""
     from data_prep import crop_sampling  # needs no TensorFlow, which input_pipeline does
 
     _check_images(stage, records_dir)

@@ -10,7 +10,7 @@ P-Net's boxes are drawn by chance. Once it is trained it may learn from its own 
 another --out_dir.
 
 The RPN learns from windows of whole images, which the training cuts anew in every step: its records hold images.
-R-Net and O-Net may learn in the same way, from images with what the cascade proposes: --crops=on_the_fly.
+The other stages may learn in the same way, from images with what the networks so far propose: --crops=on_the_fly.
 
 A build that was stopped goes on where it stopped when the same command is given again. Given again after its end, the
 command builds those records again that were damaged since, which their SHA-256 tells.
@@ -201,7 +201,8 @@ _CROPS = flags.DEFINE_enum(
     "crops",
     "in_records",
     ["in_records", "on_the_fly"],
-    "rnet, onet: record crops, or whole images with proposals of which the training cuts crops anew in every step.",
+    "pnet, rnet, onet: record crops, or whole images with proposals of which the training cuts crops anew in every "
+    "step.",
     flag_values=FLAGS,
 )
 _LONGEST_SIDE = flags.DEFINE_integer(
@@ -245,8 +246,8 @@ def _check_flags() -> None:
         raise app.UsageError("--stage=rpn takes no --networks: the RPN learns from all of an image, not from proposals")
     if is_first and _MARGIN.value != 1:
         raise app.UsageError(f"--margin is for rnet and onet, got --stage={_STAGE.value}")
-    if is_first and _CROPS.value == "on_the_fly":
-        raise app.UsageError(f"--crops=on_the_fly is for rnet and onet, got --stage={_STAGE.value}")
+    if _STAGE.value == stages.RPN.name and _CROPS.value == "on_the_fly":
+        raise app.UsageError("--crops=on_the_fly is for pnet, rnet and onet, got --stage=rpn")
     if _LONGEST_SIDE.value is not None and _config().kind_of_records == manifests.CROPS:
         raise app.UsageError("--longest_side is for whole images: --stage=rpn or --crops=on_the_fly")
     idle = [f"--{name}" for name in _OF_CROPS if FLAGS[name].present]

@@ -71,8 +71,8 @@ def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     return boxes[inside_mask(boxes, width, height)]
 
 
-def inside_mask(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Which of the boxes lie within the image: bool [N]."""
+def inside_mask(boxes: np.ndarray, width: int | np.ndarray, height: int | np.ndarray) -> np.ndarray:
+    """Which of the boxes [N, 4] lie within the image, or each within its own of these sizes [N]: bool [N]."""
     return (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2] <= width) & (boxes[:, 3] <= height)
 
 

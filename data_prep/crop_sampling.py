@@ -66,7 +66,7 @@ class Sampler:
         """
         if not images:
             raise ValueError("expected images to draw crops from, got none; build the records from more images")
-        self._store, self._size, self._recipe = store, stage.size, recipe
+        self._store, self._stage, self._recipe = store, stage, recipe
         self._augment = augment
         self._pools = _pools(images, stage, recipe, seed)
         usable = [labels.usable_mask(image, recipe.rules.min_face_size) for image in images]
@@ -90,7 +90,7 @@ class Sampler:
         * `colours`, `noise`, `pattern`: see `colours.draw`; `covered`, `cover`, `shown`: see `covering.draw`;
         * `kind` int32 [B], `offsets` float32 [B, 4], `landmarks` float32 [B, 2 P]: see `crop_records.parse`.
         """
-        landmark_set = self._recipe.landmark_set
+        landmark_set, size = self._recipe.landmark_set, self._stage.size
         parts = [self._background(rng, rows.get("negative", 0))]
         parts += [self._on_faces(rng, kind, rows.get(kinds.NAMES[kind], 0)) for kind in (kinds.POSITIVE, kinds.PART)]
         parts.append(self._with_landmarks(rng, rows.get("landmark", 0)))
@@ -101,10 +101,10 @@ class Sampler:
         points = batch["landmarks"].reshape(-1, landmark_set.num_points, 2)
         points[mirrored] = points[mirrored][:, landmark_set.mirror_order] * (-1, 1) + (1, 0)
         squares, angles, pivots = (batch.pop(name) for name in ("squares", "angles", "pivots"))
-        to_image = array_crops.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, self._size)
-        to_image[mirrored] = array_crops.mirrored(to_image[mirrored], self._size)
+        to_image = array_crops.rotated(box_geometry.enlarge(squares, self._recipe.margin), angles, pivots, size)
+        to_image[mirrored] = array_crops.mirrored(to_image[mirrored], size)
         changes = colours.draw(rng, self._store.means[batch["image_index"]], self._augment)
-        changes |= covering.draw(rng, len(mirrored), self._size, self._augment)
+        changes |= covering.draw(rng, len(mirrored), size, self._augment)
         landmarks = points.reshape(-1, 2 * landmark_set.num_points).astype(np.float32)
         return {**batch, "landmarks": landmarks, "to_image": to_image.astype(np.float32), **changes}
 
@@ -147,6 +147,9 @@ class Sampler:
             fits = (found == kinds.POSITIVE) & ((points >= 0) & (points <= 1)).all(axis=(1, 2))
         else:
             fits = found == kind
+            if self._stage is stages.PNET:  # which never looks beyond the image
+                height, width = self._store.sizes[self._face_image[rows]].T
+                fits &= candidates.inside_mask(squares, width, height)
         # Squares that fit come first; should they be too few, some come twice.
         order = np.resize(np.flatnonzero(fits), count) if fits.any() else np.zeros(0, int)
         squares, face_boxes, rows = squares[order], face_boxes[order], rows[order]

@@ -22,9 +22,9 @@ from data_prep import shards
 from mtcnn_tf import kinds, landmark_sets, stages
 from mtcnn_tf.geometry import anchor_labels, anchors
 from mtcnn_tf.models import networks
-from mtcnn_tf.records import crop_records, manifests, windows
+from mtcnn_tf.records import crop_records, image_records, manifests, windows
 from tests import in_process
-from tests.data_prep import test_remote
+from tests.data_prep import drawn_faces, test_remote
 from tests.mtcnn_tf.training import easy_images
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -356,6 +356,26 @@ def test_sizes_of_faces_are_learnt_that_fit_the_anchors(images_dir, tmp_path, mo
     assert (usual, usual_rules) == (windows.Recipe(size=64), anchor_labels.Rules())
     assert large.face_sizes == pytest.approx((44, 1200))
     assert (rules.min_face_size, rules.max_face_size) == pytest.approx((38, 1520))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mines", [False, True])
+def test_pnet_learns_from_crops_cut_anew(tmp_path, mines):
+    """With its own proposals, if there are any."""
+    dataset = f"--dataset=wider_face:{drawn_faces.write_wider_face(tmp_path / 'wider', 8)}"
+    flags = ["--stage=pnet", dataset, f"--out_dir={tmp_path}", "--crops=on_the_fly", "--validation_fraction=0.2"]
+    if mines:
+        networks.build(stages.PNET).save(tmp_path / "pnet.keras")
+        flags += [f"--networks={tmp_path}", "--thresholds=0"]
+    done = in_process.run("data_prep.build", *flags, "--num_workers=1", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (image, *_) = image_records.read(tmp_path, stages.PNET, "train")
+    assert (image.proposals is not None) == mines
+    short = ["--epochs=1", "--steps_per_epoch=2", "--batch_size=16"]
+    trained = f"--networks={tmp_path / 'trained'}"
+    status, output, errors = run("--stage=pnet", f"--records_dir={tmp_path}", trained, *short)
+    assert status == 0, errors
+    assert "val_box_iou" in output and (tmp_path / "trained" / "pnet.keras").is_file()
 
 
 @pytest.mark.slow

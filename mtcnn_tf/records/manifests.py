@@ -53,7 +53,7 @@ def read(records_dir: str, stage: stages.Stage, wanted: str | None = None) -> di
         raise ValueError(f"expected records of {stage.name} in {stage_dir}, got records of {manifest['stage']}")
     held = kind_of(manifest)
     if wanted not in (None, held):
-        hint = f" with {_HINTS[wanted]}" if stage in stages.chain(stages.RPN)[1:] else ""
+        hint = f" with {_HINTS[wanted]}" if stage in stages.ON_CROPS else ""
         raise ValueError(
             f"expected records of {_NAMES[wanted]} in {stage_dir}, got records of {_NAMES.get(held, held)}; build "
             f"others into another folder: python -m data_prep.build --stage={stage.name}{hint}"

@@ -229,6 +229,15 @@ def test_pnet_needs_no_proposals():
     assert np.bincount(batch["kind"]).tolist() == list(ROWS.values())
 
 
+def test_pnet_never_looks_beyond_the_image():
+    """Though every face lies at its edge: the corners of upright crops tell."""
+    corner = np.float32([[0, 0, 50, 50]])
+    images = [dataclasses.replace(one, boxes=np.concatenate([corner, TINY]), proposals=None) for one in IMAGES]
+    sampler = sampler_of(images, stages.PNET, dataclasses.replace(RECIPE, max_rotation=0.0), augment=False)
+    batch = sampler.draw(np.random.default_rng(0), {"positive": 30, "part": 30})
+    assert len(batch["kind"]) == 60 and batch["to_image"][:, :, 2].min() >= 0
+
+
 def test_held_out_images_may_show_no_face_and_what_they_lack_is_said_of_them(tmp_path):
     shown = easy_images.with_proposals(easy_images.some_image(0))
     empty = easy_images.with_proposals(easy_images.some_image(1, sizes=()))

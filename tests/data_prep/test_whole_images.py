@@ -234,8 +234,7 @@ def test_no_usable_face_is_one_sentence(wider_dir, tmp_path):
     ("more", "message"),
     [
         (["--networks=x"], "--stage=rpn takes no --networks"),
-        (["--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet, got --stage=rpn"),
-        (["--stage=pnet", "--crops=on_the_fly"], "--crops=on_the_fly is for rnet and onet"),
+        (["--crops=on_the_fly"], "--crops=on_the_fly is for pnet, rnet and onet, got --stage=rpn"),
         (["--max_mined_negatives=9"], "--max_mined_negatives: only for crops in records"),
         (
             [
