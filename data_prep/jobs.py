@@ -68,6 +68,10 @@ class Settings:
     miner: mining.Miner | None = None
 
 
+SPLIT = "by range of hashes"
+"""How images are held out, among the settings of a build: records split in another way would hold out other images."""
+_NUM_KEYS = 2**32
+
 Run = Callable[[list[Job], Settings, Callable[[dict[str, int]], None]], Iterator[tuple[Job, dict]]]
 """Pending jobs, their settings, what to call after each image → each job with what `make` returned."""
 
@@ -77,8 +81,8 @@ def split_images(
 ) -> list[Job]:
     """Jobs that cover all images, some of them held out for validation.
 
-    An image's place depends on a hash of its name and the seed: the same images are held out for every stage. A
-    fraction above 0 holds out at least one image, but never all.
+    An image's place depends on a hash of its name and the seed alone: the same images are held out for every stage, and
+    whatever other images there are. Of few images one is held out by a fraction above 0 in any case, and one never.
     """
     train, validation = _split(annotations, validation_fraction, seed)
     jobs = []
@@ -92,13 +96,15 @@ def split_images(
 
 def _split(annotations: list[faces.Annotation], validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the images to train with and of those to validate with, in the order of their keys."""
-    order = np.argsort([_key(annotation.image_path, seed) for annotation in annotations], kind="stable")
-    num_held_out = min(int(np.ceil(validation_fraction * len(order))), len(order) - 1)
+    keys = np.array([_key(annotation.image_path, seed) for annotation in annotations])
+    order = np.argsort(keys, kind="stable")
+    num_held_out = max(np.count_nonzero(keys < validation_fraction * _NUM_KEYS), int(validation_fraction > 0))
+    num_held_out = min(num_held_out, len(order) - 1)
     return order[num_held_out:], order[:num_held_out]
 
 
 def _key(image_path: str, seed: int) -> int:
-    """A number that depends on the file and its folder's name, not on where the data set lies."""
+    """A number below `_NUM_KEYS` that depends on the file and its folder's name, not on where the data set lies."""
     return zlib.crc32(os.fsencode("/".join([str(seed), *pathlib.PurePath(image_path).parts[-2:]])))
 
 

@@ -41,7 +41,7 @@ class Plan:
     @functools.cached_property
     def settings(self) -> dict:
         """What must be equal for two builds to give the same records, as plain values."""
-        described = {**dataclasses.asdict(self.config), "version": mtcnn_tf.__version__}
+        described = {**dataclasses.asdict(self.config), "version": mtcnn_tf.__version__, "split": jobs.SPLIT}
         described |= {"annotations_sha256": _digest(self.annotations), "networks_sha256": self.networks_sha256}
         return json.loads(json.dumps(described))
 

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def config_of(*dataset_specs, **changes):
     return recipes.Config(
-        **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
+        **{"stage": "pnet", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.37} | changes
     )
 
 
@@ -46,7 +46,7 @@ def wait_for(has_happened):
 def arguments(dataset, out_dir, *more):
     return [
         "--stage=pnet", f"--dataset={dataset}", f"--out_dir={out_dir}",
-        "--num_shards=4", "--validation_fraction=0.2", *more,
+        "--num_shards=4", "--validation_fraction=0.37", *more,
     ]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_held_out_images_are_listed_as_the_validation_records_have_them(built, s
     listed = (built[0] / "pnet" / "held_out.txt").read_text().splitlines()
     assert len(listed) == len(set(listed)) == 4 and all(map(os.path.isfile, listed))
     annotations = [annotation for spec in specs for annotation in datasets.read(spec)[0]]
-    of_validation = [job for job in jobs.split_images(annotations, 4, 0.2, 0) if job.split == "validation"]
+    of_validation = [job for job in jobs.split_images(annotations, 4, 0.37, 0) if job.split == "validation"]
     assert set(listed) == {annotation.image_path for job in of_validation for _, annotation in job.images}
 
 
@@ -205,6 +205,32 @@ def test_one_image_is_always_left_to_train_with(num_images):
     annotations = [faces.Annotation(f"a/{number}.jpg") for number in range(num_images)]
     held_out = {job.split: len(job.images) for job in jobs.split_images(annotations, 4, 0.9, 0)}
     assert held_out == {"train": 1, "validation": 1} if num_images == 2 else {"train": 1}
+
+
+def held_out_of(num_images, fraction=0.05, seed=0):
+    annotations = [faces.Annotation(f"faces/{number}.jpg") for number in range(num_images)]
+    all_jobs = jobs.split_images(annotations, 4, fraction, seed)
+    return {one.image_path for job in all_jobs if job.split == "validation" for _, one in job.images}
+
+
+def test_images_that_are_added_move_none_into_the_training_or_out_of_it():
+    held_out = [held_out_of(num_images) for num_images in (400, 401, 450, 1000)]
+    for fewer, more, num_before in zip(held_out, held_out[1:], (400, 401, 450), strict=False):
+        assert fewer == {path for path in more if int(path[6:-4]) < num_before}
+    assert 35 < len(held_out[-1]) < 65
+    assert held_out_of(400, 0.1) > held_out_of(400) != held_out_of(400, seed=1)
+    assert not held_out_of(400, 0) and len(held_out_of(3, 1e-6)) == 1
+
+
+def test_records_that_were_split_otherwise_are_refused(built, specs, tmp_path):
+    """Else `held_out.txt` would name images that networks were trained on."""
+    out_dir = shutil.copytree(built[0], tmp_path / "out")
+    path = out_dir / "pnet" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["settings"]["split"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"built with other settings \(split\)"):
+        building.build(config_of(*specs), str(out_dir), num_workers=1)
 
 
 @pytest.mark.parametrize("changes", [{"datasets": ("wider_face:nowhere",)}, {"networks": "nowhere"}])

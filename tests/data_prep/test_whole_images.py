@@ -25,7 +25,7 @@ PHOTO = drawn_faces.draw_image(0)  # 160 × 120
 
 def config_of(*dataset_specs, **changes):
     return recipes.Config(
-        **{"stage": "rpn", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.2} | changes
+        **{"stage": "rpn", "datasets": dataset_specs, "num_shards": 4, "validation_fraction": 0.37} | changes
     )
 
 
