@@ -204,7 +204,7 @@ def test_other_settings_are_refused_by_name_and_lose_nothing(built, specs):
 def test_one_image_is_always_left_to_train_with(num_images):
     annotations = [faces.Annotation(f"a/{number}.jpg") for number in range(num_images)]
     held_out = {job.split: len(job.images) for job in jobs.split_images(annotations, 4, 0.9, 0)}
-    assert held_out == {"train": 1, "validation": 1} if num_images == 2 else {"train": 1}
+    assert held_out == ({"train": 1, "validation": 1} if num_images == 2 else {"train": 1})
 
 
 def held_out_of(num_images, fraction=0.05, seed=0):
