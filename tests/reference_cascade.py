@@ -158,7 +158,7 @@ def judge(model, copies, boxes, size, threshold, first=None, final=lambda scores
 
 def blended(scores, first, squares, weights):
     """Final scores, of O-Net's and the first stage's: the product of powers of their odds and of the squares' sides."""
-    sides = squares[..., 3] - squares[..., 1]
+    sides = np.clip(squares[..., 3] - squares[..., 1], 16, 128)
     odds = (scores / (1 - scores)) ** weights[0] * (first / (1 - first)) ** weights[1]
     odds = odds * (sides / 32) ** (weights[2] / math.log(2)) * math.exp(weights[3])
     return odds / (1 + odds)

@@ -295,8 +295,9 @@ def final_logits(
     weights: stored_calibration.ScoreWeights, logits: tf.Tensor, first_logits: tf.Tensor, squares: tf.Tensor
 ) -> tf.Tensor:
     """Final logits [N] of O-Net's [N], the first stage's [N] and the squares [N, 4]; see `ScoreWeights`."""
-    sides = tf.maximum(squares[:, 3] - squares[:, 1], 1.0)
-    octaves = tf.math.log(sides / stored_calibration.MIDDLE_SIZE) / math.log(2)
+    smallest, middle, largest = stored_calibration.SIZES
+    sides = tf.clip_by_value(squares[:, 3] - squares[:, 1], smallest, largest)
+    octaves = tf.math.log(sides / middle) / math.log(2)
     return weights.onet * logits + weights.first * first_logits + weights.size * octaves + weights.bias
 
 

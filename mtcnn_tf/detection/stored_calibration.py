@@ -34,8 +34,8 @@ class OtherNetworksError(ValueError):
 class ScoreWeights(NamedTuple):
     """How a face's final score comes about.
 
-    Its logit is `onet` · O-Net's + `first` · the first stage's + `size` · octaves + `bias`, where octaves are
-    log2(side / `MIDDLE_SIZE`) of the square in which it was proposed: small faces need a better look to be believed.
+    Its logit is `onet` · O-Net's + `first` · the first stage's + `size` · octaves + `bias`. A face of 32 pixels has 0
+    octaves and one twice as large 1 more, see `SIZES`: a small one needs a better look to be believed.
     """
 
     onet: float = 1.0
@@ -44,8 +44,9 @@ class ScoreWeights(NamedTuple):
     bias: float = 0.0
 
 
-MIDDLE_SIZE = 32.0
-"""In pixels."""
+SIZES = (16.0, 32.0, 128.0)
+"""Sides in pixels of the squares in which faces are proposed: the smallest and largest that are told apart, and between
+them the one of 0 octaves. O-Net sees all of the pixels of the larger ones, whatever their size."""
 
 
 NOT_CALIBRATED = ScoreWeights()
