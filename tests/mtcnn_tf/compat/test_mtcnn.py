@@ -1,5 +1,6 @@
 """What a program that was written for `mtcnn` 1.0.0 relies on."""
 
+import dataclasses
 import json
 import warnings
 
@@ -13,6 +14,8 @@ from mtcnn_tf import faces, landmark_sets
 from mtcnn_tf.compat import mtcnn
 
 COLLINS, HOPPER = sample_scenes.portraits()
+# Below, a fold of her suit is a face to the classic weights, with a score of .56.
+COLLINS = dataclasses.replace(COLLINS, pixels=np.ascontiguousarray(COLLINS.pixels[:500]))
 EMPTY = np.full((90, 120, 3), 128, np.uint8)
 NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 
@@ -111,7 +114,8 @@ def test_corners_are_pixels_of_the_image(detector):
     """As in `mtcnn`, whose `plot` draws at them."""
     left, top, right, bottom = COLLINS.box.astype(int)
     image = COLLINS.pixels[: bottom - 35, left + 20 : right - 10]
-    (face,) = detector.detect_faces(image, box_format="xyxy", limit_boundaries_landmarks=True, threshold_onet=0.05)[:1]
+    lax = {"threshold_pnet": 0.3, "threshold_rnet": 0.1, "threshold_onet": 0.05}
+    (face,) = detector.detect_faces(image, box_format="xyxy", limit_boundaries_landmarks=True, **lax)[:1]
     corners = np.array([face["box"][:2], face["box"][2:], *face["keypoints"].values()])
     assert corners.min() >= 0 and np.all(corners.max(axis=0) < image.shape[1::-1])
     assert face["box"][2] == image.shape[1] - 1 or face["box"][3] == image.shape[0] - 1
