@@ -25,7 +25,7 @@ from absl import flags, logging
 import mtcnn_tf.programs  # noqa: F401  before TensorFlow is loaded, in silence
 from mtcnn_tf import programs, runtimes, stages
 from mtcnn_tf.datasets import folder
-from mtcnn_tf.detection import cascade, conversion, exporting, portable, shipped, stored_calibration
+from mtcnn_tf.detection import cascade, conversion, exporting, final_scores, portable, shipped, stored_calibration
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import inference, original_weights
 
@@ -101,7 +101,7 @@ def _run() -> None:
     try:
         programs.check_local(_OUT_DIR)
         _check_format()
-        thresholds, score_weights = programs.parse_thresholds(_THRESHOLDS.value), stored_calibration.NOT_CALIBRATED
+        thresholds, score_weights = programs.parse_thresholds(_THRESHOLDS.value), final_scores.NOT_CALIBRATED
         if _NETWORKS.value is not None:
             networks_dir = shipped.folder(_NETWORKS.value)
             models = cascade.load_networks(networks_dir)
@@ -132,9 +132,7 @@ def _check_format() -> None:
         raise ValueError(f"--format={demanding} takes --precision of {wanted}, got {_PRECISION.value}; give it another")
 
 
-def _convert(
-    models: dict, thresholds: tuple[float, ...] | None, score_weights: stored_calibration.ScoreWeights
-) -> None:
+def _convert(models: dict, thresholds: tuple[float, ...] | None, score_weights: final_scores.ScoreWeights) -> None:
     """Writes the detector for runtimes that are not TensorFlow."""
     height, width = _image_size(_IMAGE_SIZE.value)
     whole = portable.Portable(

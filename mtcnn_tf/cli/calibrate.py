@@ -15,7 +15,7 @@ from absl import flags
 
 from mtcnn_tf import datasets, programs
 from mtcnn_tf.datasets import sizes
-from mtcnn_tf.detection import cascade, detector, stored_calibration
+from mtcnn_tf.detection import cascade, detector, final_scores, stored_calibration
 from mtcnn_tf.evaluation import calibration, reports, saved_detections, subset
 
 FLAGS = flags.FlagValues()
@@ -80,7 +80,7 @@ def _calibrate() -> None:
     paths = [annotation.image_path for annotation in annotations]
     its_cascade = cascade.Cascade.from_networks(_NETWORKS.value)
 
-    def find(thresholds: tuple[float, ...], score_weights: stored_calibration.ScoreWeights) -> list:
+    def find(thresholds: tuple[float, ...], score_weights: final_scores.ScoreWeights) -> list:
         its_cascade.score_weights.assign(score_weights)
         search = functools.partial(its_detector, min_face_size=_MIN_FACE_SIZE.value, thresholds=thresholds)
         name = ", ".join(f"{number:.2f}" for number in (*thresholds, score_weights.first, score_weights.size))

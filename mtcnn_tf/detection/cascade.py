@@ -3,10 +3,9 @@
 Zhang et al. 2016, section II.A. Who proposes is the one thing that changes: P-Net on a pyramid of scales or the RPN in
 one look, see `first_stages`. Behind the RPN, R-Net may be left out. What O-Net takes for a face it sees once more,
 mirrored, and what it says of both is averaged: its errors are not symmetric. The final score comes of O-Net's logit
-and, as far as calibration gave it a weight, the first stage's, which saw more of what is round the face; calibrated, it
-is the chance that a box is a face's. Landmarks are the mean
-of what both tell and of two looks at the square round the final box, where a face lies better; or of these two alone,
-where they have crops of their own.
+and, as far as calibration gave them a weight, the first stage's, which saw more of what is round the face, and the
+face's size, see `final_scores`. Landmarks are the mean of what both tell and of two looks at the square round the final
+box, where a face lies better; or of these two alone, where they have crops of their own.
 
 All pixels are sampled from the same mip levels that training crops are cut from (see `graph_crops`), so that every
 network meets the resampling it has learnt from. Each function is traced once and serves images of any size.
@@ -22,7 +21,7 @@ import keras
 import tensorflow as tf
 
 from mtcnn_tf import arguments, files, stages
-from mtcnn_tf.detection import first_stages, stored_calibration
+from mtcnn_tf.detection import final_scores, first_stages
 from mtcnn_tf.geometry import graph_boxes, mirroring
 from mtcnn_tf.images import graph_crops
 from mtcnn_tf.models import inference, networks
@@ -70,7 +69,7 @@ class Cascade(tf.Module):
     Attributes:
         networks: Name of a stage → its `inference` network, in order.
         thresholds: The thresholds that were calibrated for these networks, float32, one for each.
-        score_weights: Those of the final score, see `stored_calibration.ScoreWeights`, float32 [4].
+        score_weights: Those of the final score, see `final_scores.ScoreWeights`, float32 [4].
     """
 
     def __init__(
@@ -79,7 +78,7 @@ class Cascade(tf.Module):
         thresholds: tuple[float, ...] | None = None,
         max_proposals_per_scale: int = 4096,
         max_proposals: int | None = None,
-        score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
+        score_weights: final_scores.ScoreWeights = final_scores.NOT_CALIBRATED,
         precision: str = inference.PRECISIONS[0],
     ):
         """Freezes the networks.
@@ -105,7 +104,7 @@ class Cascade(tf.Module):
         self.thresholds = tf.Variable(
             arguments.thresholds(chosen, len(order)), trainable=False, dtype=tf.float32, name="thresholds"
         )
-        weights = stored_calibration.checked(score_weights)
+        weights = final_scores.checked(score_weights)
         self.score_weights = tf.Variable(weights, trainable=False, dtype=tf.float32, name="score_weights")
         self._propose = first_stages.of(self.networks[order[0].name], max_proposals, max_proposals_per_scale)
         for stage in order:
@@ -217,8 +216,8 @@ class Cascade(tf.Module):
 
     def _final(self, logits, first_logits, squares):
         """The final logits of faces, of O-Net's and the first stage's for their squares."""
-        weights = stored_calibration.ScoreWeights(*tf.unstack(self.score_weights))
-        return final_logits(weights, logits, first_logits, squares)
+        weights = final_scores.ScoreWeights(*tf.unstack(self.score_weights))
+        return final_scores.logits(weights, logits, first_logits, squares)
 
     def _classify(self, stage, levels, proposals, threshold):
         """Of the proposals that the stage's network takes for faces.
@@ -289,16 +288,6 @@ class Cascade(tf.Module):
             return tf.add_n(by_look)[:num_faces] / len(looks)
 
         return _if_any(num_faces, compute, tf.zeros([0, num_points, 2]))
-
-
-def final_logits(
-    weights: stored_calibration.ScoreWeights, logits: tf.Tensor, first_logits: tf.Tensor, squares: tf.Tensor
-) -> tf.Tensor:
-    """Final logits [N] of O-Net's [N], the first stage's [N] and the squares [N, 4]; see `ScoreWeights`."""
-    smallest, middle, largest = stored_calibration.SIZES
-    sides = tf.clip_by_value(squares[:, 3] - squares[:, 1], smallest, largest)
-    octaves = tf.math.log(sides / middle) / math.log(2)
-    return weights.onet * logits + weights.first * first_logits + weights.size * octaves + weights.bias
 
 
 def near_mask(offsets: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import files, locks, stages
-from mtcnn_tf.detection import cascade, detector, first_stages, stored_calibration
+from mtcnn_tf.detection import cascade, detector, final_scores, first_stages
 from mtcnn_tf.images import graph_decoding, image_files
 from mtcnn_tf.models import inference, networks
 
@@ -27,7 +27,7 @@ def export(
     out_dir: str,
     thresholds: tuple[float, ...] | None = None,
     max_pixels: int = image_files.MAX_PIXELS,
-    score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
+    score_weights: final_scores.ScoreWeights = final_scores.NOT_CALIBRATED,
     precision: str = inference.PRECISIONS[0],
 ) -> Iterator[str]:
     """Yields the folder of each SavedModel when it has been written and checked.

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtcnn_tf import arguments, stages
-from mtcnn_tf.detection import cascade, first_stages, stored_calibration
+from mtcnn_tf.detection import cascade, final_scores, first_stages
 from mtcnn_tf.geometry import anchors, graph_boxes, mirroring
 from mtcnn_tf.images import array_crops, graph_crops
 from mtcnn_tf.models import inference
@@ -43,7 +43,7 @@ class Portable(tf.Module):
         networks: dict[str, keras.Model],
         image_size: tuple[int, int],
         thresholds: tuple[float, ...] | None = None,
-        score_weights: stored_calibration.ScoreWeights = stored_calibration.NOT_CALIBRATED,
+        score_weights: final_scores.ScoreWeights = final_scores.NOT_CALIBRATED,
         min_face_size: float = cascade.MIN_FACE_SIZE,
         max_faces: int = 50,
         max_proposals: int = MAX_PROPOSALS,
@@ -161,7 +161,7 @@ class Portable(tf.Module):
             return tf.concat([logits[:, None], offsets], axis=1)
 
         def final(said):
-            return cascade.final_logits(self._score_weights, said[:, 0], first_logits, squares)
+            return final_scores.logits(self._score_weights, said[:, 0], first_logits, squares)
 
         said = _in_batches(straight, squares, count, _JUDGEMENT)
         is_face = (final(said) > self._logits[1]) & (tf.range(self._max_proposals) < count)

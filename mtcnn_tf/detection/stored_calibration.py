@@ -6,14 +6,13 @@ over between trainings: where a network is another one, it is not given out.
 """
 
 import json
-import math
 import os
 from typing import NamedTuple
 
 from mtcnn_tf import arguments, files, stages
+from mtcnn_tf.detection import final_scores
 
 FILE_NAME = "weights.json"
-_SIGNED = ("size", "bias")
 
 
 class OtherNetworksError(ValueError):
@@ -31,34 +30,12 @@ class OtherNetworksError(ValueError):
         self.names = names
 
 
-class ScoreWeights(NamedTuple):
-    """How a face's final score comes about.
-
-    Its logit is `onet` · O-Net's + `first` · the first stage's + `size` · octaves + `bias`. A face of 32 pixels has 0
-    octaves and one twice as large 1 more, see `SIZES`: a small one needs a better look to be believed.
-    """
-
-    onet: float = 1.0
-    first: float = 0.0
-    size: float = 0.0
-    bias: float = 0.0
-
-
-SIZES = (16.0, 32.0, 128.0)
-"""Sides in pixels of the squares in which faces are proposed: the smallest and largest that are told apart, and between
-them the one of 0 octaves. O-Net sees all of the pixels of the larger ones, whatever their size."""
-
-
-NOT_CALIBRATED = ScoreWeights()
-"""O-Net's logit as it is."""
-
-
 class Calibration(NamedTuple):
     """What `cascade.Cascade` takes beside its networks."""
 
     thresholds: tuple[float, ...]
     """Scores in 0–1 to exceed after each of the networks."""
-    score_weights: ScoreWeights = NOT_CALIBRATED
+    score_weights: final_scores.ScoreWeights = final_scores.NOT_CALIBRATED
 
 
 def write(networks_dir: str | os.PathLike, chosen: Calibration, about: dict) -> None:
@@ -93,7 +70,8 @@ def read(networks_dir: str | os.PathLike) -> Calibration | None:
     try:
         held = json.loads(files.read_text(path))
         arguments.thresholds(held["thresholds"], len(held["sha256"]))
-        score_weights = checked(ScoreWeights(**held.get("score_weights", {})))  # version 0.1 knew none
+        weights = final_scores.ScoreWeights(**held.get("score_weights", {}))  # version 0.1 knew none
+        score_weights = final_scores.checked(weights)
         sums = dict(held["sha256"])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
@@ -104,19 +82,6 @@ def read(networks_dir: str | os.PathLike) -> Calibration | None:
     if others:
         raise OtherNetworksError(path, others)
     return Calibration(tuple(held["thresholds"]), score_weights)
-
-
-def checked(weights: ScoreWeights) -> ScoreWeights:
-    """The same as floats.
-
-    Raises:
-        ValueError: They are not finite numbers, or those of the logits are below 0.
-    """
-    below_zero = math.nextafter(0, -1)
-    onet = arguments.number("score_weights.onet", weights.onet, "one number of 0 or more", above=below_zero)
-    first = arguments.number("score_weights.first", weights.first, "one number of 0 or more", above=below_zero)
-    size, bias = (arguments.number(f"score_weights.{name}", getattr(weights, name), "one number") for name in _SIGNED)
-    return ScoreWeights(onet, first, size, bias)
 
 
 def _sums(networks_dir: str | os.PathLike) -> dict[str, str]:

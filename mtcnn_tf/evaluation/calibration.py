@@ -17,14 +17,14 @@ face away. Of the others every candidate is tried out.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from scipy import optimize, special
 
 from mtcnn_tf import faces, stages
-from mtcnn_tf.detection.stored_calibration import ScoreWeights
+from mtcnn_tf.detection.final_scores import ScoreWeights
 from mtcnn_tf.evaluation import curves, reports, wider_face
 
 LOWEST = {"rpn": 0.05, "pnet": 0.2, "rnet": 0.1, "onet": 0.05}
@@ -78,21 +78,15 @@ def choose(
     def rank(before: Sequence[float], weights: ScoreWeights) -> curves.Ranking:
         return wider_face.rank(annotations, find((*before, last_lowest), weights), min_size)
 
-    tried_weights: dict[ScoreWeights, curves.Ranking] = {}
-
-    def best_of(some: Iterable[ScoreWeights]) -> ScoreWeights:
-        tried_weights.update({weights: rank(lowest, weights) for weights in some if weights not in tried_weights})
-        return max(tried_weights, key=lambda weights: tried_weights[weights].average_precision())
-
-    by_first = best_of(ScoreWeights(1 - first, first) for first in FIRST_WEIGHTS)
-    plain = best_of(by_first._replace(size=size) for size in SIZE_WEIGHTS)
-    if not tried_weights[plain].hits.any():
+    by_weights = _tried_weights(functools.partial(rank, lowest))
+    plain = _best(by_weights)
+    if not by_weights[plain].hits.any():
         raise ValueError(
-            f"expected a cascade that finds some of the {tried_weights[plain].num_faces} faces of at least "
-            f"{min_size:g} pixels, got one that finds none; train it further or take other images"
+            f"expected a cascade that finds some of the {by_weights[plain].num_faces} faces of at least {min_size:g} "
+            "pixels, got one that finds none; train it further or take other images"
         )
-    scale, bias = chances(tried_weights[plain])
-    everything = _calibrated(tried_weights[plain], scale, bias)
+    scale, bias = chances(by_weights[plain])
+    everything = _calibrated(by_weights[plain], scale, bias)
     last = best_threshold(everything)
     num_findable = _num_hits(everything, last)
     tried = {tuple(lowest): everything}
@@ -111,12 +105,23 @@ def choose(
         (*chosen, last),
         ScoreWeights(scale * plain.onet, scale * plain.first, scale * plain.size, bias),
         {
-            "O-Net's logit alone": _report(tried_weights[ScoreWeights()], names, (*lowest, last_lowest)),
+            "O-Net's logit alone": _report(by_weights[ScoreWeights()], names, (*lowest, last_lowest)),
             "lowest": _report(everything, names, (*lowest, float(_chance(last_lowest, scale, bias)))),
             "O-Net's chosen": _report(everything, names, (*lowest, last)),
             "all chosen": _report(tried[tuple(chosen)], names, (*chosen, last)),
         },
     )
+
+
+def _tried_weights(rank: Callable[[ScoreWeights], curves.Ranking]) -> dict[ScoreWeights, curves.Ranking]:
+    """What comes of each weight of the first stage, and then of each weight of the size beside the best of these."""
+    tried = {weights: rank(weights) for weights in (ScoreWeights(1 - first, first) for first in FIRST_WEIGHTS)}
+    with_sizes = [_best(tried)._replace(size=size) for size in SIZE_WEIGHTS]
+    return tried | {weights: rank(weights) for weights in with_sizes if weights not in tried}
+
+
+def _best(tried: dict[ScoreWeights, curves.Ranking]) -> ScoreWeights:
+    return max(tried, key=lambda weights: tried[weights].average_precision())
 
 
 def chances(ranking: curves.Ranking) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import skimage.data
 import tensorflow as tf
 
 from mtcnn_tf import stages
-from mtcnn_tf.detection import cascade, detector, first_stages, stored_calibration
+from mtcnn_tf.detection import cascade, detector, final_scores, first_stages
 from mtcnn_tf.geometry import anchors, graph_boxes
 from mtcnn_tf.geometry import boxes as box_geometry
 from mtcnn_tf.models import networks
@@ -124,7 +124,7 @@ def test_agrees_with_slow_reference(name, names, all_models, all_detectors):
     assert_agrees_with_reference(some(all_models, names), all_detectors[names], *IMAGES[name])
 
 
-WEIGHTS = stored_calibration.ScoreWeights(onet=0.9, first=0.6, size=-0.3, bias=0.5)
+WEIGHTS = final_scores.ScoreWeights(onet=0.9, first=0.6, size=-0.3, bias=0.5)
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_the_first_stage_counts_in_the_final_score_as_far_as_it_has_weight(all_m
 @pytest.mark.parametrize("weight", [-0.1, "a", None, float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["onet", "first"])
 def test_a_weight_that_is_none_is_refused(all_models, name, weight):
-    weights = stored_calibration.NOT_CALIBRATED._replace(**{name: weight})
+    weights = final_scores.NOT_CALIBRATED._replace(**{name: weight})
     with pytest.raises(ValueError, match=f"score_weights.{name} must be one number of 0 or more, got"):
         cascade.Cascade(some(all_models, CASCADES[2]), score_weights=weights)
 

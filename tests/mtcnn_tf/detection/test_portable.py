@@ -14,7 +14,7 @@ import tensorflow as tf
 import mtcnn_tf
 from mtcnn_tf import landmark_sets, runtimes
 from mtcnn_tf.detection import cascade, conversion, detector, portable
-from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED, ScoreWeights
+from mtcnn_tf.detection.final_scores import NOT_CALIBRATED, ScoreWeights
 from mtcnn_tf.images import image_files
 from mtcnn_tf.models import networks
 from tests import in_process

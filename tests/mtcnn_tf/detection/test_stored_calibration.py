@@ -6,7 +6,8 @@ import pytest
 import mtcnn_tf
 from mtcnn_tf import files, stages
 from mtcnn_tf.detection import shipped, stored_calibration
-from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED, Calibration, ScoreWeights
+from mtcnn_tf.detection.final_scores import NOT_CALIBRATED, ScoreWeights
+from mtcnn_tf.detection.stored_calibration import Calibration
 
 WEIGHTS = ScoreWeights(1.25, 0.5, 0.5, -2.0)
 

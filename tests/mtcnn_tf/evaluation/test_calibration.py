@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 from mtcnn_tf import faces
-from mtcnn_tf.detection.stored_calibration import NOT_CALIBRATED
+from mtcnn_tf.detection.final_scores import NOT_CALIBRATED
 from mtcnn_tf.evaluation import calibration, curves
 
 NUM_FACES, NUM_STRAY = 200, 60
@@ -102,18 +102,21 @@ def test_between_equal_scores_the_lowest_threshold_is_best():
     assert calibration.best_threshold(ranking) == 0.51
 
 
-@pytest.mark.parametrize("best", calibration.FIRST_WEIGHTS)
-def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
-    cascade = Cascade(1, num_networks=2)
-    rng = np.random.default_rng(2)
+def chosen_where(noise_of):
+    """What is chosen for a cascade whose final logits have noise of so large a deviation with these weights."""
+    cascade, rng = Cascade(1, num_networks=2), np.random.default_rng(2)
 
     def find(thresholds, score_weights):
         (found,) = cascade(thresholds, score_weights)
-        noise = rng.normal(0, 30 * abs(score_weights.first - best), len(found))
-        scores = special.expit(special.logit(found.scores) + noise)
-        return [faces.Detections(found.boxes, scores, found.landmarks)]
+        noise = rng.normal(0, noise_of(score_weights), len(found))
+        return [faces.Detections(found.boxes, special.expit(special.logit(found.scores) + noise), found.landmarks)]
 
-    choice = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet"))
+    return calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet"))
+
+
+@pytest.mark.parametrize("best", calibration.FIRST_WEIGHTS)
+def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
+    choice = chosen_where(lambda weights: 30 * abs(weights.first - best))
     onet, first, size, _ = choice.score_weights
     assert first / (first + onet) == pytest.approx(best) and size == 0
     assert choice.reports["lowest"].figures["ap"] >= choice.reports["O-Net's logit alone"].figures["ap"]
@@ -121,16 +124,8 @@ def test_the_first_stage_gets_the_weight_with_the_best_average_precision(best):
 
 @pytest.mark.parametrize("best", calibration.SIZE_WEIGHTS)
 def test_size_gets_the_weight_with_the_best_average_precision(best):
-    cascade = Cascade(1, num_networks=2)
-    rng = np.random.default_rng(2)
-
-    def find(thresholds, score_weights):
-        (found,) = cascade(thresholds, score_weights)
-        noise = rng.normal(0, 200 * score_weights.first + 20 * abs(score_weights.size - best), len(found))
-        scores = special.expit(special.logit(found.scores) + noise)
-        return [faces.Detections(found.boxes, scores, found.landmarks)]
-
-    onet, first, size, _ = calibration.choose(find, cascade.annotations, 20, 0.97, ("rpn", "onet")).score_weights
+    choice = chosen_where(lambda weights: 200 * weights.first + 20 * abs(weights.size - best))
+    onet, first, size, _ = choice.score_weights
     assert first == 0 and size / onet == pytest.approx(best)
 
 
